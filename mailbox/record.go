@@ -1,0 +1,89 @@
+package mailbox
+
+import (
+	goimap "github.com/emersion/go-imap/v2"
+)
+
+// A record of the log holds operations in order. Each says a result, never a
+// step: what a name, a flag set or a value is afterwards. The record's LSN is
+// the mod-sequence of everything in it.
+
+// opAccount makes or erases an account.
+type opAccount struct {
+	Account AccountID
+	Deleted bool
+}
+
+// opMailbox makes a mailbox or replaces its description.
+type opMailbox struct {
+	ID          ID
+	Account     AccountID
+	Name        string
+	UIDValidity uint32
+	SpecialUse  goimap.MailboxAttr
+}
+
+// opMailboxGone deletes a mailbox with its messages.
+type opMailboxGone struct {
+	ID ID
+}
+
+// opSubscription subscribes to a name or takes it back.
+type opSubscription struct {
+	Account AccountID
+	Name    string
+	On      bool
+}
+
+// opKeywords appends keywords to a mailbox's table: Names[0] is keyword First.
+type opKeywords struct {
+	Mailbox ID
+	First   int
+	Names   []string
+}
+
+// opAdd adds messages, ascending by UID, above every UID the mailbox ever had.
+type opAdd struct {
+	Mailbox  ID
+	Messages []added
+}
+
+type added struct {
+	UID      goimap.UID
+	Flags    FlagSet
+	Size     int64
+	Internal Date
+	Saved    int64
+	Body     BodyID
+}
+
+// uidRange is First to Last, inclusive.
+type uidRange struct {
+	First, Last goimap.UID
+}
+
+// opFlags sets the flags of every existing message in the ranges.
+type opFlags struct {
+	Mailbox ID
+	Flags   FlagSet
+	UIDs    []uidRange
+}
+
+// opExpunge removes messages.
+type opExpunge struct {
+	Mailbox ID
+	UIDs    []uidRange
+}
+
+// opRecent says that sessions were told of all messages below UID.
+type opRecent struct {
+	Mailbox ID
+	Below   goimap.UID
+}
+
+// opRoom sets (or, with a nil Value, deletes) a key of a room.
+type opRoom struct {
+	Room, Key string
+	Value     []byte
+	Body      BodyID // held by the entry; 0 = none
+}
