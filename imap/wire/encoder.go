@@ -1,0 +1,171 @@
+package wire
+
+import (
+	"io"
+	"strconv"
+	"sync"
+
+	goimap "github.com/emersion/go-imap/v2"
+)
+
+// flushAt is how much an encoder collects before it writes: one write of this size
+// is two full TLS records, and more gains nothing measurable.
+const flushAt = 32 << 10
+
+// writeBuffers hold flushAt octets and a line that goes beyond.
+var writeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, flushAt+4<<10); return &b }}
+
+// Encoder collects responses and writes them out when flushAt octets wait or Flush
+// is called. Between a Flush and the next octet it holds no buffer. The first error
+// of the writer sticks, and whatever follows is dropped. Not safe for concurrent
+// use.
+type Encoder struct {
+	w    io.Writer
+	buf  []byte
+	pool *[]byte
+	err  error
+}
+
+// NewEncoder returns an encoder that writes to w.
+func NewEncoder(w io.Writer) *Encoder { return &Encoder{w: w} }
+
+// Reset drops what was not written out and goes on with w.
+func (e *Encoder) Reset(w io.Writer) {
+	e.release()
+	e.w, e.err = w, nil
+}
+
+// Err returns the first error of the writer.
+func (e *Encoder) Err() error { return e.err }
+
+// Buffered returns how many octets wait to be written.
+func (e *Encoder) Buffered() int { return len(e.buf) }
+
+// Flush writes out what waits.
+func (e *Encoder) Flush() error {
+	if len(e.buf) > 0 && e.err == nil {
+		_, e.err = e.w.Write(e.buf)
+	}
+	e.release()
+	return e.err
+}
+
+func (e *Encoder) release() {
+	if e.pool == nil {
+		return
+	}
+	if cap(e.buf) <= 2*flushAt { // a buffer that a huge line has grown is not kept
+		*e.pool = e.buf[:0]
+		writeBuffers.Put(e.pool)
+	}
+	e.pool, e.buf = nil, nil
+}
+
+// Buf returns the buffer to append to; what comes of it is handed back with SetBuf
+// before anything else is written. It is how a line is put together without a call
+// for each token.
+func (e *Encoder) Buf() []byte {
+	if e.pool == nil {
+		e.pool = writeBuffers.Get().(*[]byte)
+		e.buf = *e.pool
+	}
+	return e.buf
+}
+
+// SetBuf takes back the slice of Buf with what was appended, and writes it out if
+// enough has come together.
+func (e *Encoder) SetBuf(b []byte) {
+	e.buf = b
+	if len(b) >= flushAt {
+		e.spill()
+	}
+}
+
+// spill writes the buffer out and keeps it.
+func (e *Encoder) spill() {
+	if e.err == nil {
+		_, e.err = e.w.Write(e.buf)
+	}
+	e.buf = e.buf[:0]
+}
+
+// Text appends s as it is. It takes several so that a line reads as one call.
+func (e *Encoder) Text(s ...string) *Encoder {
+	b := e.Buf()
+	for _, t := range s {
+		b = append(b, t...)
+	}
+	e.SetBuf(b)
+	return e
+}
+
+// Bytes appends b as it is.
+func (e *Encoder) Bytes(b []byte) *Encoder {
+	e.SetBuf(append(e.Buf(), b...))
+	return e
+}
+
+// Number appends n in decimal.
+func (e *Encoder) Number(n uint64) *Encoder {
+	e.SetBuf(strconv.AppendUint(e.Buf(), n, 10))
+	return e
+}
+
+// Str appends s as AppendString does.
+func (e *Encoder) Str(s string) *Encoder {
+	e.SetBuf(AppendString(e.Buf(), s))
+	return e
+}
+
+// Mailbox appends a mailbox name as AppendMailbox does.
+func (e *Encoder) Mailbox(name string) *Encoder {
+	e.SetBuf(AppendMailbox(e.Buf(), name))
+	return e
+}
+
+// Flags appends a list of flags.
+func (e *Encoder) Flags(flags []goimap.Flag) *Encoder {
+	e.SetBuf(AppendFlags(e.Buf(), flags))
+	return e
+}
+
+// CRLF ends a line.
+func (e *Encoder) CRLF() *Encoder { return e.Text("\r\n") }
+
+// Literal sends a literal of exactly n octets from src. Beyond flushAt octets it goes
+// from src to the connection without passing the buffer. If src gives an error, or
+// less than n octets, the client has been promised what does not exist: the error
+// sticks, and the connection has to end.
+func (e *Encoder) Literal(n int64, src io.Reader) error {
+	e.SetBuf(AppendLiteralHeader(e.Buf(), n))
+	if e.err != nil {
+		return e.err
+	}
+	if n <= flushAt {
+		e.small(int(n), src)
+		return e.err
+	}
+	e.spill()
+	if e.err != nil {
+		return e.err
+	}
+	var copied int64
+	copied, e.err = io.Copy(e.w, &io.LimitedReader{R: src, N: n})
+	if e.err == nil && copied < n {
+		e.err = io.ErrUnexpectedEOF
+	}
+	return e.err
+}
+
+// small reads a literal into the buffer.
+func (e *Encoder) small(n int, src io.Reader) {
+	b := e.Buf()
+	for free := cap(b) - len(b); free < n; free = cap(b) - len(b) {
+		b = append(b[:cap(b)], 0)[:len(b)]
+	}
+	if _, err := io.ReadFull(src, b[len(b):len(b)+n]); err != nil {
+		e.err = err
+		return
+	}
+	e.SetBuf(b[:len(b)+n])
+}
