@@ -8,10 +8,12 @@ import (
 // step: what a name, a flag set or a value is afterwards. The record's LSN is
 // the mod-sequence of everything in it.
 
-// opAccount makes or erases an account.
+// opAccount makes or erases an account. Erasing takes what is left of its
+// mailboxes with it.
 type opAccount struct {
 	Account AccountID
 	Deleted bool
+	Time    int64 // Unix seconds, of an erasure: retention counts from it
 }
 
 // opMailbox makes a mailbox or replaces its description.
@@ -25,7 +27,8 @@ type opMailbox struct {
 
 // opMailboxGone deletes a mailbox with its messages.
 type opMailboxGone struct {
-	ID ID
+	ID   ID
+	Time int64 // Unix seconds: retention counts from it
 }
 
 // opSubscription subscribes to a name or takes it back.
@@ -72,6 +75,7 @@ type opFlags struct {
 // opExpunge removes messages.
 type opExpunge struct {
 	Mailbox ID
+	Time    int64 // Unix seconds: retention counts from it, whenever the record is applied
 	UIDs    []uidRange
 }
 

@@ -1,0 +1,232 @@
+package mailbox
+
+import (
+	"encoding/binary"
+
+	goimap "github.com/emersion/go-imap/v2"
+)
+
+func appendBool(dst []byte, b bool) []byte {
+	if b {
+		return append(dst, 1)
+	}
+	return append(dst, 0)
+}
+
+func appendString(dst []byte, s string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(s)))
+	return append(dst, s...)
+}
+
+func appendStrings(dst []byte, list []string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(list)))
+	for _, s := range list {
+		dst = appendString(dst, s)
+	}
+	return dst
+}
+
+// appendValue keeps nil (which deletes) and empty apart: the length is one more
+// than it is, and 0 for nil.
+func appendValue(dst, v []byte) []byte {
+	if v == nil {
+		return append(dst, 0)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(v))+1)
+	return append(dst, v...)
+}
+
+func appendFlags(dst []byte, f FlagSet) []byte {
+	dst = binary.AppendUvarint(dst, f[0])
+	return binary.AppendUvarint(dst, f[1])
+}
+
+// appendRanges writes each range as its distance from the end of the one
+// before and its length less one. Both wrap around in 32 bits, so that ranges
+// in no order come back as they were.
+func appendRanges(dst []byte, ranges []uidRange) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(ranges)))
+	var last goimap.UID
+	for _, u := range ranges {
+		dst = binary.AppendUvarint(dst, uint64(uint32(u.First-last)))
+		dst = binary.AppendUvarint(dst, uint64(uint32(u.Last-u.First)))
+		last = u.Last
+	}
+	return dst
+}
+
+// appendAdded writes the part of a message that never changes, as differences
+// to the message before it.
+func appendAdded(dst []byte, m, before *added) []byte {
+	dst = binary.AppendUvarint(dst, uint64(uint32(m.UID-before.UID)))
+	dst = binary.AppendVarint(dst, m.Size)
+	dst = binary.AppendVarint(dst, m.Internal.Unix-before.Internal.Unix)
+	dst = binary.AppendVarint(dst, int64(m.Internal.Zone))
+	dst = binary.AppendVarint(dst, m.Saved-before.Saved)
+	return binary.AppendVarint(dst, int64(m.Body-before.Body))
+}
+
+// fieldReader takes fields off the front of bytes that may be anything. After
+// the first failure bad is set, nothing is left and every field is zero, so
+// callers look once, at the end.
+type fieldReader struct {
+	rest []byte
+	bad  bool
+}
+
+func (r *fieldReader) fail() { r.bad, r.rest = true, nil }
+
+func (r *fieldReader) byte() byte {
+	if len(r.rest) == 0 {
+		r.fail()
+		return 0
+	}
+	b := r.rest[0]
+	r.rest = r.rest[1:]
+	return b
+}
+
+func (r *fieldReader) bool() bool {
+	b := r.byte()
+	if b > 1 {
+		r.fail()
+	}
+	return b == 1
+}
+
+func (r *fieldReader) uint64() uint64 {
+	if len(r.rest) > 0 && r.rest[0] < 0x80 { // most fields are one byte
+		v := r.rest[0]
+		r.rest = r.rest[1:]
+		return uint64(v)
+	}
+	v, n := binary.Uvarint(r.rest)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+func (r *fieldReader) int64() int64 {
+	v := r.uint64()
+	return int64(v>>1) ^ -int64(v&1)
+}
+
+func (r *fieldReader) uint32() uint32 {
+	v := r.uint64()
+	if v > 1<<32-1 {
+		r.fail()
+		return 0
+	}
+	return uint32(v)
+}
+
+func (r *fieldReader) int16() int16 {
+	v := r.int64()
+	if int64(int16(v)) != v {
+		r.fail()
+		return 0
+	}
+	return int16(v)
+}
+
+// keyword is the number of a keyword of a mailbox's table, or one above the
+// last of a full one.
+func (r *fieldReader) keyword() int {
+	v := r.uint64()
+	if v > MaxKeywords {
+		r.fail()
+		return 0
+	}
+	return int(v)
+}
+
+// count is the length of a list whose elements take at least size bytes each:
+// more than the rest can hold is refused before anything is allocated.
+func (r *fieldReader) count(size int) int {
+	n := r.uint64()
+	if n > uint64(len(r.rest)/size) {
+		r.fail()
+		return 0
+	}
+	return int(n)
+}
+
+func (r *fieldReader) bytes(n uint64) []byte {
+	if n > uint64(len(r.rest)) {
+		r.fail()
+		return nil
+	}
+	b := r.rest[:n:n]
+	r.rest = r.rest[n:]
+	return b
+}
+
+func (r *fieldReader) string() string { return string(r.bytes(r.uint64())) }
+
+func (r *fieldReader) strings() []string {
+	n := r.count(1)
+	if n == 0 {
+		return nil
+	}
+	list := make([]string, n)
+	for i := range list {
+		list[i] = r.string()
+	}
+	return list
+}
+
+// value returns a copy: nil for nil, as appendValue wrote it.
+func (r *fieldReader) value() []byte {
+	n := r.uint64()
+	if n == 0 {
+		return nil
+	}
+	return append([]byte{}, r.bytes(n-1)...)
+}
+
+func (r *fieldReader) flags() FlagSet { return FlagSet{r.uint64(), r.uint64()} }
+
+func (r *fieldReader) ranges() []uidRange {
+	n := r.count(2)
+	if n == 0 {
+		return nil
+	}
+	list := make([]uidRange, n)
+	var last goimap.UID
+	for i := range list {
+		first := last + goimap.UID(r.uint32())
+		last = first + goimap.UID(r.uint32())
+		list[i] = uidRange{First: first, Last: last}
+	}
+	return list
+}
+
+// added is the reverse of appendAdded; m's flags are left alone.
+func (r *fieldReader) added(m, before *added) {
+	m.UID = before.UID + goimap.UID(r.uint32())
+	m.Size = r.int64()
+	m.Internal = Date{Unix: before.Internal.Unix + r.int64(), Zone: r.int16()}
+	m.Saved = before.Saved + r.int64()
+	m.Body = before.Body + BodyID(r.int64())
+}
+
+// addedSize is the fewest bytes appendAdded writes.
+const addedSize = 6
+
+func (r *fieldReader) messages() []added {
+	n := r.count(addedSize + 2)
+	if n == 0 {
+		return nil
+	}
+	list := make([]added, n)
+	var before added
+	for i := range list {
+		r.added(&list[i], &before)
+		list[i].Flags = r.flags()
+		before = list[i]
+	}
+	return list
+}
