@@ -1,0 +1,158 @@
+package directory
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/binary"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"mailstead/mailbox"
+)
+
+// Account is who logged in.
+type Account struct {
+	ID   mailbox.AccountID
+	Name string // the address it was made with
+}
+
+// Attempt says where and how somebody tries to log in.
+type Attempt struct {
+	Protocol string // "imap", "pop3", "submission"
+	Remote   netip.Addr
+	TLS      *tls.ConnectionState // nil without; channel bindings come from it
+}
+
+// Login checks user name (any address of the account) and password. A wrong
+// one is answered after the throttle's delay; the reply and its time are the
+// same for an unknown user. ErrCredentials, or a temporary error.
+func (d *Directory) Login(ctx context.Context, at Attempt, user, password string) (Account, error) {
+	t := d.try(at, user)
+	prepared, _ := preparePassword(password) // one that is not allowed is a wrong one, later
+	if prepared != "" && t.known && d.verified.has(t.account.ID, t.credentials, prepared) {
+		d.throttle.passed(t.keys[0])
+		return t.account, nil
+	}
+	if err := d.throttle.wait(ctx, t.keys[:]...); err != nil {
+		return Account{}, err
+	}
+	right, err := d.check(ctx, t.credentials, prepared)
+	if err != nil {
+		return Account{}, err
+	}
+	if !right || !t.known || prepared == "" {
+		return Account{}, d.refuse(ctx, t)
+	}
+	d.verified.add(t.account.ID, t.credentials, prepared)
+	d.accept(t)
+	return t.account, nil
+}
+
+// try is one attempt to log in as somebody, who may not exist.
+type try struct {
+	at          Attempt
+	asked       time.Time
+	keys        [2]string // of the throttle: address, user name
+	known       bool
+	account     Account
+	credentials credentials // a decoy when unknown
+}
+
+// try looks the user up. Nothing it does tells known from unknown.
+func (d *Directory) try(at Attempt, user string) *try {
+	t := &try{at: at, asked: d.now()}
+	name := strings.ToLower(user)
+	if addr, err := parseAddress(user); err == nil {
+		name = addr.String()
+		d.mu.RLock()
+		if a := d.names.addresses[addr]; a != nil {
+			t.known, t.account, t.credentials = true, Account{ID: a.ID, Name: a.Name}, a.Password
+			name = a.Name // all addresses of an account count as one
+		}
+		d.mu.RUnlock()
+	}
+	if !t.known {
+		t.credentials = d.decoy(name)
+	}
+	t.keys = [2]string{addressKey(at.Remote), "user " + name[:min(len(name), maxAddress)]}
+	return t
+}
+
+// check hashes, a bounded number of passwords at a time.
+func (d *Directory) check(ctx context.Context, c credentials, prepared string) (bool, error) {
+	select {
+	case d.hashing <- struct{}{}:
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	defer func() { <-d.hashing }()
+	return c.verify(prepared), nil
+}
+
+// refuse counts the failure and returns when it may be answered.
+func (d *Directory) refuse(ctx context.Context, t *try) error {
+	delay := d.throttle.failed(t.keys[:]...)
+	d.log.Info("login refused", "protocol", t.at.Protocol, "remote", t.at.Remote, "user", t.keys[1])
+	timer := time.NewTimer(delay - d.now().Sub(t.asked))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+	return ErrCredentials
+}
+
+func (d *Directory) accept(t *try) {
+	d.throttle.passed(t.keys[0])
+	d.throttle.refund(t.keys[1])
+	d.log.Debug("login", "protocol", t.at.Protocol, "remote", t.at.Remote, "account", t.account.Name)
+}
+
+// maxVerified bounds the remembered logins; above it all are forgotten.
+const maxVerified = 1024
+
+// verified remembers passwords that were checked, so that a phone that
+// connects every minute does not pay argon2 each time. What is kept is a
+// keyed hash over account, salt and password: without the key, which is only
+// in this process, it can neither be read nor guessed at, and a changed
+// password has a new salt.
+type verified struct {
+	key  []byte
+	mu   sync.Mutex
+	sums map[[sha256.Size]byte]struct{}
+}
+
+func newVerified() *verified {
+	return &verified{key: randomBytes(sha256.Size), sums: map[[sha256.Size]byte]struct{}{}}
+}
+
+func (v *verified) sum(a mailbox.AccountID, c credentials, prepared string) (s [sha256.Size]byte) {
+	m := hmac.New(sha256.New, v.key)
+	m.Write(binary.BigEndian.AppendUint32(nil, uint32(a)))
+	m.Write(c.Salt)
+	m.Write([]byte(prepared))
+	m.Sum(s[:0])
+	return s
+}
+
+func (v *verified) has(a mailbox.AccountID, c credentials, prepared string) bool {
+	s := v.sum(a, c, prepared)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	_, ok := v.sums[s]
+	return ok
+}
+
+func (v *verified) add(a mailbox.AccountID, c credentials, prepared string) {
+	s := v.sum(a, c, prepared)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.sums) >= maxVerified {
+		clear(v.sums)
+	}
+	v.sums[s] = struct{}{}
+}
