@@ -1,0 +1,45 @@
+package log
+
+// FS is what the log needs of a file system. Names are paths. Two things
+// implement it: the operating system's, and a simulated disk in tests that
+// loses what was not synced.
+type FS interface {
+	// Create makes a new file for reading and writing; it must not exist.
+	Create(name string) (File, error)
+	// Open opens an existing file for reading, and for writing if asked.
+	Open(name string, write bool) (File, error)
+	// ReadDir returns the names in a folder, in any order.
+	ReadDir(dir string) ([]string, error)
+	// Mkdir makes a folder; one that exists is no error.
+	Mkdir(dir string) error
+	Rename(from, to string) error
+	Remove(name string) error
+	// SyncDir makes the names in a folder durable.
+	SyncDir(dir string) error
+	// Space describes the file system that dir is on.
+	Space(dir string) (Space, error)
+}
+
+// File is an open file.
+type File interface {
+	ReadAt(p []byte, off int64) (int, error)
+	// Writev writes all bufs one after the other at off, completely or with an error.
+	Writev(bufs [][]byte, off int64) error
+	// Size is the file's length in bytes.
+	Size() (int64, error)
+	// Datasync makes the file's bytes, and what is needed to read them, durable.
+	Datasync() error
+	// Sync makes bytes and all of the file's metadata durable.
+	Sync() error
+	Truncate(size int64) error
+	// Allocate gives the file real space for its first size bytes, which read
+	// as zeros, and that length.
+	Allocate(size int64) error
+	Close() error
+}
+
+// Space describes a file system.
+type Space struct {
+	Total, Free int64 // in bytes; Free is what this process may use
+	CopyOnWrite bool  // writing zeros ahead gains nothing here (btrfs, zfs, bcachefs)
+}

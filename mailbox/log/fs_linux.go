@@ -1,0 +1,163 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// osFS is the operating system's file system.
+type osFS struct{}
+
+func (osFS) Create(name string) (File, error) {
+	return openFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+}
+
+func (osFS) Open(name string, write bool) (File, error) {
+	if write {
+		return openFile(name, os.O_RDWR)
+	}
+	return openFile(name, os.O_RDONLY)
+}
+
+func openFile(name string, flags int) (File, error) {
+	f, err := os.OpenFile(name, flags, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &osFile{f: f, fd: int(f.Fd())}, nil
+}
+
+func (osFS) ReadDir(dir string) ([]string, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Readdirnames(-1)
+}
+
+func (osFS) Mkdir(dir string) error {
+	err := os.Mkdir(dir, 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+func (osFS) Rename(from, to string) error { return os.Rename(from, to) }
+
+func (osFS) Remove(name string) error { return os.Remove(name) }
+
+func (osFS) SyncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
+}
+
+// zfsMagic is OpenZFS's statfs type, which golang.org/x/sys does not name.
+const zfsMagic = 0x2fc12fc1
+
+func (osFS) Space(dir string) (Space, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return Space{}, fmt.Errorf("statfs %s: %w", dir, err)
+	}
+	block := int64(st.Bsize)
+	sp := Space{Total: int64(st.Blocks) * block, Free: int64(st.Bavail) * block}
+	switch uint32(st.Type) {
+	case unix.BTRFS_SUPER_MAGIC, unix.BCACHEFS_SUPER_MAGIC, zfsMagic:
+		sp.CopyOnWrite = true
+	}
+	return sp, nil
+}
+
+// osFile is an *os.File with its descriptor at hand.
+type osFile struct {
+	f  *os.File
+	fd int
+}
+
+func (o *osFile) ReadAt(p []byte, off int64) (int, error) { return o.f.ReadAt(p, off) }
+func (o *osFile) Sync() error                             { return o.f.Sync() }
+func (o *osFile) Truncate(size int64) error               { return o.f.Truncate(size) }
+func (o *osFile) Close() error                            { return o.f.Close() }
+
+func (o *osFile) Size() (int64, error) {
+	st, err := o.f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return st.Size(), nil
+}
+
+// iovMax is the kernel's limit of buffers in one call (UIO_MAXIOV).
+const iovMax = 1024
+
+func (o *osFile) Writev(bufs [][]byte, off int64) error {
+	defer runtime.KeepAlive(o.f)
+	for len(bufs) > 0 {
+		n, err := unix.Pwritev(o.fd, bufs[:min(len(bufs), iovMax)], off)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("pwritev %s: %w", o.f.Name(), err)
+		}
+		off += int64(n)
+		bufs = advance(bufs, n)
+	}
+	return nil
+}
+
+// advance drops the first n bytes of bufs. Only after a short write does it
+// cut a buffer, and then in a copy of the list: the caller's stays whole.
+func advance(bufs [][]byte, n int) [][]byte {
+	for len(bufs) > 0 && n >= len(bufs[0]) {
+		n -= len(bufs[0])
+		bufs = bufs[1:]
+	}
+	if n == 0 {
+		return bufs
+	}
+	rest := append([][]byte{bufs[0][n:]}, bufs[1:]...)
+	return rest
+}
+
+func (o *osFile) Datasync() error {
+	defer runtime.KeepAlive(o.f)
+	for {
+		err := unix.Fdatasync(o.fd)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("fdatasync %s: %w", o.f.Name(), err)
+		}
+		return nil
+	}
+}
+
+func (o *osFile) Allocate(size int64) error {
+	defer runtime.KeepAlive(o.f)
+	err := unix.Fallocate(o.fd, 0, 0, size)
+	for errors.Is(err, unix.EINTR) {
+		err = unix.Fallocate(o.fd, 0, 0, size)
+	}
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		// Such a file system cannot promise space; zeros, where they are
+		// written, do it for those that keep blocks in place.
+		return o.f.Truncate(size)
+	}
+	if err != nil {
+		return fmt.Errorf("fallocate %s: %w", o.f.Name(), err)
+	}
+	return nil
+}
