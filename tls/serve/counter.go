@@ -1,0 +1,59 @@
+package serve
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+)
+
+// counter counts by key, up to a limit for each; 0 is no limit.
+type counter struct {
+	limit int
+
+	mu sync.Mutex
+	n  map[any]int
+}
+
+func newCounter(limit int) *counter { return &counter{limit: limit, n: map[any]int{}} }
+
+// add counts one more, or reports false when key is at its limit.
+func (c *counter) add(key any) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.limit > 0 && c.n[key] >= c.limit {
+		return false
+	}
+	c.n[key]++
+	return true
+}
+
+func (c *counter) remove(key any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.n[key]--; c.n[key] <= 0 {
+		delete(c.n, key)
+	}
+}
+
+// remoteAddress returns the peer's IP address, the zero one where there is none.
+func remoteAddress(a net.Addr) netip.Addr {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap().WithZone("")
+	}
+	return netip.Addr{}
+}
+
+// addressKey is what connections of one peer are counted under: an IPv6 client owns
+// its whole /64.
+func addressKey(a net.Addr) netip.Prefix {
+	ip := remoteAddress(a)
+	bits := ip.BitLen()
+	if ip.Is6() {
+		bits = 64
+	}
+	p, err := ip.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{} // no IP connection: all under one key
+	}
+	return p
+}
