@@ -1,0 +1,264 @@
+package message
+
+import (
+	"bytes"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/transform"
+)
+
+// transferDecoder undoes a Content-Transfer-Encoding chunk by chunk (RFC 2045 section 6). Nothing is an error: what is no
+// valid encoding is passed on (quoted-printable) or passed over (base64).
+type transferDecoder struct {
+	kind  transferKind
+	state qpState
+	high  byte   // the first hex digit
+	quad  uint32 // base64 bits
+	bits  uint   // how many
+}
+
+type transferKind uint8
+
+const (
+	transferPlain transferKind = iota
+	transferQP
+	transferBase64
+)
+
+type qpState uint8
+
+const (
+	qpText  qpState = iota
+	qpEqual         // after =
+	qpHex           // after = and a hex digit
+	qpCR            // after = and CR
+	qpSpace         // after = and white space, which transports add
+)
+
+func (d *transferDecoder) reset(encoding []byte) {
+	*d = transferDecoder{}
+	switch {
+	case equalFoldASCII(encoding, "quoted-printable"):
+		d.kind = transferQP
+	case equalFoldASCII(encoding, "base64"):
+		d.kind = transferBase64
+	}
+}
+
+// append appends the decoded octets of src.
+func (d *transferDecoder) append(dst, src []byte) []byte {
+	switch d.kind {
+	case transferQP:
+		return d.appendQP(dst, src)
+	case transferBase64:
+		return d.appendBase64(dst, src)
+	}
+	return append(dst, src...)
+}
+
+func (d *transferDecoder) appendQP(dst, src []byte) []byte {
+	for i := 0; i < len(src); {
+		if d.state == qpText {
+			n := bytes.IndexByte(src[i:], '=')
+			if n < 0 {
+				return append(dst, src[i:]...)
+			}
+			dst = append(dst, src[i:i+n]...)
+			d.state = qpEqual
+			i += n + 1
+			continue
+		}
+		var again bool
+		dst, again = d.afterEqual(dst, src[i])
+		if !again {
+			i++
+		}
+	}
+	return dst
+}
+
+// afterEqual takes the octets of an escape or soft line break; again is set when c belongs to the text after it.
+func (d *transferDecoder) afterEqual(dst []byte, c byte) (out []byte, again bool) {
+	state := d.state
+	d.state = qpText
+	switch state {
+	case qpEqual:
+		switch {
+		case hexValue(c) >= 0:
+			d.high, d.state = c, qpHex
+		case c == '\r':
+			d.state = qpCR
+		case isWSP(c):
+			d.state = qpSpace
+		case c != '\n':
+			return append(dst, '='), true
+		}
+		return dst, false
+	case qpHex:
+		if hexValue(c) < 0 {
+			return append(dst, '=', d.high), true
+		}
+		return append(dst, byte(hexValue(d.high)<<4|hexValue(c))), false
+	case qpCR:
+		return dst, c != '\n'
+	default: // qpSpace
+		switch {
+		case isWSP(c):
+			d.state = qpSpace
+		case c == '\r':
+			d.state = qpCR
+		case c != '\n':
+			return append(dst, '=', ' '), true
+		}
+		return dst, false
+	}
+}
+
+// base64Values gives the six bits of a character, 0xff for those outside the alphabet.
+var base64Values = func() (t [256]byte) {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	for i := range t {
+		t[i] = 0xff
+	}
+	for i := range len(alphabet) {
+		t[alphabet[i]] = byte(i)
+	}
+	return t
+}()
+
+func (d *transferDecoder) appendBase64(dst, src []byte) []byte {
+	for _, c := range src {
+		v := base64Values[c]
+		if v == 0xff {
+			if c == '=' {
+				d.bits = 0
+			}
+			continue
+		}
+		d.quad = d.quad<<6 | uint32(v)
+		if d.bits += 6; d.bits >= 8 {
+			d.bits -= 8
+			dst = append(dst, byte(d.quad>>d.bits))
+		}
+	}
+	return dst
+}
+
+// charsetDecoder makes text UTF-8, chunk by chunk.
+type charsetDecoder struct {
+	transformer transform.Transformer // nil for UTF-8, US-ASCII and what is unknown
+	rest        []byte                // octets of a character whose end is in the next chunk
+	buf         []byte
+}
+
+func (d *charsetDecoder) reset(charset []byte) {
+	d.transformer, d.rest = nil, d.rest[:0]
+	if string(charset) == "us-ascii" || string(charset) == "utf-8" {
+		return
+	}
+	if enc, known := charsetOf(string(charset)); known && enc != nil {
+		d.transformer = enc.NewDecoder()
+	}
+}
+
+// append appends src as valid UTF-8; last says that nothing follows.
+func (d *charsetDecoder) append(dst, src []byte, last bool) []byte {
+	if len(d.rest) > 0 {
+		d.rest = append(d.rest, src...)
+		src = d.rest
+	}
+	var done int
+	if d.transformer == nil {
+		dst, done = appendValidUTF8(dst, src, last)
+	} else {
+		dst, done = d.transform(dst, src, last)
+	}
+	d.rest = append(d.rest[:0], src[done:]...)
+	return dst
+}
+
+// appendValidUTF8 appends UTF-8 text; octets that are no UTF-8 are read as Windows-1252.
+func appendValidUTF8(dst, src []byte, last bool) (out []byte, done int) {
+	for done < len(src) {
+		n := asciiPrefix(src[done:])
+		dst = append(dst, src[done:done+n]...)
+		if done += n; done == len(src) {
+			break
+		}
+		if !last && !utf8.FullRune(src[done:]) {
+			break
+		}
+		r, size := utf8.DecodeRune(src[done:])
+		if r == utf8.RuneError && size == 1 {
+			r = charmap.Windows1252.DecodeByte(src[done])
+		}
+		dst = utf8.AppendRune(dst, r)
+		done += size
+	}
+	return dst, done
+}
+
+func asciiPrefix(b []byte) int {
+	i := 0
+	for i+8 <= len(b) && (b[i]|b[i+1]|b[i+2]|b[i+3]|b[i+4]|b[i+5]|b[i+6]|b[i+7])&0x80 == 0 {
+		i += 8
+	}
+	for i < len(b) && b[i] < utf8.RuneSelf {
+		i++
+	}
+	return i
+}
+
+// transform runs the charset's decoder over src.
+func (d *charsetDecoder) transform(dst, src []byte, last bool) (out []byte, done int) {
+	if d.buf == nil {
+		d.buf = make([]byte, 4<<10)
+	}
+	for {
+		nDst, nSrc, err := d.transformer.Transform(d.buf, src[done:], last)
+		dst = append(dst, d.buf[:nDst]...)
+		done += nSrc
+		switch {
+		case err == transform.ErrShortDst && nDst+nSrc > 0:
+		case err == nil || err == transform.ErrShortSrc && !last:
+			return dst, done
+		default:
+			// The decoder gives up: the octet is shown as unknown.
+			dst = utf8.AppendRune(dst, utf8.RuneError)
+			if done++; done >= len(src) {
+				return dst, len(src)
+			}
+		}
+	}
+}
+
+// textDecoder makes searchable text of a part's body: transfer encoding, charset and HTML undone, chunk by chunk.
+type textDecoder struct {
+	transfer transferDecoder
+	charset  charsetDecoder
+	html     htmlText
+	isHTML   bool
+	octets   []byte
+	chars    []byte
+}
+
+func (d *textDecoder) reset(encoding, charset []byte, isHTML bool) {
+	d.transfer.reset(encoding)
+	d.charset.reset(charset)
+	d.html.reset()
+	d.isHTML = isHTML
+}
+
+// append appends the text of src; last says that nothing follows.
+func (d *textDecoder) append(dst, src []byte, last bool) []byte {
+	if d.transfer.kind != transferPlain {
+		d.octets = d.transfer.append(d.octets[:0], src)
+		src = d.octets
+	}
+	if !d.isHTML {
+		return d.charset.append(dst, src, last)
+	}
+	d.chars = d.charset.append(d.chars[:0], src, last)
+	return d.html.append(dst, d.chars, last)
+}
