@@ -87,7 +87,7 @@ func (v *View) Section(path []int, what Section) (offset, size int64, ok bool) {
 // Part returns the part with the number path, [1 2] for "1.2" (RFC 3501 section 6.4.5); an empty path is the message
 // itself. Of a message that is no multipart, and of such a message attached, part 1 is its body.
 func (v *View) Part(path []int) (PartInfo, bool) {
-	c := partCursor{numberReader: numberReader{b: v.section[sectionParts]}}
+	c := partCursor{numberReader: numberReader{b: v.section(sectionParts)}}
 	p, ok := c.nextPart()
 	root := true // p is a message, not a part of one
 	for _, n := range path {
@@ -122,7 +122,7 @@ func (v *View) Part(path []int) (PartInfo, bool) {
 // itself; of a Message part the next one is the message inside.
 func (v *View) Parts() iter.Seq[PartInfo] {
 	return func(yield func(PartInfo) bool) {
-		c := partCursor{numberReader: numberReader{b: v.section[sectionParts]}}
+		c := partCursor{numberReader: numberReader{b: v.section(sectionParts)}}
 		var ends [MaxNesting + 2]int
 		depth := 0
 		for len(c.b) > 0 {

@@ -3,6 +3,7 @@ package message
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"time"
 )
 
@@ -13,7 +14,17 @@ type View struct {
 	size, headerSize, lines int64
 	date                    date
 	covered                 uint64
-	section                 [sectionCount][]byte
+	data                    []byte               // the sections, one after the other
+	ends                    [sectionCount]uint32 // where each of them ends
+}
+
+// section returns one of the parts of the stored value.
+func (v *View) section(i int) []byte {
+	start := uint32(0)
+	if i > 0 {
+		start = v.ends[i-1]
+	}
+	return v.data[start:v.ends[i]:v.ends[i]]
 }
 
 // Open returns a view of a value that [Index.AppendTo] made, or ErrCorrupt.
@@ -27,14 +38,13 @@ func Open(stored []byte) (View, error) {
 	v.size, v.headerSize, v.lines = r.number(), r.number(), r.number()
 	v.date.unix, v.date.offset = r.signed(), int(r.signed())
 	v.covered = knownFields &^ r.unsigned()
-	var sizes [sectionCount]int64
-	for i := range sizes {
-		sizes[i] = r.number()
+	end := int64(0)
+	for i := range v.ends {
+		end = min(end+r.number(), math.MaxUint32)
+		v.ends[i] = uint32(end)
 	}
-	for i := range sizes {
-		v.section[i] = r.take(sizes[i])
-	}
-	if r.bad || len(r.b) > 0 || len(v.section[sectionEnvelope]) == 0 || len(v.section[sectionStructure]) == 0 {
+	v.data = r.b
+	if r.bad || end != int64(len(r.b)) || len(v.section(sectionEnvelope)) == 0 || len(v.section(sectionStructure)) == 0 {
 		return View{}, ErrCorrupt
 	}
 	return v, nil
@@ -43,7 +53,7 @@ func Open(stored []byte) (View, error) {
 // Check reports whether all tables within the value are whole: nil or ErrCorrupt. The accessors need no check before
 // them: of a damaged table they tell less.
 func (v *View) Check() error {
-	c := partCursor{numberReader: numberReader{b: v.section[sectionParts]}}
+	c := partCursor{numberReader: numberReader{b: v.section(sectionParts)}}
 	n := 0
 	for len(c.b) > 0 {
 		p, ok := c.nextPart()
@@ -55,18 +65,18 @@ func (v *View) Check() error {
 	if n == 0 || n > MaxParts {
 		return ErrCorrupt
 	}
-	table, total := numberReader{b: v.section[sectionTable]}, int64(0)
+	table, total := numberReader{b: v.section(sectionTable)}, int64(0)
 	for len(table.b) > 0 {
 		if table.octet() >= 64 {
 			return ErrCorrupt
 		}
 		total += table.number()
 	}
-	if table.bad || total != int64(len(v.section[sectionFields])) {
+	if table.bad || total != int64(len(v.section(sectionFields))) {
 		return ErrCorrupt
 	}
-	if !wholeCuts(v.section[sectionCuts], v.section[sectionStructure]) ||
-		!wholeCuts(v.section[sectionCutsUTF8], v.section[sectionStructureUTF8]) {
+	if !wholeCuts(v.section(sectionCuts), v.section(sectionStructure)) ||
+		!wholeCuts(v.section(sectionCutsUTF8), v.section(sectionStructureUTF8)) {
 		return ErrCorrupt
 	}
 	return nil
@@ -93,28 +103,28 @@ func (v *View) HeaderSize() int64 { return v.headerSize }
 func (v *View) Lines() int64 { return v.lines }
 
 // Envelope is the ENVELOPE as it goes on the wire, in parentheses, 7-bit (RFC 3501 section 7.4.2, RFC 9051 section 7.5.2).
-func (v *View) Envelope() []byte { return v.section[sectionEnvelope] }
+func (v *View) Envelope() []byte { return v.section(sectionEnvelope) }
 
 // BodyStructure is the BODYSTRUCTURE with extension data as it goes on the wire, 7-bit.
-func (v *View) BodyStructure() []byte { return v.section[sectionStructure] }
+func (v *View) BodyStructure() []byte { return v.section(sectionStructure) }
 
 // EnvelopeUTF8 is the ENVELOPE for sessions that enabled UTF8=ACCEPT (RFC 6855), nil if it is the same as Envelope.
-func (v *View) EnvelopeUTF8() []byte { return nilIfEmpty(v.section[sectionEnvelopeUTF8]) }
+func (v *View) EnvelopeUTF8() []byte { return nilIfEmpty(v.section(sectionEnvelopeUTF8)) }
 
 // BodyStructureUTF8 is BodyStructure for sessions that enabled UTF8=ACCEPT, nil if it is the same.
-func (v *View) BodyStructureUTF8() []byte { return nilIfEmpty(v.section[sectionStructureUTF8]) }
+func (v *View) BodyStructureUTF8() []byte { return nilIfEmpty(v.section(sectionStructureUTF8)) }
 
 // AppendBody appends the BODY data item, BODYSTRUCTURE without extension data, 7-bit.
 func (v *View) AppendBody(dst []byte) []byte {
-	return appendWithout(dst, v.section[sectionStructure], v.section[sectionCuts])
+	return appendWithout(dst, v.section(sectionStructure), v.section(sectionCuts))
 }
 
 // AppendBodyUTF8 appends BODY for sessions that enabled UTF8=ACCEPT.
 func (v *View) AppendBodyUTF8(dst []byte) []byte {
-	if len(v.section[sectionStructureUTF8]) == 0 {
+	if len(v.section(sectionStructureUTF8)) == 0 {
 		return v.AppendBody(dst)
 	}
-	return appendWithout(dst, v.section[sectionStructureUTF8], v.section[sectionCutsUTF8])
+	return appendWithout(dst, v.section(sectionStructureUTF8), v.section(sectionCutsUTF8))
 }
 
 // appendWithout appends structure without the cuts.
@@ -149,13 +159,13 @@ func (v *View) HasHeader() bool { return v.flags&flagWhole != 0 }
 
 // AppendHeader appends the header as it stands in the message, with the blank line.
 func (v *View) AppendHeader(dst []byte) []byte {
-	return v.appendBlank(append(dst, v.section[sectionFields]...))
+	return v.appendBlank(append(dst, v.section(sectionFields)...))
 }
 
 // AppendHeaderFields appends the wanted header fields exactly as they stand in the message, in its order, and the blank
 // line (RFC 3501 section 6.4.5: without one only if the message has none). It is right only if v covers m.
 func (v *View) AppendHeaderFields(dst []byte, m *FieldMatcher) []byte {
-	table, fields := numberReader{b: v.section[sectionTable]}, v.section[sectionFields]
+	table, fields := numberReader{b: v.section(sectionTable)}, v.section(sectionFields)
 	for len(table.b) > 0 {
 		id, n := table.octet(), table.number()
 		if table.bad || n > int64(len(fields)) {
@@ -193,7 +203,7 @@ func (v *View) appendBlank(dst []byte) []byte {
 
 // field returns the value of the first stored field with the number, nil if there is none.
 func (v *View) field(want uint8) []byte {
-	table, fields := numberReader{b: v.section[sectionTable]}, v.section[sectionFields]
+	table, fields := numberReader{b: v.section(sectionTable)}, v.section(sectionFields)
 	for len(table.b) > 0 {
 		id, n := table.octet(), table.number()
 		if table.bad || n > int64(len(fields)) {
@@ -209,10 +219,10 @@ func (v *View) field(want uint8) []byte {
 }
 
 // Preview is the preview text of RFC 8970: UTF-8, one line, at most 200 characters; empty if there is none.
-func (v *View) Preview() []byte { return v.section[sectionPreview] }
+func (v *View) Preview() []byte { return v.section(sectionPreview) }
 
 // BaseSubject is the base subject of RFC 5256 section 2.1 in UTF-8, made from the first kilobyte of the subject.
-func (v *View) BaseSubject() []byte { return v.section[sectionSubject] }
+func (v *View) BaseSubject() []byte { return v.section(sectionSubject) }
 
 // IsReply reports whether the subject had something that RFC 5256 section 2.1 takes off replies and forwards.
 func (v *View) IsReply() bool { return v.flags&flagReply != 0 }
