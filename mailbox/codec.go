@@ -139,15 +139,7 @@ func (o opKeywords) appendTo(dst []byte) []byte {
 func (o opAdd) appendTo(dst []byte) []byte {
 	dst = append(dst, codeAdd)
 	dst = binary.AppendUvarint(dst, uint64(o.Mailbox))
-	dst = binary.AppendUvarint(dst, uint64(len(o.Messages)))
-	var before added
-	for i := range o.Messages {
-		m := &o.Messages[i]
-		dst = appendAdded(dst, m, &before)
-		dst = appendFlags(dst, m.Flags)
-		before = *m
-	}
-	return dst
+	return appendMessages(dst, o.Messages)
 }
 
 func (o opFlags) appendTo(dst []byte) []byte {

@@ -66,6 +66,17 @@ func appendAdded(dst []byte, m, before *added) []byte {
 	return binary.AppendVarint(dst, int64(m.Body-before.Body))
 }
 
+func appendMessages(dst []byte, list []added) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(list)))
+	var before added
+	for i := range list {
+		dst = appendAdded(dst, &list[i], &before)
+		dst = appendFlags(dst, list[i].Flags)
+		before = list[i]
+	}
+	return dst
+}
+
 // fieldReader takes fields off the front of bytes that may be anything. After
 // the first failure bad is set, nothing is left and every field is zero, so
 // callers look once, at the end.

@@ -1,0 +1,102 @@
+package mailbox
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"mailstead/mailbox/log"
+)
+
+var bucketIndexes = []byte("indexes")
+
+// derivedSchema is the schema of derived.db. An older one is not brought up:
+// the file is made anew.
+func derivedSchema() schema {
+	return schema{version: 1, buckets: [][]byte{bucketMeta, bucketIndexes}}
+}
+
+// openDerived opens derived.db, and makes it anew where that fails for any
+// reason but that somebody else has it open: nothing is lost with it.
+func openDerived(path string, logger *slog.Logger) (*bbolt.DB, error) {
+	db, err := openDatabase(path, derivedSchema())
+	if err == nil || errors.Is(err, berrors.ErrTimeout) {
+		return db, err
+	}
+	logger.Warn("making the derived database anew", "file", path, "reason", err)
+	if err := os.Remove(path); err != nil {
+		return nil, fmt.Errorf("making %s anew: %w", path, err)
+	}
+	return openDatabase(path, derivedSchema())
+}
+
+// derivedEntry is the index of a body; a nil Value deletes it.
+type derivedEntry struct {
+	Body  BodyID
+	Value []byte
+}
+
+func bodyKey(id BodyID) []byte { return binary.BigEndian.AppendUint64(nil, uint64(id)) }
+
+// applyDerived stores indexes in one synced transaction, with the LSN up to
+// which all bodies have theirs. A smaller LSN than before changes only the
+// entries: indexes made again on demand.
+func (d *disk) applyDerived(entries []derivedEntry, lsn log.LSN) error {
+	lsn = max(lsn, d.appliedDerived())
+	err := d.derived.Update(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(bucketIndexes)
+		b.FillPercent = 0.95 // body ids ascend
+		for _, e := range entries {
+			var err error
+			if e.Value == nil {
+				err = b.Delete(bodyKey(e.Body))
+			} else {
+				err = b.Put(bodyKey(e.Body), e.Value)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return putApplied(tx, lsn)
+	})
+	if err != nil {
+		return fmt.Errorf("storing indexes in %s: %w", derivedFile, err)
+	}
+	d.lsnMade.Store(uint64(lsn))
+	return nil
+}
+
+// indexes calls f with the stored index of each body, in the order asked for,
+// nil where there is none. The value is valid during the call only, and must
+// not be written to.
+func (d *disk) indexes(bodies []BodyID, f func(i int, value []byte) error) error {
+	return d.derived.View(func(tx *bbolt.Tx) error {
+		c := tx.Bucket(bucketIndexes).Cursor()
+		var ahead readAhead
+		var want [8]byte
+		var key, value []byte
+		for i, id := range bodies {
+			binary.BigEndian.PutUint64(want[:], uint64(id))
+			if key != nil { // the next body often is the next key
+				key, value = c.Next()
+			}
+			if key == nil || !bytes.Equal(key, want[:]) {
+				key, value = c.Seek(want[:])
+			}
+			if !bytes.Equal(key, want[:]) {
+				key, value = nil, nil
+			}
+			ahead.want(value)
+			if err := f(i, value); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

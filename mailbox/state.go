@@ -1,0 +1,246 @@
+package mailbox
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"mailstead/mailbox/log"
+)
+
+// disk is what lies beside the log: state.db, which only log records change,
+// and derived.db, which can be made again from the bodies. Its methods may be
+// called concurrently, but apply and applyDerived by one goroutine (the applier)
+// only. A callback runs inside a read transaction, so it copies and returns:
+// it must not write to a client, wait, or call apply.
+type disk struct {
+	dir      string
+	state    *bbolt.DB
+	derived  *bbolt.DB
+	logger   *slog.Logger
+	lsn      atomic.Uint64 // applied LSN of state.db
+	lsnMade  atomic.Uint64 // applied LSN of derived.db
+	checking sync.Mutex    // one checkpoint at a time
+}
+
+// diskOptions are the settings of openDisk; the zero value is good.
+type diskOptions struct {
+	Logger *slog.Logger // nil discards
+}
+
+// The files of a store folder that disk owns.
+const (
+	stateFile   = "state.db"
+	derivedFile = "derived.db"
+)
+
+// schema is what a database consists of.
+type schema struct {
+	version int      // a newer one is refused, an older one brought up
+	buckets [][]byte // of a new database
+	// steps[n] brings version n+1 to n+2, inside the one transaction that also
+	// stores the version: a crash leaves the old schema whole.
+	steps []func(*bbolt.Tx) error
+}
+
+// stateSchema is the schema of state.db.
+func stateSchema() schema {
+	return schema{version: 1, buckets: [][]byte{bucketMeta, bucketAccounts, bucketMailboxes, bucketCounters, bucketGone,
+		bucketSubscriptions, bucketMessages, bucketFlags, bucketBodies, bucketGarbage, bucketExpunged, bucketDeleted, bucketRooms}}
+}
+
+// The buckets of state.db; docs/STORAGE.md has keys and values.
+var (
+	bucketMeta          = []byte("meta")
+	bucketAccounts      = []byte("accounts")
+	bucketMailboxes     = []byte("mailboxes")
+	bucketCounters      = []byte("counters")
+	bucketGone          = []byte("gone")
+	bucketSubscriptions = []byte("subscriptions")
+	bucketMessages      = []byte("messages")
+	bucketFlags         = []byte("flags")
+	bucketBodies        = []byte("bodies")
+	bucketGarbage       = []byte("garbage")
+	bucketExpunged      = []byte("expunged")
+	bucketDeleted       = []byte("deleted")
+	bucketRooms         = []byte("rooms")
+)
+
+// The keys of the meta buckets of both databases.
+var (
+	keySchema  = []byte("schema")
+	keyApplied = []byte("applied")
+	keyLast    = []byte("last")
+)
+
+var (
+	// errNewerSchema says that a newer program wrote the database.
+	errNewerSchema = errors.New("mailbox: written by a newer version of mailstead")
+	// errDatabase says that a database does not hold what was written to it;
+	// rebuild makes it again.
+	errDatabase = errors.New("mailbox: database is damaged")
+)
+
+// databaseTimeout is how long opening waits for bbolt's lock. The store's own
+// lock was taken before, so it is free unless somebody looks into the file.
+const databaseTimeout = 2 * time.Second
+
+// mapSize is the address space reserved for a database, 64 GiB where there is
+// room: a transaction that has to map the file again would wait for all readers.
+// It costs no memory.
+const mapSize = min(64<<30, math.MaxInt/4)
+
+func databaseOptions(readOnly bool) *bbolt.Options {
+	return &bbolt.Options{
+		Timeout:         databaseTimeout,
+		FreelistType:    bbolt.FreelistMapType,
+		InitialMmapSize: mapSize,
+		NoStatistics:    true,
+		ReadOnly:        readOnly,
+	}
+}
+
+// openDisk opens the databases in dir and makes those that are missing.
+// derived.db is made anew when it cannot be used, with an applied LSN of 0. The
+// error for state.db wraps errNewerSchema, errDatabase, or is the system's. The
+// caller holds the store's lock.
+func openDisk(dir string, o diskOptions) (*disk, error) {
+	d := &disk{dir: dir, logger: o.Logger}
+	if d.logger == nil {
+		d.logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	var err error
+	if d.state, err = openDatabase(filepath.Join(dir, stateFile), stateSchema()); err != nil {
+		return nil, err
+	}
+	if d.derived, err = openDerived(filepath.Join(dir, derivedFile), d.logger); err != nil {
+		return nil, errors.Join(err, d.state.Close())
+	}
+	d.lsn.Store(uint64(metaApplied(d.state)))
+	d.lsnMade.Store(uint64(metaApplied(d.derived)))
+	return d, syncDir(dir)
+}
+
+// openDatabase opens a database, makes it where it is missing, and brings its
+// schema up to s.
+func openDatabase(path string, s schema) (*bbolt.DB, error) {
+	db, err := bbolt.Open(path, 0o600, databaseOptions(false))
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", path, databaseError(err))
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		had, err := schemaOf(tx)
+		if err != nil {
+			return err
+		}
+		return s.bringUp(tx, had)
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), db.Close())
+	}
+	return db, nil
+}
+
+// databaseError marks the errors of opening that say the file is no database.
+func databaseError(err error) error {
+	for _, damage := range []error{berrors.ErrInvalid, berrors.ErrChecksum, berrors.ErrVersionMismatch} {
+		if errors.Is(err, damage) {
+			return errors.Join(errDatabase, err)
+		}
+	}
+	return err
+}
+
+// schemaOf returns the version of the schema, 0 for a new file.
+func schemaOf(tx *bbolt.Tx) (int, error) {
+	b := tx.Bucket(bucketMeta)
+	if b == nil {
+		return 0, nil
+	}
+	v := b.Get(keySchema)
+	if len(v) != 4 {
+		return 0, fmt.Errorf("%w: no schema version", errDatabase)
+	}
+	return int(binary.BigEndian.Uint32(v)), nil
+}
+
+func putSchema(tx *bbolt.Tx, version int) error {
+	return tx.Bucket(bucketMeta).Put(keySchema, binary.BigEndian.AppendUint32(nil, uint32(version)))
+}
+
+func (s schema) bringUp(tx *bbolt.Tx, had int) error {
+	switch {
+	case had == s.version:
+		return nil
+	case had > s.version:
+		return fmt.Errorf("%w: schema %d, this one knows %d", errNewerSchema, had, s.version)
+	case had == 0:
+		for _, name := range s.buckets {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return err
+			}
+		}
+		return putSchema(tx, s.version)
+	}
+	for n := had; n < s.version; n++ {
+		if n > len(s.steps) {
+			return fmt.Errorf("%w: nothing brings schema %d up", errDatabase, n)
+		}
+		if err := s.steps[n-1](tx); err != nil {
+			return fmt.Errorf("bringing schema %d to %d: %w", n, n+1, err)
+		}
+	}
+	return putSchema(tx, s.version)
+}
+
+// metaApplied reads the applied LSN; 0 when nothing was applied yet.
+func metaApplied(db *bbolt.DB) (lsn log.LSN) {
+	_ = db.View(func(tx *bbolt.Tx) error { // the function gives no error, and the database is open
+		lsn = txApplied(tx)
+		return nil
+	})
+	return lsn
+}
+
+func txApplied(tx *bbolt.Tx) log.LSN {
+	v := tx.Bucket(bucketMeta).Get(keyApplied)
+	if len(v) != 8 {
+		return 0
+	}
+	return log.LSN(binary.BigEndian.Uint64(v))
+}
+
+func putApplied(tx *bbolt.Tx, lsn log.LSN) error {
+	return tx.Bucket(bucketMeta).Put(keyApplied, binary.BigEndian.AppendUint64(nil, uint64(lsn)))
+}
+
+// applied is the LSN up to which state.db holds the log.
+func (d *disk) applied() log.LSN { return log.LSN(d.lsn.Load()) }
+
+// appliedDerived is the LSN up to which derived.db has the indexes of bodies.
+func (d *disk) appliedDerived() log.LSN { return log.LSN(d.lsnMade.Load()) }
+
+// close closes both databases, after every reader has finished.
+func (d *disk) close() error {
+	return errors.Join(d.state.Close(), d.derived.Close())
+}
+
+// syncDir makes the names in dir durable.
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

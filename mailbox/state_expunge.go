@@ -1,0 +1,270 @@
+package mailbox
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	goimap "github.com/emersion/go-imap/v2"
+	"go.etcd.io/bbolt"
+)
+
+// Expunged messages move, packed, from messages and flags to deleted, where
+// they keep their bodies until retention ends; the history of UIDs is for
+// clients that were away.
+
+func (a *applying) expunge(o opExpunge) error {
+	m, err := a.find(o.Mailbox)
+	if m == nil {
+		return err
+	}
+	gone, err := a.take(m, o.UIDs, o.Time)
+	if err != nil {
+		return err
+	}
+	a.touch(m)
+	return a.remember(m, gone)
+}
+
+// take moves the messages in ranges to deleted and returns which were there.
+func (a *applying) take(m *heldMailbox, ranges []uidRange, at int64) (gone []uidRange, err error) {
+	err = eachChunk(ranges, m.UIDNext, func(number uint32, hit *uidBits) error {
+		taken, err := a.takeChunk(m, chunkKey{Mailbox: m.ID, Number: number}, hit)
+		if err != nil || len(taken) == 0 {
+			return err
+		}
+		for i := range taken {
+			gone = appendUID(gone, taken[i].UID)
+		}
+		return a.tx.Bucket(bucketDeleted).Put(deletedKey(at, ModSeq(a.lsn), m.ID, taken[0].UID), appendMessages(nil, taken))
+	})
+	return gone, err
+}
+
+func (a *applying) takeChunk(m *heldMailbox, key chunkKey, hit *uidBits) ([]added, error) {
+	messages, err := a.messageChunk(key)
+	if err != nil {
+		return nil, err
+	}
+	flags, err := a.flagChunk(key)
+	if err != nil {
+		return nil, err
+	}
+	if len(messages.list) != len(flags.list) {
+		return nil, fmt.Errorf("%w: mailbox %d, chunk %d: %d messages and %d flags", errDatabase, key.Mailbox, key.Number, len(messages.list), len(flags.list))
+	}
+	var taken []added
+	kept := 0
+	for i, msg := range messages.list {
+		f := flags.list[i]
+		if !hit.has(msg.UID) {
+			messages.list[kept], flags.list[kept] = msg, f
+			kept++
+			continue
+		}
+		msg.Flags = f.Flags
+		taken = append(taken, msg)
+		m.count(f.Flags, msg.Size, -1)
+		if msg.UID >= m.RecentBelow {
+			m.Recent--
+		}
+	}
+	if len(taken) > 0 {
+		messages.list, messages.changed = messages.list[:kept], true
+		flags.list, flags.changed = flags.list[:kept], true
+	}
+	return taken, nil
+}
+
+// appendUID adds an ascending UID to ranges.
+func appendUID(ranges []uidRange, uid goimap.UID) []uidRange {
+	if n := len(ranges); n > 0 && ranges[n-1].Last+1 == uid {
+		ranges[n-1].Last = uid
+		return ranges
+	}
+	return append(ranges, uidRange{First: uid, Last: uid})
+}
+
+// deletedKey begins with the time, so that retention ends at the front.
+func deletedKey(at int64, modseq ModSeq, id ID, first goimap.UID) []byte {
+	key := binary.BigEndian.AppendUint64(make([]byte, 0, deletedKeySize), uint64(max(at, 0)))
+	key = binary.BigEndian.AppendUint64(key, uint64(modseq))
+	key = binary.BigEndian.AppendUint32(key, uint32(id))
+	return binary.BigEndian.AppendUint32(key, uint32(first))
+}
+
+const deletedKeySize = 24
+
+// deletedMailbox is the mailbox of a key of bucket deleted.
+func deletedMailbox(key []byte) (ID, error) {
+	if len(key) != deletedKeySize {
+		return 0, fmt.Errorf("%w: malformed key of a deleted message", errDatabase)
+	}
+	return ID(binary.BigEndian.Uint32(key[16:])), nil
+}
+
+func decodeDeleted(value []byte) ([]added, error) {
+	r := fieldReader{rest: value}
+	list := r.messages()
+	return list, r.end("deleted messages")
+}
+
+// historyKey is the key of what one record expunged of a mailbox.
+func historyKey(id ID, modseq ModSeq) []byte {
+	return binary.BigEndian.AppendUint64(idKey(id), uint64(modseq))
+}
+
+func decodeHistory(value []byte) ([]uidRange, error) {
+	r := fieldReader{rest: value}
+	list := r.ranges()
+	return list, r.end("expunge history")
+}
+
+// remember adds to the expunge history and forgets the oldest of a long one.
+func (a *applying) remember(m *heldMailbox, gone []uidRange) error {
+	if len(gone) == 0 {
+		return nil
+	}
+	b := a.tx.Bucket(bucketExpunged)
+	key := historyKey(m.ID, ModSeq(a.lsn))
+	if before := b.Get(key); before != nil { // the record's second expunge of this mailbox
+		list, err := decodeHistory(before)
+		if err != nil {
+			return fmt.Errorf("mailbox %d: %w", m.ID, err)
+		}
+		m.historyCount -= uint32(len(list))
+		gone = append(list, gone...)
+	}
+	gone = joinRanges(gone)
+	m.historyCount += uint32(len(gone))
+	if err := b.Put(key, appendRanges(nil, gone)); err != nil {
+		return err
+	}
+	for m.historyCount > maxHistory {
+		if err := forgetOldest(b, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func forgetOldest(b *bbolt.Bucket, m *heldMailbox) error {
+	key, value := b.Cursor().Seek(idKey(m.ID))
+	if !bytes.HasPrefix(key, idKey(m.ID)) {
+		return fmt.Errorf("%w: mailbox %d: expunge history shorter than its count", errDatabase, m.ID)
+	}
+	list, err := decodeHistory(value)
+	if err != nil {
+		return fmt.Errorf("mailbox %d: %w", m.ID, err)
+	}
+	m.HistoryFrom = ModSeq(binary.BigEndian.Uint64(key[4:]))
+	m.historyCount -= min(uint32(len(list)), m.historyCount)
+	return b.Delete(key)
+}
+
+// mailboxGone deletes a mailbox. Its description stays beside its messages for
+// as long as they can be restored.
+func (a *applying) mailboxGone(o opMailboxGone) error {
+	m, err := a.find(o.ID)
+	if m == nil {
+		return err
+	}
+	if m.UIDNext > 1 {
+		if _, err := a.take(m, []uidRange{{1, m.UIDNext - 1}}, o.Time); err != nil {
+			return err
+		}
+	}
+	a.mailboxes[o.ID] = nil
+	if err := deletePrefix(a.tx.Bucket(bucketExpunged), idKey(o.ID)); err != nil {
+		return err
+	}
+	if err := a.tx.Bucket(bucketGone).Put(idKey(o.ID), appendGone(nil, o.Time, &m.diskMailbox)); err != nil {
+		return err
+	}
+	if err := a.tx.Bucket(bucketMailboxes).Delete(idKey(o.ID)); err != nil {
+		return err
+	}
+	return a.tx.Bucket(bucketCounters).Delete(idKey(o.ID))
+}
+
+// appendGone appends the value of bucket gone: when, and what the mailbox was.
+func appendGone(dst []byte, at int64, m *diskMailbox) []byte {
+	return appendDescription(binary.AppendVarint(dst, at), m)
+}
+
+func decodeGone(value []byte) (at int64, m diskMailbox, err error) {
+	r := fieldReader{rest: value}
+	at = r.int64()
+	err = decodeDescription(&m, r.rest)
+	return at, m, err
+}
+
+func (a *applying) account(o opAccount) error {
+	a.last.Account = max(a.last.Account, o.Account)
+	accounts := a.tx.Bucket(bucketAccounts)
+	if !o.Deleted {
+		return accounts.Put(idKey(o.Account), binary.AppendUvarint(nil, uint64(a.lsn)))
+	}
+	ids, err := a.mailboxesOf(o.Account)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := a.mailboxGone(opMailboxGone{ID: id, Time: o.Time}); err != nil {
+			return err
+		}
+	}
+	if err := deletePrefix(a.tx.Bucket(bucketSubscriptions), idKey(o.Account)); err != nil {
+		return err
+	}
+	return accounts.Delete(idKey(o.Account))
+}
+
+// mailboxesOf returns the mailboxes of an account, those of this transaction
+// included.
+func (a *applying) mailboxesOf(account AccountID) ([]ID, error) {
+	var ids []ID
+	for id, m := range a.mailboxes {
+		if m != nil && m.Account == account {
+			ids = append(ids, id)
+		}
+	}
+	c := a.tx.Bucket(bucketMailboxes).Cursor()
+	for key, value := c.First(); key != nil; key, value = c.Next() {
+		id, err := keyID[ID](key)
+		if err != nil {
+			return nil, err
+		}
+		if _, held := a.mailboxes[id]; held {
+			continue
+		}
+		var m diskMailbox
+		if err := decodeDescription(&m, value); err != nil {
+			return nil, fmt.Errorf("mailbox %d: %w", id, err)
+		}
+		if m.Account == account {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
+func (a *applying) subscription(o opSubscription) error {
+	key := subscriptionKey(o.Account, o.Name)
+	if !o.On {
+		return a.tx.Bucket(bucketSubscriptions).Delete(key)
+	}
+	return a.tx.Bucket(bucketSubscriptions).Put(key, []byte{})
+}
+
+// deletePrefix deletes every key that begins with prefix. It seeks anew for
+// each, since a cursor may pass over the key after one it deleted.
+func deletePrefix(b *bbolt.Bucket, prefix []byte) error {
+	c := b.Cursor()
+	for key, _ := c.Seek(prefix); bytes.HasPrefix(key, prefix); key, _ = c.Seek(prefix) {
+		if err := b.Delete(key); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,182 @@
+package mailbox
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"go.etcd.io/bbolt"
+
+	"mailstead/mailbox/log"
+)
+
+// diskHeaders is everything but messages, bodies and rooms, as of Applied.
+type diskHeaders struct {
+	Applied       log.LSN
+	Last          lastIDs
+	Accounts      []AccountID
+	Mailboxes     []diskMailbox
+	Subscriptions []subscribed
+}
+
+type subscribed struct {
+	Account AccountID
+	Name    string
+}
+
+// load reads the headers of all mailboxes. It counts nothing, so it takes as
+// long for mailboxes with a million messages as for empty ones.
+func (d *disk) load() (h diskHeaders, err error) {
+	err = d.state.View(func(tx *bbolt.Tx) error {
+		h.Applied = txApplied(tx)
+		var err error
+		if h.Last, err = readLast(tx); err != nil {
+			return err
+		}
+		return h.read(tx)
+	})
+	if err != nil {
+		return diskHeaders{}, fmt.Errorf("loading %s: %w", stateFile, err)
+	}
+	return h, nil
+}
+
+func (h *diskHeaders) read(tx *bbolt.Tx) error {
+	err := tx.Bucket(bucketAccounts).ForEach(func(key, _ []byte) error {
+		id, err := keyID[AccountID](key)
+		h.Accounts = append(h.Accounts, id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	err = tx.Bucket(bucketMailboxes).ForEach(func(key, _ []byte) error {
+		id, err := keyID[ID](key)
+		if err != nil {
+			return err
+		}
+		m, err := readMailbox(tx, id)
+		if err == nil {
+			h.Mailboxes = append(h.Mailboxes, *m)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return tx.Bucket(bucketSubscriptions).ForEach(func(key, _ []byte) error {
+		if len(key) < 4 {
+			return fmt.Errorf("%w: malformed subscription", errDatabase)
+		}
+		h.Subscriptions = append(h.Subscriptions, subscribed{Account: AccountID(binary.BigEndian.Uint32(key)), Name: string(key[4:])})
+		return nil
+	})
+}
+
+// loadMessages calls f with the messages of a mailbox in blocks, ascending by
+// UID, and returns the LSN they are true for. A mailbox that is not there has
+// none. The block is f's until it returns; FlagsID is not set.
+func (d *disk) loadMessages(id ID, f func(block []Message)) (lsn log.LSN, err error) {
+	err = d.state.View(func(tx *bbolt.Tx) error {
+		lsn = txApplied(tx)
+		return readMessages(tx, id, f)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("loading mailbox %d from %s: %w", id, stateFile, err)
+	}
+	return lsn, nil
+}
+
+func readMessages(tx *bbolt.Tx, id ID, f func(block []Message)) error {
+	var (
+		ahead    readAhead
+		messages []added
+		flags    []flagged
+		block    []Message
+		err      error
+	)
+	prefix := idKey(id)
+	c, cf := tx.Bucket(bucketMessages).Cursor(), tx.Bucket(bucketFlags).Cursor()
+	key, value := c.Seek(prefix)
+	keyFlags, valueFlags := cf.Seek(prefix)
+	for bytes.HasPrefix(key, prefix) {
+		ahead.want(value)
+		ahead.want(valueFlags)
+		if !bytes.Equal(key, keyFlags) {
+			return fmt.Errorf("%w: messages %x without flags", errDatabase, key)
+		}
+		if messages, err = decodeMessageChunk(messages[:0], value); err != nil {
+			return fmt.Errorf("messages %x: %w", key, err)
+		}
+		if flags, err = decodeFlagChunk(flags[:0], valueFlags); err != nil {
+			return fmt.Errorf("flags %x: %w", key, err)
+		}
+		if block, err = joinChunks(block[:0], messages, flags); err != nil {
+			return fmt.Errorf("messages %x: %w", key, err)
+		}
+		f(block)
+		key, value = c.Next()
+		keyFlags, valueFlags = cf.Next()
+	}
+	if bytes.HasPrefix(keyFlags, prefix) {
+		return fmt.Errorf("%w: flags %x without messages", errDatabase, keyFlags)
+	}
+	return nil
+}
+
+func joinChunks(block []Message, messages []added, flags []flagged) ([]Message, error) {
+	if len(messages) != len(flags) {
+		return block, fmt.Errorf("%w: %d messages and %d flags", errDatabase, len(messages), len(flags))
+	}
+	for i := range messages {
+		m, fl := &messages[i], &flags[i]
+		if m.UID != fl.UID {
+			return block, fmt.Errorf("%w: UID %d has the flags of %d", errDatabase, m.UID, fl.UID)
+		}
+		block = append(block, Message{UID: m.UID, Flags: fl.Flags, ModSeq: fl.ModSeq,
+			Size: m.Size, Internal: m.Internal, Saved: m.Saved, Body: m.Body})
+	}
+	return block, nil
+}
+
+// vanished returns the UIDs expunged from a mailbox after since, ascending and
+// joined (RFC 7162 section 3.2.10). ok is false when the history does not
+// reach back that far, or there is no such mailbox.
+func (d *disk) vanished(id ID, since ModSeq) (gone []uidRange, ok bool, err error) {
+	err = d.state.View(func(tx *bbolt.Tx) error {
+		m, err := readMailbox(tx, id)
+		if m == nil || since < m.HistoryFrom {
+			return err
+		}
+		ok = true
+		prefix := idKey(id)
+		c := tx.Bucket(bucketExpunged).Cursor()
+		for key, value := c.Seek(historyKey(id, since+1)); bytes.HasPrefix(key, prefix); key, value = c.Next() {
+			list, err := decodeHistory(value)
+			if err != nil {
+				return err
+			}
+			gone = append(gone, list...)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, false, fmt.Errorf("reading the expunge history of mailbox %d: %w", id, err)
+	}
+	return joinRanges(gone), ok, nil
+}
+
+// joinRanges sorts ranges and joins those that touch.
+func joinRanges(ranges []uidRange) []uidRange {
+	slices.SortFunc(ranges, func(a, b uidRange) int { return int(int64(a.First) - int64(b.First)) })
+	joined := ranges[:0]
+	for _, u := range ranges {
+		if n := len(joined); n > 0 && int64(u.First) <= int64(joined[n-1].Last)+1 {
+			joined[n-1].Last = max(joined[n-1].Last, u.Last)
+			continue
+		}
+		joined = append(joined, u)
+	}
+	return joined
+}

@@ -1,0 +1,133 @@
+package mailbox
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+
+	"go.etcd.io/bbolt"
+)
+
+// Limits of rooms: bbolt takes keys of 1 to 32,768 bytes, and keys fill the
+// pages that every search walks through.
+const (
+	maxRoomName = 64
+	maxRoomKey  = 1024
+)
+
+// errRoomKey says that a room or key is empty or too long.
+var errRoomKey = errors.New("mailbox: room or key is empty or too long")
+
+// checkRoomKey has to be asked before a change becomes a record: what
+// was acknowledged must be possible to apply.
+func checkRoomKey(room, key string) error {
+	if room == "" || len(room) > maxRoomName || key == "" || len(key) > maxRoomKey {
+		return fmt.Errorf("%w: room %.64q, key %.64q", errRoomKey, room, key)
+	}
+	return nil
+}
+
+// room sets or deletes a key. The new body is held before the old one is
+// released, so one that stays is never without a reference.
+func (a *applying) room(o opRoom) error {
+	if err := checkRoomKey(o.Room, o.Key); err != nil {
+		a.disk.logger.Error("a change of a room was passed over", "lsn", uint64(a.lsn), "error", err)
+		return nil
+	}
+	b, err := a.roomBucket(o.Room)
+	if err != nil {
+		return err
+	}
+	before, err := decodeRoomEntry(b.Get([]byte(o.Key)))
+	if err != nil {
+		return err
+	}
+	if o.Value == nil {
+		err = b.Delete([]byte(o.Key))
+	} else {
+		err = errors.Join(a.hold(o.Body), b.Put([]byte(o.Key), appendRoomEntry(nil, o.Body, o.Value)))
+	}
+	return errors.Join(err, a.release(before.Body))
+}
+
+func (a *applying) roomBucket(name string) (*bbolt.Bucket, error) {
+	if b, ok := a.rooms[name]; ok {
+		return b, nil
+	}
+	b, err := a.tx.Bucket(bucketRooms).CreateBucketIfNotExists([]byte(name))
+	a.rooms[name] = b
+	return b, err
+}
+
+// roomEntry is a key of a room with what it has.
+type roomEntry struct {
+	Key   string
+	Value []byte
+	Body  BodyID // held by the entry; 0 = none
+}
+
+func appendRoomEntry(dst []byte, body BodyID, value []byte) []byte {
+	return append(binary.AppendUvarint(dst, uint64(body)), value...)
+}
+
+// decodeRoomEntry returns an entry without key whose value is part of stored.
+// No stored value is an entry without value.
+func decodeRoomEntry(stored []byte) (roomEntry, error) {
+	if stored == nil {
+		return roomEntry{}, nil
+	}
+	r := fieldReader{rest: stored}
+	body := BodyID(r.uint64())
+	if r.bad {
+		return roomEntry{}, fmt.Errorf("%w: malformed room entry", errDatabase)
+	}
+	return roomEntry{Value: r.rest, Body: body}, nil
+}
+
+// roomGet returns the entry of a key; ok is false when there is none. The value
+// is a copy.
+func (d *disk) roomGet(room, key string) (e roomEntry, ok bool, err error) {
+	err = d.state.View(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(bucketRooms).Bucket([]byte(room))
+		if b == nil {
+			return nil
+		}
+		stored := b.Get([]byte(key))
+		if stored == nil {
+			return nil
+		}
+		if e, err = decodeRoomEntry(stored); err != nil {
+			return fmt.Errorf("room %s, key %q: %w", room, key, err)
+		}
+		e.Key, e.Value, ok = key, append([]byte{}, e.Value...), true
+		return nil
+	})
+	return e, ok, err
+}
+
+// roomPage returns up to limit entries whose key begins with prefix and sorts
+// behind after, by key, from one short transaction. Values are copies. Fewer
+// than limit means there are no more.
+func (d *disk) roomPage(room, prefix, after string, limit int) (page []roomEntry, err error) {
+	err = d.state.View(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(bucketRooms).Bucket([]byte(room))
+		if b == nil {
+			return nil
+		}
+		c := b.Cursor()
+		key, stored := c.Seek([]byte(max(prefix, after)))
+		if after != "" && string(key) == after {
+			key, stored = c.Next()
+		}
+		for ; key != nil && len(page) < limit && strings.HasPrefix(string(key), prefix); key, stored = c.Next() {
+			e, err := decodeRoomEntry(stored)
+			if err != nil {
+				return fmt.Errorf("room %s, key %q: %w", room, key, err)
+			}
+			page = append(page, roomEntry{Key: string(key), Value: append([]byte{}, e.Value...), Body: e.Body})
+		}
+		return nil
+	})
+	return page, err
+}
