@@ -25,6 +25,9 @@ const (
 	DefaultLine = 64 << 10
 	// DefaultLiteral holds any search text, name or password; bodies are not strings.
 	DefaultLiteral = 128 << 10
+	// LoginLine is what a stranger may send in one line: the response of a SASL exchange,
+	// for which SMTP allows 12288 octets (RFC 4954 section 4).
+	LoginLine = 16 << 10
 	// LoginLiteral is what a stranger may send: a name or a password.
 	LoginLiteral = 1 << 10
 	// DefaultSkip is above the largest string that a client could send in good faith.
@@ -46,6 +49,8 @@ const (
 	MaxPattern = 1 << 10
 	// maxNumberDigits holds 2^64-1 and a few leading zeros.
 	maxNumberDigits = 24
+	// maxFlag bounds one flag in octets; keywords of real clients have up to thirty.
+	maxFlag = 128
 )
 
 // orDefault fills the fields left zero.

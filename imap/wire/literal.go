@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"strconv"
+	"sync"
 )
 
 // Literal is a message literal that is being received: an io.Reader of exactly
@@ -41,6 +42,17 @@ func (l *Literal) drop() error {
 	left := l.left
 	l.d.literal = nil
 	return l.d.dropOctets(l.left, &left)
+}
+
+// copyBuffers are what messages pass through on their way.
+var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
+
+// CopyLiteral copies a message literal to dst, in constant memory.
+func CopyLiteral(dst io.Writer, l *Literal) error {
+	buf := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	_, err := io.CopyBuffer(struct{ io.Writer }{dst}, l, *buf)
+	return err
 }
 
 // readOctets reads at least one octet, past the buffer when that is empty.

@@ -133,7 +133,8 @@ func (d *Decoder) NString() (s string, ok bool) {
 	return s, d.err == nil
 }
 
-// ListMailbox expects the pattern of LIST or LSUB as it was sent (list-mailbox).
+// ListMailbox expects the pattern of LIST or LSUB as it was sent (list-mailbox), or
+// the reference, in which some clients send wildcards too.
 func (d *Decoder) ListMailbox() string {
 	switch d.Peek() {
 	case '"', '{':
@@ -308,6 +309,10 @@ func (d *Decoder) appendFlag(flags []goimap.Flag) []goimap.Flag {
 func (d *Decoder) Flag() goimap.Flag {
 	backslash := d.Accept('\\')
 	word := d.take(atomChar, "a flag")
+	if len(word) > maxFlag {
+		d.Fail("a flag is longer than %d octets", maxFlag)
+		return ""
+	}
 	if !backslash {
 		return goimap.Flag(word)
 	}

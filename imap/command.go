@@ -1,0 +1,149 @@
+package imap
+
+import (
+	"mailstead/imap/wire"
+)
+
+// state is a set of the states of RFC 3501 section 3.
+type state uint8
+
+const (
+	stateGreeted  state = 1 << iota // not authenticated
+	stateLoggedIn                   // authenticated
+	stateSelected
+	stateLogout
+
+	stateAny  = stateGreeted | stateLoggedIn | stateSelected
+	stateUser = stateLoggedIn | stateSelected
+)
+
+func (s state) String() string {
+	switch s {
+	case stateGreeted:
+		return "not authenticated"
+	case stateLoggedIn:
+		return "authenticated"
+	case stateSelected:
+		return "selected"
+	}
+	return "logout"
+}
+
+// news says what a command lets the server tell of the selected mailbox before its
+// tagged reply.
+type news uint8
+
+const (
+	newsNone   news = iota
+	newsNumber      // all but EXPUNGE: sequence numbers stay (RFC 3501 section 7.4.1)
+	newsAll
+)
+
+// command is one line of the table.
+type command struct {
+	name   string // without "UID "
+	states state  // in which it may be said
+	news   news
+	run    func(*session, *request) (reply, error)
+}
+
+// request is a command being run.
+type request struct {
+	*command
+	tag string
+	uid bool // said with UID in front: it takes UIDs, and answers name them
+}
+
+// reply is the tagged reply of a command that succeeded: OK, with a response code
+// where Code is set, and a text of its own where Text is.
+type reply struct {
+	Code string // what stands between the brackets
+	Text string // "" = "NAME completed"
+}
+
+// commands is the table of all commands.
+var commands = []command{
+	{"CAPABILITY", stateAny, newsAll, (*session).capability},
+	{"NOOP", stateAny, newsAll, (*session).noop},
+	{"LOGOUT", stateAny, newsNone, (*session).logout},
+	{"ID", stateAny, newsAll, (*session).id},
+	{"STARTTLS", stateGreeted, newsNone, (*session).startTLS},
+	{"AUTHENTICATE", stateGreeted, newsNone, (*session).authenticate},
+	{"LOGIN", stateGreeted, newsNone, (*session).login},
+	{"ENABLE", stateUser, newsAll, (*session).enable},
+	{"NAMESPACE", stateUser, newsAll, (*session).namespace},
+	{"SELECT", stateUser, newsNone, (*session).selectMailbox},
+	{"EXAMINE", stateUser, newsNone, (*session).selectMailbox},
+	{"CREATE", stateUser, newsAll, (*session).create},
+	{"DELETE", stateUser, newsAll, (*session).delete},
+	{"RENAME", stateUser, newsAll, (*session).rename},
+	{"SUBSCRIBE", stateUser, newsAll, (*session).subscribe},
+	{"UNSUBSCRIBE", stateUser, newsAll, (*session).subscribe},
+	{"LIST", stateUser, newsAll, (*session).list},
+	{"LSUB", stateUser, newsAll, (*session).lsub},
+	{"STATUS", stateUser, newsAll, (*session).status},
+	{"APPEND", stateUser, newsAll, (*session).append},
+	{"IDLE", stateUser, newsAll, (*session).idle},
+	{"CHECK", stateSelected, newsAll, (*session).noop},
+	{"CLOSE", stateSelected, newsNone, (*session).close},
+	{"UNSELECT", stateSelected, newsNone, (*session).unselect},
+	{"EXPUNGE", stateSelected, newsAll, (*session).expunge},
+	{"STORE", stateSelected, newsNumber, (*session).store},
+	{"COPY", stateSelected, newsAll, (*session).copy},
+	{"MOVE", stateSelected, newsAll, (*session).move},
+}
+
+// uidCommands are the commands that take UIDs when UID stands in front (RFC 3501
+// section 6.4.8, RFC 4315 section 2.1, RFC 6851 section 3.2). They may tell of
+// expunged messages: their numbers are not sequence numbers.
+var uidCommands = map[string]bool{
+	"FETCH": true, "SEARCH": true, "STORE": true, "COPY": true, "MOVE": true, "EXPUNGE": true,
+}
+
+// commandNamed finds commands by name. (A function's result, since the table refers
+// to methods that lead back here.)
+var commandNamed = func() map[string]*command {
+	m := make(map[string]*command, len(commands))
+	for i := range commands {
+		m[commands[i].name] = &commands[i]
+	}
+	return m
+}()
+
+// parseCommand reads tag and name, up to the space before the arguments.
+func parseCommand(d *wire.Decoder) *request {
+	r := &request{command: &command{}, tag: string(d.Tag())}
+	d.SP()
+	name := d.Word()
+	if name == "UID" {
+		r.uid = true
+		d.SP()
+		name = d.Word()
+	}
+	if d.Err() != nil {
+		return r
+	}
+	c, ok := commandNamed[name]
+	if !ok || r.uid && !uidCommands[name] {
+		d.Fail("unknown command")
+		return r
+	}
+	r.command = c
+	return r
+}
+
+// fullName is the command as the client said it.
+func (r *request) fullName() string {
+	if r.uid {
+		return "UID " + r.name
+	}
+	return r.name
+}
+
+// mayTell says what may be told of the mailbox before the tagged reply.
+func (r *request) mayTell() news {
+	if r.uid && r.news == newsNumber {
+		return newsAll
+	}
+	return r.news
+}

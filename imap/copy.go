@@ -1,0 +1,90 @@
+package imap
+
+import (
+	"strconv"
+
+	"mailstead/imap/wire"
+	"mailstead/mailbox"
+)
+
+// copy is COPY and UID COPY (RFC 3501 section 6.4.7) with COPYUID (RFC 4315 section 3).
+func (s *session) copy(r *request) (reply, error) {
+	spans, name, err := s.copyArguments(r)
+	if err != nil {
+		return reply{}, err
+	}
+	copied, err := s.selected.mailbox.Copy(s.ctx, s.selected.uidsOf(spans), name)
+	if err != nil {
+		return reply{}, target(err)
+	}
+	return reply{Code: copyUID(copied)}, nil
+}
+
+// move is MOVE and UID MOVE (RFC 6851). COPYUID comes before the EXPUNGE responses,
+// which the command loop writes, so that the client knows where the messages went
+// before it forgets them (section 4.3).
+func (s *session) move(r *request) (reply, error) {
+	spans, name, err := s.copyArguments(r)
+	if err != nil {
+		return reply{}, err
+	}
+	if s.selected.readOnly {
+		return reply{}, errReadOnly
+	}
+	moved, err := s.selected.mailbox.Move(s.ctx, s.selected.uidsOf(spans), name)
+	if err != nil {
+		return reply{}, target(err)
+	}
+	if code := copyUID(moved); code != "" {
+		s.enc.Text("* OK [", code, "] moved\r\n")
+	}
+	return reply{}, nil
+}
+
+func (s *session) copyArguments(r *request) (spans []span, name string, err error) {
+	s.dec.SP()
+	spans = s.numbers(r)
+	s.dec.SP()
+	name = s.dec.Mailbox()
+	s.dec.End()
+	return spans, name, s.dec.Err()
+}
+
+// copyUID is the response code that tells the new UIDs; none when nothing was copied.
+func copyUID(c mailbox.Copied) string {
+	if len(c.Source) == 0 {
+		return ""
+	}
+	b := append([]byte("COPYUID "), strconv.FormatUint(uint64(c.UIDValidity), 10)...)
+	b = append(b, ' ')
+	b = wire.AppendNumbers(b, c.Source)
+	b = append(b, ' ')
+	return string(wire.AppendNumbers(b, c.Dest))
+}
+
+// expunge is EXPUNGE (RFC 3501 section 6.4.3) and UID EXPUNGE (RFC 4315 section 2.1).
+// The EXPUNGE responses are written by the command loop.
+func (s *session) expunge(r *request) (reply, error) {
+	var spans []span
+	if r.uid {
+		s.dec.SP()
+		spans = s.numbers(r)
+	}
+	s.dec.End()
+	if err := s.dec.Err(); err != nil {
+		return reply{}, err
+	}
+	if s.selected.readOnly {
+		return reply{}, errReadOnly
+	}
+	if !r.uid {
+		_, err := s.selected.mailbox.Expunge(s.ctx, nil, true)
+		return reply{}, err
+	}
+	only := s.selected.uidsOf(spans)
+	if len(only) == 0 {
+		return reply{}, nil
+	}
+	_, err := s.selected.mailbox.Expunge(s.ctx, only, true)
+	return reply{}, err
+}

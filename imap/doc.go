@@ -1,0 +1,13 @@
+// Package imap is the IMAP4rev1 server (RFC 3501) over the store of package
+// mailbox.
+//
+// A connection is one goroutine that runs one loop: wait for a command, find it
+// in the table of command.go, check that it may be said now, run it, tell what
+// happened to the selected mailbox meanwhile, write the tagged reply. A command
+// is a method in a file of its name; it parses its arguments, calls the store,
+// writes its untagged responses and returns. Whatever it returns as an error is
+// made into a reply by replyTo, in one place.
+//
+// Nothing is written to the connection while commands wait in the read buffer;
+// see session.go for when the output is flushed.
+package imap

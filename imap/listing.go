@@ -1,0 +1,186 @@
+package imap
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	goimap "github.com/emersion/go-imap/v2"
+
+	"mailstead/imap/wire"
+	"mailstead/mailbox"
+)
+
+// delimiter stands between the levels of a mailbox name.
+const delimiter = "/"
+
+// node is a name in the hierarchy: a mailbox, a level above one, or a name that is
+// only subscribed.
+type node struct {
+	name       string
+	info       *mailbox.Info // nil where no mailbox has the name
+	subscribed bool
+	children   bool // a mailbox is below
+	subscriber bool // a subscribed name is below
+}
+
+// tree is the hierarchy of an account's names, sorted, INBOX first.
+type tree []*node
+
+// newTree puts mailboxes, subscriptions and the levels above them together.
+func newTree(infos []mailbox.Info, subscriptions []string) tree {
+	nodes := map[string]*node{}
+	at := func(name string) *node {
+		n := nodes[name]
+		if n == nil {
+			n = &node{name: name}
+			nodes[name] = n
+		}
+		return n
+	}
+	for i := range infos {
+		at(infos[i].Name).info = &infos[i]
+		for name := range parents(infos[i].Name) {
+			at(name).children = true
+		}
+	}
+	for _, sub := range subscriptions {
+		at(sub).subscribed = true
+		for name := range parents(sub) {
+			at(name).subscriber = true
+		}
+	}
+	t := make(tree, 0, len(nodes))
+	for _, n := range nodes {
+		t = append(t, n)
+	}
+	slices.SortFunc(t, func(a, b *node) int {
+		if (a.name == "INBOX") != (b.name == "INBOX") {
+			if a.name == "INBOX" {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(a.name, b.name)
+	})
+	return t
+}
+
+// parents yields the levels above a name.
+func parents(name string) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for i := range len(name) {
+			if name[i] == delimiter[0] && i > 0 && !yield(name[:i]) {
+				return
+			}
+		}
+	}
+}
+
+// tree loads the account's hierarchy.
+func (s *session) tree() (tree, error) {
+	infos, err := s.options.Store.Mailboxes(s.account.ID)
+	if err != nil {
+		return nil, err
+	}
+	subscriptions, err := s.options.Store.Subscriptions(s.account.ID)
+	if err != nil {
+		return nil, err
+	}
+	return newTree(infos, subscriptions), nil
+}
+
+// listing is what a LIST asks for.
+type listing struct {
+	options  goimap.ListOptions
+	extended bool // in the syntax of RFC 5258
+	patterns patterns
+}
+
+// answer is one LIST response.
+type answer struct {
+	name      string
+	attrs     []goimap.MailboxAttr
+	childInfo bool
+	info      *mailbox.Info // for the STATUS response that follows, where asked for
+}
+
+// select decides which names a LIST returns, and with what.
+func (l *listing) answers(t tree) []answer {
+	var out []answer
+	for _, n := range t {
+		if l.patterns.match(n.name) && l.chosen(n) {
+			out = append(out, l.answer(n))
+		}
+	}
+	return out
+}
+
+// chosen applies the selection options (RFC 5258 section 3.1).
+func (l *listing) chosen(n *node) bool {
+	o := &l.options
+	if o.SelectSpecialUse && (n.info == nil || n.info.SpecialUse == "") {
+		return false
+	}
+	if !o.SelectSubscribed {
+		return n.info != nil || n.children
+	}
+	return n.subscribed || o.SelectRecursiveMatch && n.subscriber
+}
+
+// answer says what is told of a chosen name.
+func (l *listing) answer(n *node) answer {
+	o := &l.options
+	a := answer{name: n.name, info: n.info}
+	if n.info == nil {
+		a.attrs = append(a.attrs, goimap.MailboxAttrNonExistent)
+		if !l.extended || !o.SelectSubscribed {
+			a.attrs = append(a.attrs, goimap.MailboxAttrNoSelect) // for clients that know only RFC 3501
+		}
+	}
+	if n.subscribed && (o.SelectSubscribed || o.ReturnSubscribed) {
+		a.attrs = append(a.attrs, goimap.MailboxAttrSubscribed)
+	}
+	if n.children {
+		a.attrs = append(a.attrs, goimap.MailboxAttrHasChildren)
+	} else {
+		a.attrs = append(a.attrs, goimap.MailboxAttrHasNoChildren)
+	}
+	if n.info != nil && n.info.SpecialUse != "" && (!l.extended || o.ReturnSpecialUse || o.SelectSpecialUse) {
+		a.attrs = append(a.attrs, n.info.SpecialUse)
+	}
+	a.childInfo = o.SelectRecursiveMatch && n.subscriber
+	return a
+}
+
+// patterns are those of one LIST.
+type patterns []*wire.Pattern
+
+func (p patterns) match(name string) bool {
+	for _, pattern := range p {
+		if pattern.Match(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// lsubAnswers decides what LSUB returns: subscribed names, and for a pattern that
+// ends in "%" also the level at which it stopped, marked as not selectable (RFC 3501
+// section 6.3.9).
+func lsubAnswers(t tree, p *wire.Pattern, pattern string) []answer {
+	levels := strings.HasSuffix(pattern, "%")
+	var out []answer
+	for _, n := range t {
+		if !p.Match(n.name) {
+			continue
+		}
+		switch {
+		case n.subscribed && n.info != nil:
+			out = append(out, answer{name: n.name})
+		case n.subscribed, levels && n.subscriber:
+			out = append(out, answer{name: n.name, attrs: []goimap.MailboxAttr{goimap.MailboxAttrNoSelect}})
+		}
+	}
+	return out
+}

@@ -1,0 +1,110 @@
+package imap
+
+import (
+	"mailstead/mailbox"
+)
+
+// selectMailbox is SELECT and EXAMINE (RFC 3501 sections 6.3.1 and 6.3.2), with the
+// parameter CONDSTORE of RFC 7162 section 3.1.8. Whether it succeeds or not, the
+// mailbox selected before is not selected any more.
+func (s *session) selectMailbox(r *request) (reply, error) {
+	s.dec.SP()
+	name := s.dec.Mailbox()
+	condstore := s.selectParameters()
+	s.dec.End()
+	if err := s.dec.Err(); err != nil {
+		return reply{}, err
+	}
+	s.deselect()
+	if condstore {
+		s.condstore = true
+	}
+	if err := s.open(name, r.name == "EXAMINE"); err != nil {
+		return reply{}, err
+	}
+	if s.selected.readOnly {
+		return reply{Code: "READ-ONLY"}, nil
+	}
+	return reply{Code: "READ-WRITE"}, nil
+}
+
+// selectParameters reads the optional list of parameters (RFC 4466 section 2.4).
+func (s *session) selectParameters() (condstore bool) {
+	if !s.dec.Accept(' ') {
+		return false
+	}
+	s.dec.List(func() {
+		if s.dec.Word() != "CONDSTORE" {
+			s.dec.Fail("unknown parameter")
+		}
+		condstore = true
+	})
+	return condstore
+}
+
+// open makes name the selected mailbox and tells what is in it.
+func (s *session) open(name string, readOnly bool) error {
+	m, err := s.options.Store.OpenMailbox(s.ctx, s.account.ID, name)
+	if err != nil {
+		return err
+	}
+	// The description is taken before the view, so that UIDNEXT and HIGHESTMODSEQ
+	// never promise more than what is told of it.
+	info, err := m.Info()
+	if err != nil {
+		m.Close()
+		return err
+	}
+	s.selected = &selected{mailbox: m, view: m.View(!readOnly), readOnly: readOnly}
+	s.state = stateSelected
+	s.tellFlags()
+	s.tellSize()
+	if info.Unseen > 0 {
+		if seq := s.selected.firstUnseen(); seq > 0 {
+			s.enc.Text("* OK [UNSEEN ").Number(uint64(seq)).Text("] first unseen\r\n")
+		}
+	}
+	s.enc.Text("* OK [UIDVALIDITY ").Number(uint64(info.UIDValidity)).Text("] UIDs are valid\r\n")
+	s.enc.Text("* OK [UIDNEXT ").Number(uint64(info.UIDNext)).Text("] next UID\r\n")
+	s.tellHighestModSeq(info)
+	return nil
+}
+
+// firstUnseen returns the sequence number of the first message without \Seen, 0 if
+// there is none.
+func (sel *selected) firstUnseen() uint32 {
+	for from := uint32(1); from <= sel.view.Len(); from += rowsAtOnce {
+		sel.rows = sel.view.Rows(sel.rows[:0], from, from+rowsAtOnce-1)
+		for i := range sel.rows {
+			if !sel.rows[i].Flags.Has(mailbox.FlagSeen) {
+				return sel.rows[i].Seq
+			}
+		}
+	}
+	return 0
+}
+
+// close is RFC 3501 section 6.4.2: deleted messages go, and nobody is told.
+func (s *session) close(r *request) (reply, error) {
+	s.dec.End()
+	if err := s.dec.Err(); err != nil {
+		return reply{}, err
+	}
+	if !s.selected.readOnly {
+		if _, err := s.selected.mailbox.Expunge(s.ctx, nil, true); err != nil {
+			return reply{}, err
+		}
+	}
+	s.deselect()
+	return reply{}, nil
+}
+
+// unselect is RFC 3691.
+func (s *session) unselect(*request) (reply, error) {
+	s.dec.End()
+	if err := s.dec.Err(); err != nil {
+		return reply{}, err
+	}
+	s.deselect()
+	return reply{}, nil
+}

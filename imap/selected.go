@@ -1,0 +1,300 @@
+package imap
+
+import (
+	"slices"
+	"strconv"
+
+	goimap "github.com/emersion/go-imap/v2"
+
+	"mailstead/mailbox"
+)
+
+// selected is the mailbox a session has selected, and its view of it.
+type selected struct {
+	mailbox  *mailbox.Mailbox
+	view     *mailbox.View
+	readOnly bool
+
+	keywords  int      // how many of the mailbox's keywords the client was told of
+	flagForms [][]byte // wire forms of flag sets by Message.FlagsID, without \Recent and parentheses
+	rows      []mailbox.Row
+}
+
+// rowsAtOnce is how many messages are taken from the view at a time, between writes
+// to the client.
+const rowsAtOnce = 256
+
+// deselect gives the selected mailbox back, if there is one.
+func (s *session) deselect() {
+	if s.selected == nil {
+		return
+	}
+	s.selected.mailbox.Close()
+	s.selected = nil
+	s.state = stateLoggedIn
+}
+
+// span is a run of sequence numbers, both ends included.
+type span struct{ from, to uint32 }
+
+// numbers reads the message set of a command: UIDs after UID, else sequence numbers,
+// and returns it as runs of sequence numbers of the view, ascending. Unknown UIDs are
+// passed over (RFC 3501 section 6.4.8); a sequence number beyond the mailbox is a
+// mistake of the client, but "1:*" of an empty mailbox is none of it.
+func (s *session) numbers(r *request) []span {
+	if r.uid {
+		return s.selected.spansOfUIDs(s.dec.UIDSet())
+	}
+	set := s.dec.SeqSet()
+	spans, ok := s.selected.spansOf(set)
+	if !ok {
+		s.dec.Fail("there are only %d messages", s.selected.view.Len())
+	}
+	return spans
+}
+
+// spansOf resolves "*" and checks that all numbers exist.
+func (sel *selected) spansOf(set goimap.SeqSet) (spans []span, ok bool) {
+	n := sel.view.Len()
+	for _, r := range set {
+		sp := span{r.Start, r.Stop}
+		if r.Stop == 0 { // "n:*" holds the last message whatever n is
+			if n == 0 {
+				continue
+			}
+			sp.to = n
+			if r.Start == 0 || r.Start > n {
+				sp.from = n
+			}
+		}
+		if sp.to > n {
+			return nil, false
+		}
+		if len(spans) == 0 || sp.from > spans[len(spans)-1].to {
+			spans = append(spans, sp)
+		}
+	}
+	return spans, true
+}
+
+// spansOfUIDs finds the messages of the view whose UID is in set. "n:*" always holds
+// the last message, also if its UID is below n.
+func (sel *selected) spansOfUIDs(set goimap.UIDSet) []span {
+	uids := sel.view.UIDs()
+	if len(uids) == 0 {
+		return nil
+	}
+	last := uids[len(uids)-1]
+	var spans []span
+	for _, r := range set {
+		from, to := r.Start, r.Stop
+		if to == 0 {
+			to = last
+		}
+		if from == 0 || r.Stop == 0 && from > last {
+			from = last
+		}
+		i, _ := slices.BinarySearch(uids, from)
+		j, found := slices.BinarySearch(uids, to)
+		if found {
+			j++
+		}
+		if i >= j || len(spans) > 0 && uint32(i) < spans[len(spans)-1].to {
+			continue // nothing there, or the last message once more
+		}
+		spans = append(spans, span{uint32(i) + 1, uint32(j)})
+	}
+	return spans
+}
+
+// uidsOf lists the UIDs of the spans, ascending.
+func (sel *selected) uidsOf(spans []span) []goimap.UID {
+	uids := sel.view.UIDs()
+	var out []goimap.UID
+	for _, sp := range spans {
+		out = append(out, uids[sp.from-1:sp.to]...)
+	}
+	return out
+}
+
+// each calls f with each message of the spans that is still there, a few hundred
+// between two looks at the store. f may write to the client.
+func (sel *selected) each(spans []span, f func(row *mailbox.Row) error) error {
+	for _, sp := range spans {
+		for from := sp.from; from <= sp.to; from += rowsAtOnce {
+			to := min(sp.to, from+rowsAtOnce-1)
+			sel.rows = sel.view.Rows(sel.rows[:0], from, to)
+			for i := range sel.rows {
+				if err := f(&sel.rows[i]); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// appendFlags appends the flags of a message as a parenthesised list. It allocates
+// nothing but for the first message with a set of flags.
+func (sel *selected) appendFlags(dst []byte, m *mailbox.Message) []byte {
+	dst = append(dst, '(')
+	form := sel.flagForm(m)
+	dst = append(dst, form...)
+	if sel.view.Recent(m.UID) {
+		if len(form) > 0 {
+			dst = append(dst, ' ')
+		}
+		dst = append(dst, `\Recent`...)
+	}
+	return append(dst, ')')
+}
+
+// flagForm returns the wire form of a message's flags, without \Recent.
+func (sel *selected) flagForm(m *mailbox.Message) []byte {
+	id := int(m.FlagsID)
+	if id < len(sel.flagForms) && sel.flagForms[id] != nil {
+		return sel.flagForms[id]
+	}
+	if id >= len(sel.flagForms) {
+		sel.flagForms = append(sel.flagForms, make([][]byte, id+1-len(sel.flagForms))...)
+	}
+	form := []byte{}
+	for i, f := range flagsOf(m.Flags, sel.mailbox.Keywords()) {
+		if i > 0 {
+			form = append(form, ' ')
+		}
+		form = append(form, f...)
+	}
+	sel.flagForms[id] = form
+	return form
+}
+
+// systemFlags are the flags of every mailbox, in the order of their bits.
+var systemFlags = []goimap.Flag{
+	mailbox.FlagSeen:     goimap.FlagSeen,
+	mailbox.FlagAnswered: goimap.FlagAnswered,
+	mailbox.FlagFlagged:  goimap.FlagFlagged,
+	mailbox.FlagDeleted:  goimap.FlagDeleted,
+	mailbox.FlagDraft:    goimap.FlagDraft,
+}
+
+// flagsOf names the flags of a set.
+func flagsOf(set mailbox.FlagSet, keywords []string) []goimap.Flag {
+	var flags []goimap.Flag
+	for bit, f := range systemFlags {
+		if set.Has(bit) {
+			flags = append(flags, f)
+		}
+	}
+	for k, name := range keywords {
+		if set.Has(mailbox.KeywordBit + k) {
+			flags = append(flags, goimap.Flag(name))
+		}
+	}
+	return flags
+}
+
+// tellKeywords tells which flags the mailbox has, when there are more than the client
+// knows: before any response that has one of them (RFC 3501 section 7.2.6).
+func (s *session) tellKeywords() {
+	if len(s.selected.mailbox.Keywords()) > s.selected.keywords {
+		s.tellFlags()
+	}
+}
+
+// tellFlags writes FLAGS and PERMANENTFLAGS.
+func (s *session) tellFlags() {
+	keywords := s.selected.mailbox.Keywords()
+	s.selected.keywords = len(keywords)
+	flags := slices.Clone(systemFlags)
+	for _, k := range keywords {
+		flags = append(flags, goimap.Flag(k))
+	}
+	s.enc.Text("* FLAGS ").Flags(flags).CRLF()
+	permanent := append(flags, goimap.FlagWildcard)
+	if s.selected.readOnly {
+		permanent = nil
+	}
+	s.enc.Text("* OK [PERMANENTFLAGS ").Flags(permanent).Text("] flags that are kept\r\n")
+}
+
+// tellNews tells what happened to the selected mailbox since the last time.
+func (s *session) tellNews(what news) error {
+	if what == newsNone || s.selected == nil {
+		return nil
+	}
+	u := s.selected.view.Update(what == newsAll)
+	if u.Gone {
+		s.deselect()
+		s.enc.Text("* BYE [NONEXISTENT] the selected mailbox was deleted\r\n")
+		return errBye
+	}
+	s.tellUpdate(&u)
+	return s.enc.Err()
+}
+
+// tellUpdate writes the responses of an update (RFC 3501 sections 7.3 and 7.4).
+func (s *session) tellUpdate(u *mailbox.Update) {
+	for _, seq := range u.Expunged {
+		s.enc.Text("* ").Number(uint64(seq)).Text(" EXPUNGE\r\n")
+	}
+	if u.Exists {
+		s.tellSize()
+	}
+	if len(u.Changed) == 0 {
+		return
+	}
+	s.tellKeywords()
+	for i := range u.Changed {
+		s.tellRow(&u.Changed[i], true)
+	}
+}
+
+// tellSize writes EXISTS and RECENT.
+func (s *session) tellSize() {
+	view := s.selected.view
+	s.enc.Text("* ").Number(uint64(view.Len())).Text(" EXISTS\r\n")
+	s.enc.Text("* ").Number(uint64(view.RecentCount())).Text(" RECENT\r\n")
+}
+
+// tellRow writes the FETCH response of a change of flags: always with the UID, which
+// every client may be told, and with MODSEQ where the client knows it (RFC 7162
+// section 3.1). Without flags, only these.
+func (s *session) tellRow(row *mailbox.Row, flags bool) {
+	b := append(s.enc.Buf(), "* "...)
+	b = strconv.AppendUint(b, uint64(row.Seq), 10)
+	b = append(b, " FETCH (UID "...)
+	b = strconv.AppendUint(b, uint64(row.UID), 10)
+	if flags {
+		b = append(b, " FLAGS "...)
+		b = s.selected.appendFlags(b, &row.Message)
+	}
+	if s.condstore {
+		b = append(b, " MODSEQ ("...)
+		b = strconv.AppendUint(b, uint64(row.ModSeq), 10)
+		b = append(b, ')')
+	}
+	s.enc.SetBuf(append(b, ")\r\n"...))
+}
+
+// enableCondstore notes that the client knows MODSEQ; from the first time on it is
+// told of it (RFC 7162 section 3.1.2).
+func (s *session) enableCondstore() error {
+	if s.condstore {
+		return nil
+	}
+	s.condstore = true
+	if s.selected == nil {
+		return nil
+	}
+	info, err := s.selected.mailbox.Info()
+	if err != nil {
+		return err
+	}
+	s.tellHighestModSeq(info)
+	return nil
+}
+
+func (s *session) tellHighestModSeq(info mailbox.Info) {
+	s.enc.Text("* OK [HIGHESTMODSEQ ").Number(uint64(info.HighestModSeq)).Text("] highest\r\n")
+}

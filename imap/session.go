@@ -1,0 +1,206 @@
+package imap
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"time"
+
+	goimap "github.com/emersion/go-imap/v2"
+
+	"mailstead/imap/wire"
+	"mailstead/mailbox/directory"
+	"mailstead/tls/serve"
+)
+
+// errBye ends a session after a BYE that has been written.
+var errBye = errors.New("imap: session ended with BYE")
+
+// session is one client's connection. It belongs to the goroutine of serve; only
+// conn.Interrupt is called from elsewhere.
+//
+// Output is flushed before each read of the connection (so not while pipelined
+// commands wait in the buffer), when the buffer is full, before a continuation
+// request, and after each batch of updates in IDLE.
+type session struct {
+	server  *Server
+	options *Options
+	log     *slog.Logger
+	conn    *conn
+	dec     *wire.Decoder
+	enc     *wire.Encoder
+	ctx     context.Context // of the store's work; ends when the session is cut off
+
+	state     state
+	account   directory.Account // once logged in
+	selected  *selected         // in stateSelected
+	condstore bool              // the client knows MODSEQ (RFC 7162 section 3.1)
+	bad       int               // bad commands so far
+}
+
+func newSession(s *Server, c *serve.Conn) *session {
+	ss := &session{server: s, options: &s.options, ctx: c.Context(), conn: &conn{Conn: c}, state: stateGreeted}
+	ss.log = s.options.Logger.With("remote", c.Remote())
+	ss.enc = wire.NewEncoder(ss.conn)
+	ss.dec = wire.NewDecoder(ss.conn, wire.Limits{Line: wire.LoginLine, Literal: wire.LoginLiteral, Skip: wire.LoginSkip}, wire.Hooks{
+		BeforeRead: ss.enc.Flush,
+		Continue:   ss.goAhead,
+	})
+	return ss
+}
+
+// serve runs the session to its end.
+func (s *session) serve() {
+	defer s.end()
+	s.conn.SetDeadline(time.Now().Add(s.options.LoginTimeout))
+	if err := s.conn.Handshake(); err != nil {
+		s.log.Debug("imap: TLS handshake failed", "error", err)
+		return
+	}
+	s.enc.Text("* OK [CAPABILITY ", s.capabilities(), "] mailstead ready\r\n")
+	err := s.commandLoop()
+	if bye := byeText(err); bye != "" {
+		s.enc.Text("* BYE ", bye, "\r\n")
+	}
+	s.enc.Flush()
+	s.log.Debug("imap: session ended", "account", s.account.Name, "reason", err)
+}
+
+// end gives back what the session holds, also after a panic.
+func (s *session) end() {
+	s.deselect()
+	s.dec.Reset(nil)
+	s.enc.Reset(nil)
+}
+
+// byeText says why the server ends the session, "" if it does not end it or has
+// said so.
+func byeText(err error) string {
+	switch {
+	case errors.Is(err, serve.ErrInterrupted):
+		return "[UNAVAILABLE] the server is shutting down"
+	case errors.Is(err, errTooManyBad):
+		return "too many bad commands"
+	case errors.Is(err, wire.ErrOutOfStep):
+		return "[LIMIT] the refused command is too large to skip"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "idle for too long"
+	}
+	return ""
+}
+
+var errTooManyBad = errors.New("imap: too many bad commands")
+
+// commandLoop serves one command after another; its error says why it ended.
+func (s *session) commandLoop() error {
+	for s.state != stateLogout {
+		if err := s.await(); err != nil && !errors.Is(err, wire.ErrLineTooLong) {
+			return err
+		}
+		r := parseCommand(s.dec)
+		rep, err := s.runCommand(r)
+		if err := s.finish(r, rep, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// await reads the first line of the next command.
+func (s *session) await() error {
+	s.conn.SetWaiting(true, s.options.IdleTimeout)
+	defer s.conn.SetWaiting(false, s.options.CommandTimeout)
+	for !s.server.front.Closing() {
+		err := s.dec.Next()
+		if !errors.Is(err, serve.ErrInterrupted) {
+			return err
+		}
+		s.conn.ClearInterrupt() // what it was about is looked for at the end of each command
+	}
+	return serve.ErrInterrupted
+}
+
+// runCommand checks whether the command may be said now, and runs it.
+func (s *session) runCommand(r *request) (reply, error) {
+	if err := s.dec.Err(); err != nil {
+		return reply{}, err
+	}
+	if r.states&s.state == 0 {
+		return reply{}, bad("%s is not allowed in the state %q", r.fullName(), s.state)
+	}
+	return r.run(s, r)
+}
+
+// finish writes the tagged reply and what comes before it. An error ends the session.
+func (s *session) finish(r *request, rep reply, err error) error {
+	switch {
+	case s.conn.failure != nil:
+		return s.conn.failure
+	case s.enc.Err() != nil: // a literal that was promised and is not there
+		return s.enc.Err()
+	case errors.Is(err, errAnswered):
+		return nil
+	case errors.Is(err, errBye), errors.Is(err, serve.ErrInterrupted):
+		return err
+	}
+	var lost error
+	if err != nil {
+		if lost = s.dec.Discard(); s.conn.failure != nil {
+			return lost
+		}
+	}
+	if err := s.tellNews(r.mayTell()); err != nil {
+		return err
+	}
+	if err != nil {
+		return cmp.Or(s.refuse(r, err), lost)
+	}
+	s.tagged(r, rep)
+	return nil
+}
+
+// tagged writes the reply of a command that succeeded.
+func (s *session) tagged(r *request, rep reply) {
+	s.enc.Text(r.tag, " OK ")
+	if rep.Code != "" {
+		s.enc.Text("[", rep.Code, "] ")
+	}
+	if rep.Text == "" {
+		s.enc.Text(r.fullName(), " completed\r\n")
+		return
+	}
+	s.enc.Text(rep.Text, "\r\n")
+}
+
+// refuse writes the reply of a command that failed.
+func (s *session) refuse(r *request, err error) error {
+	no := replyTo(err)
+	if no.Code == goimap.ResponseCodeServerBug {
+		s.log.Error("imap: command failed", "account", s.account.Name, "command", r.fullName(), "error", err)
+	}
+	tag := r.tag
+	if tag == "" {
+		tag = "*" // no tag could be read (RFC 3501 section 7.1.3)
+	}
+	s.enc.Text(tag, " ", string(no.Type), " ")
+	if no.Code != "" {
+		s.enc.Text("[", string(no.Code), "] ")
+	}
+	s.enc.Text(no.Text, "\r\n")
+	if no.Type != goimap.StatusResponseTypeBad {
+		return nil
+	}
+	s.bad++
+	if s.bad >= maxBad || s.state == stateGreeted && s.bad >= maxBadBeforeLogin {
+		return errTooManyBad
+	}
+	return nil
+}
+
+// goAhead asks for a synchronising literal.
+func (s *session) goAhead() error {
+	s.enc.Text("+ go ahead\r\n")
+	return s.enc.Flush()
+}
