@@ -1,0 +1,390 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"mailstead/smtp/dns"
+)
+
+const (
+	// maxAddresses is how many addresses are tried in an attempt; RFC 5321
+	// section 5.1 wants two at least.
+	maxAddresses = 8
+	// maxSessions is how many servers are talked to in an attempt: where the
+	// first two say "later" (greylisting), the others will too.
+	maxSessions = 3
+)
+
+var errAttemptTime = errors.New("the attempt took too long")
+
+// attempt is one delivery of a message to one domain.
+type attempt struct {
+	c         *Courier
+	domain    string
+	m         Message
+	from      path
+	rcpts     []recipient // the well-formed ones
+	open      []recipient // those that another host may still take
+	outcomes  []Outcome   // one for each of m.Recipients
+	addresses int         // tried
+	sessions  int         // held
+	stop      bool        // no other host would make a difference
+}
+
+// recipient is an address of the message that can be put in a command.
+type recipient struct {
+	path
+	index int // in Message.Recipients
+}
+
+// target is a server that is talked to.
+type target struct {
+	host string // its name, or the address literal
+	addr netip.Addr
+	tls  bool
+}
+
+func (t target) String() string {
+	if !t.addr.IsValid() {
+		return t.host
+	}
+	return fmt.Sprintf("%s [%s]", t.host, t.addr)
+}
+
+// newAttempt checks the addresses: the malformed are decided at once.
+func newAttempt(c *Courier, domain string, m Message) *attempt {
+	a := &attempt{c: c, domain: domain, m: m, outcomes: make([]Outcome, len(m.Recipients))}
+	if m.From != "" {
+		var err error
+		if a.from, err = parsePath(m.From); err != nil {
+			a.recordAll(target{}, permanent("5.1.7", "sender: %v", err))
+			return a
+		}
+	}
+	for i, address := range m.Recipients {
+		p, err := parsePath(address)
+		if err != nil {
+			a.record(i, target{}, permanent("5.1.3", "recipient: %v", err))
+			continue
+		}
+		a.rcpts = append(a.rcpts, recipient{p, i})
+	}
+	a.open = slices.Clone(a.rcpts)
+	return a
+}
+
+// record sets the outcome of one recipient.
+func (a *attempt) record(index int, t target, v verdict) {
+	host := ""
+	if t.addr.IsValid() {
+		host = t.String()
+	}
+	a.outcomes[index] = Outcome{
+		Recipient: a.m.Recipients[index], Status: v.status, Code: v.code,
+		Enhanced: v.enhanced, Text: v.text, Host: host, TLS: t.tls, At: a.c.now(),
+	}
+}
+
+func (a *attempt) recordAll(t target, v verdict) {
+	for i := range a.outcomes {
+		a.record(i, t, v)
+	}
+}
+
+// recordOpen sets what a whole host came to, for those not decided, unless they
+// know better.
+func (a *attempt) recordOpen(t target, v verdict) {
+	for _, r := range a.open {
+		if outranks(v, a.outcomes[r.index]) {
+			a.record(r.index, t, v)
+		}
+	}
+}
+
+// settle sets a verdict about one recipient. A temporary one leaves it open to
+// the next host.
+func (a *attempt) settle(r recipient, t target, v verdict) {
+	a.record(r.index, t, v)
+	if v.status != Temporary {
+		a.close(r)
+	}
+}
+
+// close takes a recipient out of those that other hosts are asked for.
+func (a *attempt) close(r recipient) {
+	a.open = slices.DeleteFunc(a.open, func(o recipient) bool { return o.index == r.index })
+}
+
+func (a *attempt) done(ctx context.Context) bool {
+	return len(a.open) == 0 || a.stop || ctx.Err() != nil ||
+		a.addresses >= maxAddresses || a.sessions >= maxSessions
+}
+
+func (a *attempt) run(ctx context.Context) {
+	if len(a.open) == 0 {
+		return
+	}
+	if addr, ok := parseLiteral(a.domain); ok {
+		a.toLiteral(ctx, addr)
+	} else {
+		a.toExchangers(ctx)
+	}
+	if ctx.Err() != nil {
+		a.recordOpen(target{}, temporary("4.4.7", "attempt ended: %v", context.Cause(ctx)))
+	}
+}
+
+// toLiteral delivers to an address literal, which has no MX.
+func (a *attempt) toLiteral(ctx context.Context, addr netip.Addr) {
+	addrs := interleave([]netip.Addr{addr})
+	switch {
+	case a.c.ownAddr(addr):
+		a.recordOpen(target{}, loop(a.domain))
+	case len(addrs) == 0:
+		a.recordOpen(target{}, permanent("5.1.2", "%s is not the address of a server", a.domain))
+	default:
+		a.tryHost(ctx, host{a.domain, addrs})
+	}
+}
+
+// toExchangers goes through the mail exchangers of the domain.
+func (a *attempt) toExchangers(ctx context.Context) {
+	domain, err := dns.ASCII(a.domain)
+	if err != nil {
+		a.recordOpen(target{}, permanent("5.1.2", "%v", err))
+		return
+	}
+	mx, err := a.c.resolver.LookupMX(ctx, domain)
+	route := planRoute(domain, mx.Records, err, a.c.isOwn, a.c.shuffle)
+	if route.nowhere != nil {
+		a.recordOpen(target{}, *route.nowhere)
+		return
+	}
+	for _, group := range route.groups {
+		hosts, own := a.findHosts(ctx, group)
+		if own {
+			// An address of ours is as good as our name: what is no better
+			// than this server brings the mail back.
+			a.recordOpen(target{}, loop(domain))
+			return
+		}
+		for _, h := range hosts {
+			if a.done(ctx) {
+				return
+			}
+			a.tryHost(ctx, h)
+		}
+	}
+}
+
+// host is a mail exchanger whose addresses are known.
+type host struct {
+	name  string
+	addrs []netip.Addr
+}
+
+// findHosts looks up the addresses of a group of exchangers, all at once, and
+// records why some have none. Own says that one of them is this server.
+func (a *attempt) findHosts(ctx context.Context, names []string) (hosts []host, own bool) {
+	answers := make([]dns.Answer[netip.Addr], len(names))
+	errs := make([]error, len(names))
+	var all sync.WaitGroup
+	for i, name := range names {
+		all.Go(func() { answers[i], errs[i] = a.c.resolver.LookupAddrs(ctx, name) })
+	}
+	all.Wait()
+	for i, name := range names {
+		addrs := interleave(answers[i].Records)
+		own = own || slices.ContainsFunc(addrs, a.c.ownAddr)
+		switch {
+		case errs[i] != nil && !dns.IsNotFound(errs[i]):
+			a.recordOpen(target{}, temporary("4.4.3", "%v", errs[i]))
+		case len(addrs) == 0:
+			a.recordOpen(target{}, permanent("5.4.4", "host %s has no address", name))
+		default:
+			hosts = append(hosts, host{name, addrs})
+		}
+	}
+	return hosts, own
+}
+
+// tryHost talks to the addresses of a host until nothing is left to be done.
+func (a *attempt) tryHost(ctx context.Context, h host) {
+	addrs := h.addrs
+	for len(addrs) > 0 && !a.done(ctx) {
+		first, rest, tried := a.c.dialFirst(ctx, addrs[:min(len(addrs), maxAddresses-a.addresses)])
+		a.addresses += tried
+		if first.err != nil {
+			a.recordOpen(target{host: h.name}, temporary("4.4.1", "connect to %s: %v", h.name, first.err))
+			return
+		}
+		a.talk(ctx, first.conn, target{host: h.name, addr: first.addr})
+		addrs = rest
+	}
+}
+
+// talk holds a conversation with a server, and another without TLS if that is
+// what went wrong: on a new connection, since after a failed handshake nobody
+// knows what is on the old one.
+func (a *attempt) talk(ctx context.Context, conn net.Conn, t target) {
+	err := a.converse(ctx, conn, t, true)
+	if !errors.Is(err, errTLS) || ctx.Err() != nil {
+		return
+	}
+	again := a.c.dial(ctx, t.addr)
+	if again.err != nil {
+		a.recordOpen(t, temporary("4.4.1", "connect to %s again without TLS: %v", t, again.err))
+		return
+	}
+	_ = a.converse(ctx, again.conn, t, false) // everything is recorded
+}
+
+// converse speaks to a server from greeting to QUIT and records what it comes
+// to. Its error tells how the conversation ended before all was said.
+func (a *attempt) converse(ctx context.Context, conn net.Conn, t target, startTLS bool) (err error) {
+	defer conn.Close()
+	unwatch := context.AfterFunc(ctx, func() { conn.Close() })
+	defer unwatch()
+	began := time.Now()
+	s := newSession(conn, a.c.hostname, a.c.timeouts)
+	defer func() { a.report(ctx, t, s, began, err) }()
+	if err = a.introduce(ctx, s, t, startTLS); err != nil {
+		if !startTLS || !errors.Is(err, errTLS) {
+			a.recordOpen(t, asVerdict(err))
+		}
+		if asVerdict(err).code != 0 {
+			s.quit() // a server that does not want us waits for this (RFC 5321 section 3.1)
+		}
+		return err
+	}
+	a.sessions++
+	t.tls = s.tls
+	if err = a.handOver(s, t, startTLS); err != nil {
+		return err
+	}
+	s.quit()
+	return nil
+}
+
+func (a *attempt) introduce(ctx context.Context, s *session, t target, startTLS bool) error {
+	if err := s.greet(); err != nil {
+		return err
+	}
+	if err := s.hello(); err != nil {
+		return err
+	}
+	if !s.ext.startTLS || !startTLS {
+		return nil
+	}
+	config := a.c.tls.Clone()
+	config.ServerName = t.host
+	if _, literal := parseLiteral(t.host); literal {
+		config.ServerName = t.addr.String()
+	}
+	return s.encrypt(ctx, config)
+}
+
+// handOver runs as many transactions as the open recipients need.
+func (a *attempt) handOver(s *session, t target, triedTLS bool) error {
+	todo := a.sendable(s, t)
+	for len(todo) > 0 {
+		batch := todo[:min(len(todo), maxBatch)]
+		rest := todo[len(batch):]
+		utf8 := a.m.UTF8 || a.from.utf8 || slices.ContainsFunc(batch, func(r recipient) bool { return r.utf8 })
+		tx, err := s.transact(mailCommand(a.from, a.m, utf8, s.ext), batch, a.m)
+		later := a.take(tx, t, s.ext.startTLS && !triedTLS)
+		if err != nil {
+			for _, r := range rest {
+				if v := asVerdict(err); outranks(v, a.outcomes[r.index]) {
+					a.record(r.index, t, v)
+				}
+			}
+			return err
+		}
+		todo = slices.Concat(later, rest)
+	}
+	return nil
+}
+
+// take records a transaction and gives the recipients it left for the next.
+// WithoutTLS says that the server offers TLS and it did not work.
+func (a *attempt) take(tx *transaction, t target, withoutTLS bool) (later []recipient) {
+	for i, r := range tx.rcpts {
+		if tx.states[i] == deferred {
+			later = append(later, r)
+			continue
+		}
+		v := tx.verdicts[i]
+		if withoutTLS && v.code == 530 {
+			// It insists on TLS (RFC 3207 section 4), which may work next time.
+			v.status, v.enhanced = Temporary, "4.7.5"
+		}
+		a.settle(r, t, v)
+		if tx.states[i] == unsure {
+			a.close(r) // to hand it to another host would likely deliver it twice
+		}
+	}
+	a.stop = a.stop || tx.unreadable
+	return later
+}
+
+// sendable decides for the open recipients what the server's extensions rule
+// out, and gives the others.
+func (a *attempt) sendable(s *session, t target) []recipient {
+	var todo []recipient
+	for _, r := range slices.Clone(a.open) {
+		switch {
+		case s.ext.size > 0 && a.m.Size > s.ext.size:
+			// RFC 1870 section 6.1: no need to try.
+			a.settle(r, t, permanent("5.3.4", "message of %d bytes exceeds the limit of %s, %d", a.m.Size, t, s.ext.size))
+		case !s.ext.utf8 && (a.m.UTF8 || a.from.utf8 || r.utf8):
+			// RFC 6531 section 3.2.
+			a.settle(r, t, permanent("5.6.7", "%s does not offer SMTPUTF8, which this message needs", t))
+		default:
+			todo = append(todo, r)
+		}
+	}
+	return todo
+}
+
+// asVerdict gives the verdict within an error; whatever has none is temporary.
+func asVerdict(err error) verdict {
+	var v verdict
+	if errors.As(err, &v) {
+		return v
+	}
+	return temporary("4.3.0", "%v", err)
+}
+
+// report logs one conversation.
+func (a *attempt) report(ctx context.Context, t target, s *session, began time.Time, err error) {
+	level, count := slog.LevelInfo, make(map[Status]int)
+	for _, o := range a.outcomes {
+		if o.Host == t.String() {
+			count[o.Status]++
+		}
+	}
+	attrs := []slog.Attr{
+		slog.String("domain", a.domain),
+		slog.String("host", t.String()),
+		slog.Bool("tls", s.tls),
+		slog.Int64("size", a.m.Size),
+		slog.Int("delivered", count[Delivered]),
+		slog.Int("temporary", count[Temporary]),
+		slog.Int("permanent", count[Permanent]),
+		slog.Duration("took", time.Since(began)),
+	}
+	if err != nil {
+		level = slog.LevelWarn
+		attrs = append(attrs, slog.String("error", asVerdict(err).Error()))
+	}
+	a.c.log.LogAttrs(ctx, level, "talked to a mail exchanger", attrs...)
+}

@@ -1,0 +1,230 @@
+// Package remote takes mail to the world: one attempt to deliver one message to
+// the recipients of one domain, by SMTP to the domain's mail exchangers. When to
+// try again, and what to tell the sender, is for the queue.
+package remote
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"mailstead/smtp/dns"
+)
+
+// Timeouts bound the steps of a conversation. A zero field takes the value of
+// RFC 5321 section 4.5.3.2, or ours where that has none.
+type Timeouts struct {
+	Connect   time.Duration // until a connection stands; 30 s
+	Greeting  time.Duration // 5 min
+	Hello     time.Duration // EHLO, HELO and STARTTLS; 5 min
+	TLS       time.Duration // the handshake; 2 min
+	Mail      time.Duration // MAIL and RSET; 5 min
+	Recipient time.Duration // 5 min
+	DataInit  time.Duration // the reply to DATA; 2 min
+	DataBlock time.Duration // each block of the message; 3 min
+	DataEnd   time.Duration // the reply to the final dot; 10 min
+	Quit      time.Duration // 5 s: nothing depends on it
+}
+
+var defaultTimeouts = Timeouts{
+	Connect:   30 * time.Second,
+	Greeting:  5 * time.Minute,
+	Hello:     5 * time.Minute,
+	TLS:       2 * time.Minute,
+	Mail:      5 * time.Minute,
+	Recipient: 5 * time.Minute,
+	DataInit:  2 * time.Minute,
+	DataBlock: 3 * time.Minute,
+	DataEnd:   10 * time.Minute,
+	Quit:      5 * time.Second,
+}
+
+// or fills the zero fields of t from def.
+func (t Timeouts) or(def Timeouts) Timeouts {
+	fill := func(d *time.Duration, def time.Duration) {
+		if *d <= 0 {
+			*d = def
+		}
+	}
+	fill(&t.Connect, def.Connect)
+	fill(&t.Greeting, def.Greeting)
+	fill(&t.Hello, def.Hello)
+	fill(&t.TLS, def.TLS)
+	fill(&t.Mail, def.Mail)
+	fill(&t.Recipient, def.Recipient)
+	fill(&t.DataInit, def.DataInit)
+	fill(&t.DataBlock, def.DataBlock)
+	fill(&t.DataEnd, def.DataEnd)
+	fill(&t.Quit, def.Quit)
+	return t
+}
+
+// Options are what a Courier is made of.
+type Options struct {
+	// Resolver finds the mail exchangers. Required; one without servers makes
+	// every delivery a temporary failure, except to address literals.
+	Resolver *dns.Resolver
+	// Hostname is our name in EHLO, a domain name or an address literal.
+	Hostname string
+	// Names are further names by which this server is a mail exchanger;
+	// Hostname is always one.
+	Names []string
+	// Own tells whether an address is this server's, which a mail loop would
+	// come back through. A server for the public should include loopback
+	// addresses: anybody may publish an MX that points there. Default: none.
+	Own func(netip.Addr) bool
+	// MXPort is the port of all mail exchangers. Default 25.
+	MXPort int
+	// Dial opens TCP connections and returns soon once its context ends.
+	// Default: that of a net.Dialer.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// TLSConfig is the base for STARTTLS. TLS is opportunistic: the server's
+	// name is filled in, no certificate is demanded (RFC 7435), and versions
+	// before 1.2 are not spoken. Default: an empty one.
+	TLSConfig *tls.Config
+	// Timeouts bound the steps of a conversation.
+	Timeouts Timeouts
+	// Logger hears of each conversation. Default: none.
+	Logger *slog.Logger
+	// Shuffle orders exchangers of equal preference. Default: that of math/rand.
+	Shuffle func(n int, swap func(i, j int))
+	// Now is the clock of the outcomes. Default: time.Now.
+	Now func() time.Time
+}
+
+// Courier delivers to mail exchangers. Its methods may be called at the same
+// time.
+type Courier struct {
+	resolver *dns.Resolver
+	hostname string
+	names    []string // lower case
+	ownAddr  func(netip.Addr) bool
+	port     int
+	dialer   func(ctx context.Context, network, address string) (net.Conn, error)
+	tls      *tls.Config
+	timeouts Timeouts
+	log      *slog.Logger
+	shuffle  func(n int, swap func(i, j int))
+	now      func() time.Time
+}
+
+// New makes a Courier. It fails without a resolver, for a Hostname that cannot
+// stand in EHLO and for a port that is none.
+func New(o Options) (*Courier, error) {
+	if o.Resolver == nil {
+		return nil, errors.New("remote: no resolver")
+	}
+	hostname, err := ehloName(o.Hostname)
+	if err != nil {
+		return nil, fmt.Errorf("remote: host name: %w", err)
+	}
+	if o.MXPort < 0 || o.MXPort > 65535 {
+		return nil, fmt.Errorf("remote: port %d", o.MXPort)
+	}
+	c := &Courier{
+		resolver: o.Resolver, hostname: hostname, names: []string{hostname},
+		ownAddr: o.Own, port: o.MXPort, dialer: o.Dial, timeouts: o.Timeouts.or(defaultTimeouts),
+		log: o.Logger, shuffle: o.Shuffle, now: o.Now,
+	}
+	for _, name := range o.Names {
+		if ascii, err := dns.ASCII(name); err == nil {
+			c.names = append(c.names, ascii)
+		}
+	}
+	c.tls = opportunistic(o.TLSConfig)
+	c.fillDefaults()
+	return c, nil
+}
+
+func (c *Courier) fillDefaults() {
+	if c.ownAddr == nil {
+		c.ownAddr = func(netip.Addr) bool { return false }
+	}
+	if c.port == 0 {
+		c.port = 25
+	}
+	if c.dialer == nil {
+		c.dialer = new(net.Dialer).DialContext
+	}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	if c.shuffle == nil {
+		c.shuffle = rand.Shuffle
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+}
+
+func ehloName(name string) (string, error) {
+	if _, ok := parseLiteral(name); ok {
+		return name, nil
+	}
+	return dns.ASCII(name)
+}
+
+// opportunistic makes the configuration for servers whose certificates prove
+// nothing: without a policy (DANE, MTA-STS) an attacker could as well have
+// removed STARTTLS, and most self-hosted exchangers would fail a check.
+func opportunistic(base *tls.Config) *tls.Config {
+	config := base.Clone()
+	if config == nil {
+		config = new(tls.Config)
+	}
+	config.InsecureSkipVerify = true
+	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
+	return config
+}
+
+// isOwn tells whether a host name is this server's.
+func (c *Courier) isOwn(host string) bool {
+	return slices.Contains(c.names, strings.ToLower(host))
+}
+
+// Message is what is delivered.
+type Message struct {
+	// From is the reverse-path, without angle brackets; "" is the null one.
+	From string
+	// Recipients are addresses of the domain that is delivered to.
+	Recipients []string
+	// Size is the length of the message in bytes; 0 if unknown. A message that
+	// turns out shorter is not delivered.
+	Size int64
+	// Open opens the whole message, header and body, lines ending in CRLF. It
+	// may be called several times.
+	Open func() (io.ReadCloser, error)
+	// EightBit says that the body has bytes above 127.
+	EightBit bool
+	// UTF8 says that the header has, so that SMTPUTF8 is needed (RFC 6531).
+	UTF8 bool
+}
+
+// Limits of an attempt as a whole. RFC 5321 section 4.5.3.2 wants limits for
+// each command; this one is for servers that use up every one of them.
+const (
+	attemptTime = 30 * time.Minute
+	slowest     = 8 << 10 // bytes a second that a message has to make
+)
+
+// Deliver makes one attempt to take m to the recipients of domain, which is a
+// name or an address literal in brackets. It gives one outcome for each
+// recipient, in their order, always. Ending ctx ends the attempt: what is then
+// not decided is a temporary failure.
+func (c *Courier) Deliver(ctx context.Context, domain string, m Message) []Outcome {
+	limit := attemptTime + time.Duration(m.Size/slowest)*time.Second
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errAttemptTime)
+	defer cancel()
+	a := newAttempt(c, domain, m)
+	a.run(ctx)
+	return a.outcomes
+}
