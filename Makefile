@@ -1,0 +1,53 @@
+# Everything here needs Go and nothing else, but for race (a C compiler) and
+# clients (see .ci/clients). make help lists the targets.
+
+export CGO_ENABLED = 0
+
+GO       ?= go
+PREFIX   ?= /usr/local
+FUZZTIME ?= 10s
+BENCH    ?= .
+SOAK     ?= 5m
+
+.PHONY: build run test race lint fuzz bench clients soak install vuln help
+
+build: ## the binary, ./mailstead
+	$(GO) build -trimpath -o mailstead ./cmd/mailstead
+
+run: build ## a whole mail server on loopback, two accounts, a letter in the inbox
+	./mailstead local --account user1@example.test:pass1 --account user2@example.test:pass2
+
+test: ## all tests, in under 5 minutes on 2 cores
+	$(GO) test -timeout 5m ./...
+
+race: export CGO_ENABLED = 1
+race: ## the tests in short form with the race detector (needs a C compiler)
+	$(GO) test -race -short -timeout 10m ./...
+
+lint: ## gofmt, go vet, staticcheck
+	@unformatted=$$(gofmt -l .) || exit 1; \
+	if [ -n "$$unformatted" ]; then echo "gofmt wants to change:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+fuzz: ## every fuzz target for FUZZTIME (10s) each
+	@GO=$(GO) .ci/fuzz $(FUZZTIME)
+
+bench: ## benchmarks; BENCH=regexp picks some
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 1h ./...
+
+clients: build ## real clients (curl, swaks, mbsync) against mailstead local
+	.ci/clients ./mailstead
+
+soak: ## mixed load, kill -9 and restarts for SOAK (5m): nothing acknowledged may be lost
+	$(GO) test ./cmd/mailstead -count 1 -run '^TestSoak$$' -timeout 0 -v -soak $(SOAK)
+
+install: build ## the binary to PREFIX/bin (/usr/local/bin)
+	install -D -m 755 mailstead $(DESTDIR)$(PREFIX)/bin/mailstead
+
+vuln: ## known vulnerabilities in what the binary uses (asks the internet)
+	@echo "govulncheck and its database come from the internet; .ci/run does not depend on this."
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@latest ./...
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
