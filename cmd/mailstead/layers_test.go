@@ -27,7 +27,7 @@ var layers = [][]string{
 	{"smtp/queue", "smtp/mailauth", "mailbox/junk", "mailbox/transfer"},
 	{"mailbox/directory"}, // keeps its state in mailbox
 	{"mailbox"},           // storage
-	{"imap/wire", "mailbox/log", "mailbox/message", "mailbox/search", "mailbox/sieve", "smtp/dns", "tls"}, // leaves
+	{"imap/wire", "mailbox/log", "mailbox/message", "mailbox/search", "mailbox/sieve", "smtp/dns", "tls", "tls/serve"}, // leaves
 }
 
 // testPackages help tests: only test files and each other import them.
@@ -53,6 +53,7 @@ var doors = map[string]struct {
 	"github.com/alecthomas/kong":                {open: []string{"cmd"}},
 	"github.com/miekg/dns":                      {open: []string{"smtp/dns", "smtp/dns/dnstest"}},
 	module + "/tls":                             {open: []string{"cmd"}},
+	module + "/tls/serve":                       {open: []string{"cmd", "smtp", "imap", "pop3"}},
 	"github.com/emersion/go-imap/v2/imapclient": {open: []string{"mailbox/transfer"}},
 	"github.com/emersion/go-imap/v2/imapserver": {},
 	"github.com/emersion/go-smtp":               {},
@@ -239,6 +240,8 @@ func TestLayersSeesViolations(t *testing.T) {
 		{"bbolt in a test elsewhere", "mailbox/directory/a_test.go", `import _ "go.etcd.io/bbolt"`, "only mailbox may"},
 		{"bbolt's insides", "imap/a.go", `import _ "go.etcd.io/bbolt/errors"`, "only mailbox may"},
 		{"our tls in a protocol", "imap/a.go", `import _ "mailstead/tls"`, "only cmd may"},
+		{"a door of its own below another", "pop3/a.go", `import _ "mailstead/tls/serve"`, ""},
+		{"listeners in the store", "mailbox/a.go", `import _ "mailstead/tls/serve"`, "only cmd, smtp, imap, pop3 may"},
 		{"configuration in a protocol", "smtp/a.go", `import _ "github.com/pelletier/go-toml/v2"`, "only cmd may"},
 		{"a test's library", "smtp/a.go", `import _ "github.com/emersion/go-smtp"`, "for test files only"},
 		{"a test's package", "imap/a.go", `import _ "mailstead/mailbox/mailboxtest"`, "for tests only"},
