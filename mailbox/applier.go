@@ -1,0 +1,200 @@
+package mailbox
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"syscall"
+	"time"
+
+	"mailstead/mailbox/log"
+)
+
+// Bounds of what is acknowledged and not yet in the databases.
+const (
+	// commitWeight has the applier commit before its time: a start after a crash
+	// replays at most about so many bytes of metadata.
+	commitWeight = 8 << 20
+	// maxWeight has writers wait: it bounds the memory.
+	maxWeight = 32 << 20
+	// retryAfter is the pause after a commit that the disk had no space for.
+	retryAfter = time.Second
+	// restShare is how many times as long as a commit took the applier leaves
+	// the disk to others.
+	restShare = 9
+)
+
+// applier brings what is durable in the log into the databases.
+type applier struct {
+	mu      sync.Mutex
+	queue   []*record     // published, in LSN order
+	weight  int64         // of everything numbered that state.db lacks
+	full    bool          // the last commit found no space
+	drained chan struct{} // closed, and made anew, after each commit
+
+	commit sync.Mutex // held during a commit
+	wake   chan struct{}
+	stop   chan struct{}
+	work   sync.WaitGroup
+}
+
+func (a *applier) init() {
+	a.drained = make(chan struct{})
+	a.wake = make(chan struct{}, 1)
+	a.stop = make(chan struct{})
+}
+
+// numbered counts a record that the databases will have to take.
+func (a *applier) numbered(weight int64) {
+	a.mu.Lock()
+	a.weight += weight
+	a.mu.Unlock()
+}
+
+// take queues published records.
+func (a *applier) take(group []*log.Entry) {
+	a.mu.Lock()
+	for _, e := range group {
+		a.queue = append(a.queue, e.Value.(*record))
+	}
+	heavy := a.weight >= commitWeight
+	a.mu.Unlock()
+	if heavy {
+		a.hurry()
+	}
+}
+
+// hurry asks for a commit now.
+func (a *applier) hurry() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// admit waits while the databases are too far behind. ErrNoSpace when that is
+// for lack of space, ErrClosed.
+func (s *Store) admit(ctx context.Context) error {
+	a := &s.applier
+	for {
+		a.mu.Lock()
+		behind, full, drained := a.weight >= maxWeight, a.full, a.drained
+		a.mu.Unlock()
+		if !behind {
+			return nil
+		}
+		if full {
+			return ErrNoSpace
+		}
+		select {
+		case <-drained:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-a.stop:
+			return ErrClosed
+		}
+	}
+}
+
+// runApplier commits every CommitEvery, and sooner when much is pending.
+func (s *Store) runApplier() {
+	a := &s.applier
+	timer := time.NewTimer(s.o.CommitEvery)
+	defer timer.Stop()
+	for {
+		select {
+		case <-a.stop:
+			return
+		case <-a.wake:
+		case <-timer.C:
+			s.recordTold()
+		}
+		began := time.Now()
+		err := s.apply()
+		pause := max(s.o.CommitEvery, restShare*time.Since(began))
+		if err != nil {
+			pause = retryAfter
+		}
+		timer.Reset(pause)
+	}
+}
+
+// apply commits everything published to the databases. An error is lack of
+// space: it is tried again.
+func (s *Store) apply() error {
+	a := &s.applier
+	a.commit.Lock()
+	defer a.commit.Unlock()
+	a.mu.Lock()
+	batch := a.queue
+	a.queue = nil
+	a.mu.Unlock()
+	if len(batch) == 0 {
+		return s.applyDerived()
+	}
+	err := s.disk.apply(appliedRecords(batch))
+	if err != nil && !isFull(err) {
+		s.fatal(err)
+		return err
+	}
+	a.mu.Lock()
+	if err != nil {
+		a.queue = append(batch, a.queue...)
+	} else {
+		for _, r := range batch {
+			a.weight -= r.weight
+		}
+	}
+	a.full = err != nil
+	close(a.drained)
+	a.drained = make(chan struct{})
+	a.mu.Unlock()
+	if err != nil {
+		s.logger.Warn("no space to bring the databases up to the log; trying again", "err", err)
+		return err
+	}
+	s.forget(batch)
+	return s.applyDerived()
+}
+
+func appliedRecords(batch []*record) []appliedRecord {
+	list := make([]appliedRecord, len(batch))
+	for i, r := range batch {
+		list[i] = appliedRecord{LSN: r.entry.LSN, Ops: r.ops, Body: BodyID(r.entry.BodyID), Place: r.entry.Place}
+	}
+	return list
+}
+
+// forget drops from memory what state.db holds now.
+func (s *Store) forget(batch []*record) {
+	last := batch[len(batch)-1].entry.LSN
+	boxes := make(map[*box]struct{})
+	for _, r := range batch {
+		for _, c := range r.changes {
+			boxes[c.box] = struct{}{}
+		}
+	}
+	for b := range boxes {
+		b.applied(ModSeq(last))
+	}
+	s.overlay.forget(batch, last)
+}
+
+// applyDerived commits what can be made again. It is not worth a fatal error.
+func (s *Store) applyDerived() error {
+	entries, lsn := s.overlay.unstored()
+	if len(entries) == 0 {
+		return nil
+	}
+	if err := s.disk.applyDerived(entries, lsn); err != nil {
+		s.logger.Warn("storing indexes of messages failed; trying again", "err", err)
+		return err
+	}
+	s.overlay.stored(entries)
+	return nil
+}
+
+// isFull reports whether err is lack of space.
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}

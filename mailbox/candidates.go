@@ -1,0 +1,137 @@
+package mailbox
+
+import (
+	"slices"
+
+	goimap "github.com/emersion/go-imap/v2"
+)
+
+// candidate is a message as a decision sees it: with everything that is
+// numbered, durable or not.
+type candidate struct {
+	added
+	modseq ModSeq
+	// place is the message's position in the mailbox, counting those that
+	// were expunged but not yet durably so. Two messages of neighbouring
+	// places have no other between them, so one range can hold both.
+	place int
+}
+
+// candidates calls f with each existing message of uids (ascending; nil means
+// all), in order. The caller holds Store.seq, and the messages are loaded.
+// f must not keep the candidate.
+func (b *box) candidates(uids []goimap.UID, f func(*candidate)) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if pending := b.changes[b.published:]; len(pending) > 0 {
+		for _, c := range b.overlaid(uids, pending) {
+			f(&c)
+		}
+		return
+	}
+	var c candidate
+	for i := range b.messages.selected(uids) {
+		b.messages.candidate(i, &c)
+		f(&c)
+	}
+}
+
+func (m *messages) candidate(i int, c *candidate) {
+	c.UID = m.uids[i]
+	c.Flags = m.flags.sets[m.sets[i]]
+	c.Size = int64(m.size[i])
+	c.Internal = Date{Unix: m.date[i], Zone: m.zone[i]}
+	c.Saved = m.saved[i]
+	c.Body = m.body[i]
+	c.modseq = m.modseq[i]
+	c.place = i
+}
+
+// selected yields the indexes of uids (ascending; nil means all).
+func (m *messages) selected(uids []goimap.UID) func(yield func(int) bool) {
+	return func(yield func(int) bool) {
+		if uids == nil {
+			for i := range m.uids {
+				if !yield(i) {
+					return
+				}
+			}
+			return
+		}
+		i := 0
+		for _, uid := range uids {
+			i = m.next(i, uid)
+			if i < len(m.uids) && m.uids[i] == uid && !yield(i) {
+				return
+			}
+		}
+	}
+}
+
+// next returns the index of the first message from index i on whose UID is
+// not below uid. What is asked for in ascending order is mostly near.
+func (m *messages) next(i int, uid goimap.UID) int {
+	if i < len(m.uids) && m.uids[i] < uid {
+		i++
+	}
+	if i >= len(m.uids) || m.uids[i] >= uid {
+		return i
+	}
+	n, _ := slices.BinarySearch(m.uids[i:], uid)
+	return i + n
+}
+
+// overlaid returns the candidates with changes that are numbered but not
+// durable laid over the messages, which are.
+func (b *box) overlaid(uids []goimap.UID, pending []*change) []candidate {
+	var list []candidate
+	for i := range b.messages.selected(uids) {
+		var c candidate
+		b.messages.candidate(i, &c)
+		list = append(list, c)
+	}
+	places := b.messages.len()
+	for _, ch := range pending {
+		for _, a := range ch.added {
+			if _, asked := slices.BinarySearch(uids, a.UID); asked || uids == nil {
+				list = append(list, candidate{added: a, modseq: ch.lsn, place: places})
+			}
+			places++
+		}
+		for _, run := range ch.flags {
+			within(list, run.uids, func(c *candidate) { c.Flags, c.modseq = run.flags, ch.lsn })
+		}
+		within(list, ch.expunged, func(c *candidate) { c.place = -1 })
+		list = slices.DeleteFunc(list, func(c candidate) bool { return c.place < 0 })
+	}
+	return list
+}
+
+// within calls f with those of list whose UIDs are in ranges. Both ascend.
+func within(list []candidate, ranges []uidRange, f func(*candidate)) {
+	i := 0
+	for _, r := range ranges {
+		for i < len(list) && list[i].UID < r.First {
+			i++
+		}
+		for ; i < len(list) && list[i].UID <= r.Last; i++ {
+			f(&list[i])
+		}
+	}
+}
+
+// runs collects UIDs, ascending, as ranges.
+type runs struct {
+	list []uidRange
+	last int // place of the last one
+}
+
+// add appends c. A range goes on over UIDs that no message has.
+func (r *runs) add(c *candidate) {
+	if n := len(r.list); n > 0 && r.last+1 == c.place {
+		r.list[n-1].Last = c.UID
+	} else {
+		r.list = append(r.list, uidRange{First: c.UID, Last: c.UID})
+	}
+	r.last = c.place
+}

@@ -1,0 +1,120 @@
+package mailbox
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	goimap "github.com/emersion/go-imap/v2"
+)
+
+// catalogue says which accounts there are and which mailboxes by which names.
+// There are two: one of everything numbered, which decisions are made against,
+// and one of everything durable, which is shown. Both move by the same apply.
+type catalogue struct {
+	accounts map[AccountID]*account
+	listings map[ID]*listing
+}
+
+// account is one account in a catalogue.
+type account struct {
+	names      map[string]*listing
+	subscribed map[string]struct{}
+}
+
+// listing is a mailbox's description. It is never changed, only replaced.
+type listing struct {
+	box  *box
+	name string
+	use  goimap.MailboxAttr
+}
+
+func newCatalogue() *catalogue {
+	return &catalogue{accounts: make(map[AccountID]*account), listings: make(map[ID]*listing)}
+}
+
+func (c *catalogue) addAccount(a AccountID) *account {
+	acc := &account{names: make(map[string]*listing), subscribed: make(map[string]struct{})}
+	c.accounts[a] = acc
+	return acc
+}
+
+// find returns the listing of a canonical name. ErrNoAccount, ErrNoMailbox.
+func (c *catalogue) find(a AccountID, name string) (*listing, error) {
+	acc := c.accounts[a]
+	if acc == nil {
+		return nil, ErrNoAccount
+	}
+	l := acc.names[name]
+	if l == nil {
+		return nil, ErrNoMailbox
+	}
+	return l, nil
+}
+
+// apply moves the catalogue by one operation; those on messages and rooms are
+// not its business. A mailbox that is new here has its box among changes.
+func (c *catalogue) apply(o op, changes []*change) {
+	switch o := o.(type) {
+	case opAccount:
+		if o.Deleted {
+			c.dropAccount(o.Account)
+		} else {
+			c.addAccount(o.Account)
+		}
+	case opMailbox:
+		c.list(o, changes)
+	case opMailboxGone:
+		if l := c.listings[o.ID]; l != nil {
+			delete(c.accounts[l.box.account].names, l.name)
+			delete(c.listings, o.ID)
+		}
+	case opSubscription:
+		if acc := c.accounts[o.Account]; acc == nil {
+			return
+		} else if o.On {
+			acc.subscribed[o.Name] = struct{}{}
+		} else {
+			delete(acc.subscribed, o.Name)
+		}
+	}
+}
+
+func (c *catalogue) dropAccount(a AccountID) {
+	acc := c.accounts[a]
+	if acc == nil {
+		return
+	}
+	for _, l := range acc.names {
+		delete(c.listings, l.box.id)
+	}
+	delete(c.accounts, a)
+}
+
+func (c *catalogue) list(o opMailbox, changes []*change) {
+	acc := c.accounts[o.Account]
+	if acc == nil {
+		return
+	}
+	l := &listing{name: o.Name, use: o.SpecialUse}
+	if old := c.listings[o.ID]; old != nil {
+		l.box = old.box
+		delete(acc.names, old.name)
+	} else if i := slices.IndexFunc(changes, func(c *change) bool { return c.box.id == o.ID }); i >= 0 {
+		l.box = changes[i].box
+	}
+	acc.names[o.Name] = l
+	c.listings[o.ID] = l
+}
+
+// sorted returns the account's listings by name.
+func (a *account) sorted() []*listing {
+	return slices.SortedFunc(maps.Values(a.names), func(x, y *listing) int { return strings.Compare(x.name, y.name) })
+}
+
+// below returns the listings under name, by name.
+func (a *account) below(name string) []*listing {
+	prefix := name + "/"
+	list := a.sorted()
+	return slices.DeleteFunc(list, func(l *listing) bool { return !strings.HasPrefix(l.name, prefix) })
+}

@@ -1,0 +1,117 @@
+package mailbox
+
+import (
+	"context"
+
+	goimap "github.com/emersion/go-imap/v2"
+)
+
+// Copied maps source UIDs to the new ones, both ascending and of one length.
+type Copied struct {
+	UIDValidity  uint32
+	Source, Dest []goimap.UID
+}
+
+// Copy copies messages with flags and dates into mailbox name of the same
+// account, all or none; their SAVEDATE is now (RFC 8514). UIDs (ascending) that are
+// gone are passed over. ErrNoMailbox, ErrOverQuota, ErrLimit, ErrNoSpace, ErrGone.
+func (m *Mailbox) Copy(ctx context.Context, uids []goimap.UID, name string) (Copied, error) {
+	return m.transferTo(ctx, uids, name, false)
+}
+
+// Move is Copy and Expunge as one change (RFC 6851). Moving into the same mailbox gives new UIDs.
+func (m *Mailbox) Move(ctx context.Context, uids []goimap.UID, name string) (Copied, error) {
+	return m.transferTo(ctx, uids, name, true)
+}
+
+func (m *Mailbox) transferTo(ctx context.Context, uids []goimap.UID, name string, move bool) (Copied, error) {
+	var res Copied
+	if uids == nil {
+		uids = []goimap.UID{}
+	}
+	name = canonicalName(name)
+	err := m.transfer(ctx, uids, move, func(d *decision) (*change, error) {
+		l, err := m.s.pending.find(m.box.account, name)
+		if err != nil {
+			return nil, ErrNoMailbox
+		}
+		return d.change(l.box), nil
+	}, &res)
+	if err != nil {
+		return Copied{}, err
+	}
+	return res, nil
+}
+
+// transferNeed bounds the metadata of a transfer but for its messages: the
+// mailbox to be made with the levels above it, and its keywords.
+const transferNeed = baseNeed + keywordsNeed + (maxNameDepth+1)*(2*maxNameBytes+2*baseNeed)
+
+// transfer copies or moves uids (nil means all) to the mailbox that target
+// decides on. A move may use the reserve: it is how mail gets into Trash.
+func (m *Mailbox) transfer(ctx context.Context, uids []goimap.UID, move bool, target func(*decision) (*change, error), res *Copied) error {
+	w := ordinary
+	if move {
+		w = urgent
+	}
+	need := transferNeed + m.count(uids)*(messageNeed+rangeNeed)
+	return m.s.write(ctx, w, need, nil, func(d *decision) error {
+		if m.box.pending.gone {
+			return ErrGone
+		}
+		to, err := target(d)
+		if err != nil {
+			return err
+		}
+		t := transferring{
+			translator: translator{from: m.box.allKeywords(), to: to.box},
+			saved:      d.s.now().Unix(),
+			from:       d.change(m.box),
+			move:       move,
+		}
+		m.box.candidates(uids, t.take)
+		if t.err != nil || len(t.list) == 0 {
+			return t.err
+		}
+		d.recordKeywords(to)
+		d.add(to, t.list)
+		if move {
+			d.expunge(t.from, t.gone.list)
+		}
+		*res = Copied{UIDValidity: to.box.validity, Source: t.source, Dest: make([]goimap.UID, len(t.list))}
+		for i := range t.list {
+			res.Dest[i] = t.list[i].UID
+		}
+		return nil
+	})
+}
+
+// transferring collects what a COPY or MOVE takes along.
+type transferring struct {
+	translator
+	saved  int64 // SAVEDATE of the copies, Unix seconds
+	from   *change
+	move   bool
+	list   []added // the copies, without UIDs
+	source []goimap.UID
+	gone   runs
+	err    error
+}
+
+// take takes one message.
+func (t *transferring) take(c *candidate) {
+	if t.err != nil {
+		return
+	}
+	copied := c.added
+	copied.Saved = t.saved
+	if t.to != t.from.box {
+		copied.Flags, t.err = t.flags(c.Flags)
+	}
+	t.list = append(t.list, copied)
+	t.source = append(t.source, c.UID)
+	if t.move {
+		t.from.after.count(c.Flags, c.Size, -1)
+		t.gone.add(c)
+	}
+}

@@ -1,0 +1,92 @@
+package mailbox
+
+import (
+	"context"
+	"time"
+
+	goimap "github.com/emersion/go-imap/v2"
+)
+
+// Target is a mailbox a message goes to.
+type Target struct {
+	Account AccountID
+	Name    string // of the mailbox
+	Flags   []goimap.Flag
+	Date    time.Time // INTERNALDATE; zero = now
+}
+
+// Placed is where a target's copy is.
+type Placed struct {
+	UIDValidity uint32
+	UID         goimap.UID
+	Err         error // this target alone was refused: ErrNoAccount, ErrNoMailbox, ErrOverQuota, ErrLimit
+}
+
+// Deliver stores b once for all targets, together with changes, as one record.
+// It returns when everything is on disk. An error means that nothing was
+// stored, and b can be delivered again or aborted; a target that was refused
+// on its own has its Err set and the others are stored. With no target left
+// and no changes nothing is stored. The changes function, when not nil, is
+// called once with the body's id. ErrTooBig, ErrNoSpace, ErrClosed.
+func (s *Store) Deliver(ctx context.Context, b *NewBody, targets []Target, changes func(BodyID) []RoomChange) ([]Placed, error) {
+	if err := b.finish(); err != nil {
+		return nil, err
+	}
+	var rooms []RoomChange
+	if changes != nil {
+		rooms = changes(b.id)
+	}
+	now := s.now()
+	placed := make([]Placed, len(targets))
+	stored := false
+	err := s.write(ctx, ordinary, deliverNeed(targets, rooms), b, func(d *decision) error {
+		for i := range targets {
+			placed[i] = d.deliver(&targets[i], b, now)
+		}
+		d.rooms(rooms)
+		stored = len(d.ops) > 0
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if stored {
+		b.delivered()
+	}
+	return placed, nil
+}
+
+// deliverNeed bounds the metadata of a delivery in bytes.
+func deliverNeed(targets []Target, rooms []RoomChange) int {
+	n := roomNeed(rooms)
+	for i := range targets {
+		n += messageNeed
+		if len(targets[i].Flags) > 0 {
+			n += keywordsNeed
+		}
+	}
+	return n
+}
+
+// deliver decides about one target.
+func (d *decision) deliver(t *Target, b *NewBody, now time.Time) Placed {
+	l, err := d.s.pending.find(t.Account, canonicalName(t.Name))
+	if err != nil {
+		return Placed{Err: err}
+	}
+	flags, err := l.box.bits(t.Flags, true)
+	if err != nil {
+		return Placed{Err: err}
+	}
+	date := t.Date
+	if date.IsZero() {
+		date = now
+	}
+	c := d.change(l.box)
+	if len(t.Flags) > 0 {
+		d.recordKeywords(c)
+	}
+	list := []added{{Flags: flags, Size: b.size, Internal: DateOf(date), Saved: now.Unix(), Body: b.id}}
+	d.add(c, list)
+	return Placed{UIDValidity: l.box.validity, UID: list[0].UID}
+}

@@ -1,0 +1,268 @@
+package mailbox
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	goimap "github.com/emersion/go-imap/v2"
+)
+
+// Bounds of encoded operations, in bytes, for reserving space before the
+// decision: a code, the fields' longest varints, and the text beside them.
+const (
+	baseNeed     = 64
+	roomOpNeed   = 40
+	goneNeed     = 24
+	messageNeed  = 72 // a message in opAdd
+	rangeNeed    = 12 // a range of UIDs
+	keywordsNeed = MaxKeywords * (maxKeywordBytes + 2)
+)
+
+// mailboxNeed bounds what a new or renamed mailbox and its subscription take.
+func mailboxNeed(name string) int { return baseNeed + 2*len(name) + 64 }
+
+// Mailboxes returns the durable mailboxes of a, sorted by name. ErrNoAccount.
+func (s *Store) Mailboxes(a AccountID) ([]Info, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	acc := s.durable.accounts[a]
+	if acc == nil {
+		return nil, ErrNoAccount
+	}
+	list := acc.sorted()
+	infos := make([]Info, len(list))
+	for i, l := range list {
+		infos[i] = s.info(acc, l)
+	}
+	return infos, nil
+}
+
+// info describes a listing. The caller holds mu.
+func (s *Store) info(acc *account, l *listing) Info {
+	b := l.box
+	_, subscribed := acc.subscribed[l.name]
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return Info{
+		ID: b.id, Account: b.account, Name: l.name, SpecialUse: l.use, Subscribed: subscribed,
+		UIDValidity: b.validity, UIDNext: b.durable.uidNext, HighestModSeq: b.durable.highest,
+		Messages: b.durable.messages, Unseen: b.durable.unseen, Deleted: b.durable.deleted,
+		Size: b.durable.size, Recent: b.recent,
+	}
+}
+
+// Mailbox returns one mailbox; the name INBOX in any case. ErrNoAccount, ErrNoMailbox.
+func (s *Store) Mailbox(a AccountID, name string) (Info, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	l, err := s.durable.find(a, canonicalName(name))
+	if err != nil {
+		return Info{}, err
+	}
+	return s.info(s.durable.accounts[a], l), nil
+}
+
+// SpecialUse returns the mailbox of a with that use. ErrNoAccount, ErrNoMailbox.
+func (s *Store) SpecialUse(a AccountID, use goimap.MailboxAttr) (Info, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	acc := s.durable.accounts[a]
+	if acc == nil {
+		return Info{}, ErrNoAccount
+	}
+	if l := acc.withUse(use); l != nil {
+		return s.info(acc, l), nil
+	}
+	return Info{}, ErrNoMailbox
+}
+
+// withUse returns the listing with that special use, or nil.
+func (a *account) withUse(use goimap.MailboxAttr) *listing {
+	for _, l := range a.names {
+		if l.use != "" && strings.EqualFold(string(l.use), string(use)) {
+			return l
+		}
+	}
+	return nil
+}
+
+// Create makes a mailbox and the missing levels above it. At most one mailbox
+// of an account has a given special use; "" for none.
+// ErrNoAccount, ErrExists, ErrName, ErrLimit, ErrSpecialUse.
+func (s *Store) Create(ctx context.Context, a AccountID, name string, use goimap.MailboxAttr) (Info, error) {
+	name = canonicalName(name)
+	need := mailboxNeed(name) * (1 + strings.Count(name, "/"))
+	err := s.write(ctx, ordinary, need, nil, func(d *decision) error {
+		acc := s.pending.accounts[a]
+		if acc == nil {
+			return ErrNoAccount
+		}
+		use, err := acc.checkUse(use)
+		if err != nil {
+			return err
+		}
+		_, err = d.createTree(acc, a, name, use)
+		return err
+	})
+	if err != nil {
+		return Info{}, err
+	}
+	return s.Mailbox(a, name)
+}
+
+// The special uses that a mailbox can be given; \All and \Flagged would have
+// to be views over all mailboxes (RFC 6154 section 2).
+var specialUses = []goimap.MailboxAttr{
+	goimap.MailboxAttrArchive, goimap.MailboxAttrDrafts, goimap.MailboxAttrJunk,
+	goimap.MailboxAttrSent, goimap.MailboxAttrTrash,
+}
+
+// checkUse returns use in its own spelling if a new mailbox may have it.
+func (a *account) checkUse(use goimap.MailboxAttr) (goimap.MailboxAttr, error) {
+	if use == "" {
+		return "", nil
+	}
+	i := slices.IndexFunc(specialUses, func(u goimap.MailboxAttr) bool { return strings.EqualFold(string(u), string(use)) })
+	if i < 0 {
+		return "", fmt.Errorf("%w: %q", ErrSpecialUse, use)
+	}
+	if l := a.withUse(use); l != nil {
+		return "", fmt.Errorf("%w: %q has it", ErrSpecialUse, l.name)
+	}
+	return specialUses[i], nil
+}
+
+// createTree decides on a mailbox and the missing levels above it.
+func (d *decision) createTree(acc *account, a AccountID, name string, use goimap.MailboxAttr) (*change, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	if acc.names[name] != nil {
+		return nil, ErrExists
+	}
+	missing := slices.DeleteFunc(parents(name), func(p string) bool { return acc.names[p] != nil })
+	if len(acc.names)+len(missing)+1 > maxMailboxes {
+		return nil, fmt.Errorf("%w: %d mailboxes", ErrLimit, maxMailboxes)
+	}
+	for _, p := range missing {
+		d.create(a, p, "")
+	}
+	return d.create(a, name, use), nil
+}
+
+// create decides on a new mailbox.
+func (d *decision) create(a AccountID, name string, use goimap.MailboxAttr) *change {
+	s := d.s
+	s.lastMailbox++
+	s.lastValidity = max(s.lastValidity+1, uint32(s.now().Unix()))
+	b := &box{id: s.lastMailbox, account: a, validity: s.lastValidity, made: ModSeq(d.lsn), told: 1}
+	c := &change{box: b, after: header{uidNext: 1, highest: ModSeq(d.lsn)}}
+	d.changes = append(d.changes, c)
+	d.ops = append(d.ops, opMailbox{ID: b.id, Account: a, Name: name, UIDValidity: b.validity, SpecialUse: use})
+	return c
+}
+
+// Delete removes a mailbox. Its children stay. ErrNoAccount, ErrNoMailbox, ErrInbox.
+func (s *Store) Delete(ctx context.Context, a AccountID, name string) error {
+	name = canonicalName(name)
+	if name == inbox {
+		return ErrInbox
+	}
+	return s.write(ctx, urgent, baseNeed, nil, func(d *decision) error {
+		l, err := s.pending.find(a, name)
+		if err != nil {
+			return err
+		}
+		d.dropMailbox(l.box)
+		return nil
+	})
+}
+
+// Rename renames a mailbox with everything below it, and makes the missing
+// levels above the new name; renaming INBOX moves its messages to the new name
+// and leaves it empty (RFC 3501 section 6.3.5). Subscriptions stay as they are.
+// ErrNoAccount, ErrNoMailbox, ErrExists, ErrName, ErrLimit.
+func (s *Store) Rename(ctx context.Context, a AccountID, from, to string) error {
+	from, to = canonicalName(from), canonicalName(to)
+	if from == inbox {
+		return s.renameInbox(ctx, a, to)
+	}
+	return s.write(ctx, urgent, s.renameNeed(a, to), nil, func(d *decision) error {
+		acc := s.pending.accounts[a]
+		if acc == nil {
+			return ErrNoAccount
+		}
+		return d.rename(acc, a, from, to)
+	})
+}
+
+// renameNeed bounds the metadata of renaming all of an account's mailboxes.
+func (s *Store) renameNeed(a AccountID, to string) int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	need := (1 + strings.Count(to, "/")) * mailboxNeed(to)
+	if acc := s.durable.accounts[a]; acc != nil {
+		for name := range acc.names {
+			need += mailboxNeed(to) + len(name)
+		}
+	}
+	return need
+}
+
+// rename decides that from and all below it move to to.
+func (d *decision) rename(acc *account, a AccountID, from, to string) error {
+	moving := acc.below(from)
+	if l := acc.names[from]; l != nil {
+		moving = append([]*listing{l}, moving...)
+	}
+	if len(moving) == 0 {
+		return ErrNoMailbox
+	}
+	if from == to {
+		return ErrExists
+	}
+	if err := checkName(to); err != nil {
+		return err
+	}
+	if strings.HasPrefix(to, from+"/") {
+		return fmt.Errorf("%w: below itself", ErrName)
+	}
+	missing := slices.DeleteFunc(parents(to), func(p string) bool { return acc.names[p] != nil })
+	if len(acc.names)+len(missing) > maxMailboxes {
+		return fmt.Errorf("%w: %d mailboxes", ErrLimit, maxMailboxes)
+	}
+	for _, p := range missing {
+		d.create(a, p, "")
+	}
+	for _, l := range moving {
+		name := to + l.name[len(from):]
+		if err := checkName(name); err != nil {
+			return err
+		}
+		if acc.names[name] != nil {
+			return fmt.Errorf("%w: %q", ErrExists, name)
+		}
+		b := l.box
+		d.change(b)
+		d.ops = append(d.ops, opMailbox{ID: b.id, Account: a, Name: name, UIDValidity: b.validity, SpecialUse: l.use})
+	}
+	return nil
+}
+
+// renameInbox moves everything in INBOX into a new mailbox.
+func (s *Store) renameInbox(ctx context.Context, a AccountID, to string) error {
+	m, err := s.OpenMailbox(ctx, a, inbox)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	return m.transfer(ctx, nil, true, func(d *decision) (*change, error) {
+		acc := s.pending.accounts[a]
+		if acc == nil {
+			return nil, ErrNoAccount
+		}
+		return d.createTree(acc, a, to, "")
+	}, new(Copied))
+}

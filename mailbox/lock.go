@@ -1,0 +1,80 @@
+package mailbox
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrLocked says that another process has the folder; the error's text names it.
+var ErrLocked = errors.New("mailbox: folder is in use")
+
+const (
+	lockFile     = "lock"
+	startingFile = "starting" // there while a start is under way: a mark of one that did not finish
+)
+
+// lockFolder takes the folder for this process, or says who has it. The lock
+// ends with the process, however that ends. Nothing else in the folder may be
+// touched before.
+func lockFolder(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("locking the store: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		defer f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("%w: %s is open in process %s", ErrLocked, dir, holder(f))
+		}
+		return nil, fmt.Errorf("locking the store: %w", err)
+	}
+	pid := strconv.Itoa(os.Getpid()) + "\n"
+	if err := errors.Join(f.Truncate(0), writeAt(f, pid)); err != nil {
+		return nil, errors.Join(fmt.Errorf("locking the store: %w", err), f.Close())
+	}
+	return f, nil
+}
+
+func writeAt(f *os.File, s string) error {
+	_, err := f.WriteAt([]byte(s), 0)
+	return err
+}
+
+// holder is the process number that the holder wrote into its lock.
+func holder(f *os.File) string {
+	b, err := io.ReadAll(io.LimitReader(f, 20))
+	pid := strings.TrimSpace(string(b))
+	if _, bad := strconv.Atoi(pid); err != nil || bad != nil {
+		return "(unknown)"
+	}
+	return pid
+}
+
+// markStart leaves a mark until the start is done. It reports whether there
+// was one: the last start did not finish.
+func markStart(dir string) (unfinished bool, err error) {
+	name := filepath.Join(dir, startingFile)
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("marking the start: %w", err)
+	}
+	return false, errors.Join(f.Sync(), f.Close(), syncDir(dir))
+}
+
+// startDone takes the mark away.
+func startDone(dir string) error {
+	if err := os.Remove(filepath.Join(dir, startingFile)); err != nil {
+		return fmt.Errorf("marking the start as done: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,51 @@
+package mailboxtest
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"testing"
+
+	"mailstead/mailbox"
+)
+
+// NewStore opens a store in a folder of the test's, with small segments. When the test
+// ends, the store is checked and closed; a violated invariant fails the test.
+func NewStore(t testing.TB) *mailbox.Store {
+	t.Helper()
+	return OpenStore(t, t.TempDir())
+}
+
+// OpenStore is NewStore for a folder that may hold a store already. A test
+// that closes the store itself, to open the folder again, checks it before.
+func OpenStore(t testing.TB, dir string) *mailbox.Store {
+	t.Helper()
+	s, err := mailbox.Open(dir, mailbox.Options{
+		SegmentSize: 256 << 10,
+		Logger:      slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		err := s.Check()
+		if errors.Is(err, mailbox.ErrClosed) {
+			return
+		}
+		if err != nil {
+			t.Errorf("the store is not whole: %v", err)
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("closing the store: %v", err)
+		}
+	})
+	return s
+}
+
+// testLog writes to the log of a test.
+type testLog struct{ t testing.TB }
+
+func (w testLog) Write(p []byte) (int, error) {
+	w.t.Logf("%s", bytes.TrimSpace(p))
+	return len(p), nil
+}

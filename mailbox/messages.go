@@ -1,0 +1,211 @@
+package mailbox
+
+import (
+	"slices"
+
+	goimap "github.com/emersion/go-imap/v2"
+)
+
+// messages is an open mailbox's durable content: one array for each property,
+// in UID order, 46 bytes a message.
+type messages struct {
+	uids   []goimap.UID
+	sets   []uint32 // index into flags
+	modseq []ModSeq
+	size   []uint32
+	date   []int64
+	zone   []int16
+	saved  []int64
+	body   []BodyID
+
+	flags flagTable
+
+	// Views hold a prefix of uids, whose elements therefore never change: new
+	// ones are appended, an expunge makes a new slice and a new generation.
+	generation uint64
+	flagged    ModSeq // of the last change of flags
+}
+
+func (m *messages) len() int { return len(m.uids) }
+
+// grow makes room for n more messages.
+func (m *messages) grow(n int) {
+	m.uids = slices.Grow(m.uids, n)
+	m.sets = slices.Grow(m.sets, n)
+	m.modseq = slices.Grow(m.modseq, n)
+	m.size = slices.Grow(m.size, n)
+	m.date = slices.Grow(m.date, n)
+	m.zone = slices.Grow(m.zone, n)
+	m.saved = slices.Grow(m.saved, n)
+	m.body = slices.Grow(m.body, n)
+}
+
+// add appends a message above all others.
+func (m *messages) add(a *added, modseq ModSeq) {
+	set := m.intern(a.Flags)
+	m.uids = append(m.uids, a.UID)
+	m.sets = append(m.sets, set)
+	m.modseq = append(m.modseq, modseq)
+	m.size = append(m.size, uint32(a.Size))
+	m.date = append(m.date, a.Internal.Unix)
+	m.zone = append(m.zone, a.Internal.Zone)
+	m.saved = append(m.saved, a.Saved)
+	m.body = append(m.body, a.Body)
+}
+
+// at fills in the message with index i.
+func (m *messages) at(i int, out *Message) {
+	out.UID = m.uids[i]
+	out.FlagsID = m.sets[i]
+	out.Flags = m.flags.sets[m.sets[i]]
+	out.ModSeq = m.modseq[i]
+	out.Size = int64(m.size[i])
+	out.Internal = Date{Unix: m.date[i], Zone: m.zone[i]}
+	out.Saved = m.saved[i]
+	out.Body = m.body[i]
+}
+
+// search returns the index of the first message with a UID not below uid.
+func (m *messages) search(uid goimap.UID) int {
+	i, _ := slices.BinarySearch(m.uids, uid)
+	return i
+}
+
+// from is the number of messages with a UID not below uid.
+func (m *messages) from(uid goimap.UID) uint32 { return uint32(m.len() - m.search(uid)) }
+
+// countFrom is the number of messages in ranges with a UID not below uid.
+func (m *messages) countFrom(uid goimap.UID, ranges []uidRange) uint32 {
+	var n uint32
+	for _, r := range ranges {
+		if first := max(r.First, uid); first <= r.Last {
+			n += m.from(first) - m.from(r.Last) + m.has(r.Last)
+		}
+	}
+	return n
+}
+
+// has is 1 when there is a message uid, else 0.
+func (m *messages) has(uid goimap.UID) uint32 {
+	if _, ok := slices.BinarySearch(m.uids, uid); ok {
+		return 1
+	}
+	return 0
+}
+
+// apply moves the arrays by a change.
+func (m *messages) apply(c *change) {
+	m.grow(len(c.added))
+	for i := range c.added {
+		m.add(&c.added[i], c.lsn)
+	}
+	for i := range c.flags {
+		m.setFlags(&c.flags[i], c.lsn)
+	}
+	if len(c.expunged) > 0 {
+		m.expunge(c.expunged)
+	}
+}
+
+func (m *messages) setFlags(run *flagRun, lsn ModSeq) {
+	set := m.intern(run.flags)
+	for _, r := range run.uids {
+		for i := m.search(r.First); i < m.len() && m.uids[i] <= r.Last; i++ {
+			m.sets[i], m.modseq[i] = set, lsn
+		}
+	}
+	m.flagged = lsn
+}
+
+// expunge cuts the messages in ranges, which ascend, out of all arrays: one
+// pass over each, however many ranges.
+func (m *messages) expunge(ranges []uidRange) {
+	spans := m.spans(ranges)
+	m.uids = cut(slices.Clone(m.uids), spans)
+	m.sets = cut(m.sets, spans)
+	m.modseq = cut(m.modseq, spans)
+	m.size = cut(m.size, spans)
+	m.date = cut(m.date, spans)
+	m.zone = cut(m.zone, spans)
+	m.saved = cut(m.saved, spans)
+	m.body = cut(m.body, spans)
+	m.generation++
+}
+
+// span is a half-open range of indexes.
+type span struct{ from, to int }
+
+func (m *messages) spans(ranges []uidRange) []span {
+	list := make([]span, 0, len(ranges))
+	for _, r := range ranges {
+		s := span{from: m.search(r.First), to: m.search(r.Last) + int(m.has(r.Last))}
+		if s.to > s.from {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// cut removes spans from list in place and returns what is left.
+func cut[E any](list []E, spans []span) []E {
+	if len(spans) == 0 {
+		return list
+	}
+	to := spans[0].from
+	for i, s := range spans {
+		end := len(list)
+		if i+1 < len(spans) {
+			end = spans[i+1].from
+		}
+		to += copy(list[to:], list[s.to:end])
+	}
+	return list[:to]
+}
+
+// flagTable numbers the different flag sets of an open mailbox, so that the
+// arrays hold four bytes a message and a session can keep the wire form of each.
+type flagTable struct {
+	sets []FlagSet
+	ids  map[FlagSet]uint32
+	full int // number of sets at which those no message has any more are dropped
+}
+
+// minFlagTable is the size up to which a table is never rebuilt.
+const minFlagTable = 1024
+
+// intern returns the number of f, which is given out for a message at once:
+// a rebuild drops what no message has.
+func (m *messages) intern(f FlagSet) uint32 {
+	t := &m.flags
+	if id, ok := t.ids[f]; ok {
+		return id
+	}
+	if t.ids == nil {
+		t.ids, t.full = make(map[FlagSet]uint32), minFlagTable
+	}
+	if len(t.sets) >= t.full {
+		m.rebuildFlags()
+	}
+	id := uint32(len(t.sets))
+	t.sets = append(t.sets, f)
+	t.ids[f] = id
+	return id
+}
+
+// rebuildFlags numbers anew the sets that messages have.
+func (m *messages) rebuildFlags() {
+	old := m.flags.sets
+	const unused = ^uint32(0)
+	renumbered := slices.Repeat([]uint32{unused}, len(old))
+	t := flagTable{ids: make(map[FlagSet]uint32)}
+	for i, set := range m.sets {
+		if renumbered[set] == unused {
+			renumbered[set] = uint32(len(t.sets))
+			t.ids[old[set]] = renumbered[set]
+			t.sets = append(t.sets, old[set])
+		}
+		m.sets[i] = renumbered[set]
+	}
+	t.full = max(minFlagTable, 2*len(t.sets))
+	m.flags = t
+}

@@ -1,0 +1,32 @@
+package mailbox
+
+import "mailstead/mailbox/log"
+
+// publish makes a flushed group durable state and tells who waits for news.
+// The log calls it in LSN order, before the group's writers wake. What a
+// message needs (its body's place and index) comes before the message, and a
+// mailbox's content before its name.
+func (s *Store) publish(group []*log.Entry) {
+	for _, e := range group {
+		r := e.Value.(*record)
+		s.overlay.publish(r)
+		for _, c := range r.changes {
+			c.box.publish(c)
+		}
+		s.publishCatalogue(r)
+		s.watchers.signal(r.accounts)
+	}
+	s.applier.take(group)
+}
+
+// publishCatalogue moves the durable catalogue, if r changes it.
+func (s *Store) publishCatalogue(r *record) {
+	for _, o := range r.ops {
+		switch o.(type) {
+		case opAccount, opMailbox, opMailboxGone, opSubscription:
+			s.mu.Lock()
+			s.durable.apply(o, r.changes)
+			s.mu.Unlock()
+		}
+	}
+}

@@ -1,0 +1,168 @@
+package mailbox
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"mailstead/mailbox/log"
+)
+
+// logFolder is the folder of the log within the store's.
+const logFolder = "log"
+
+// recover brings the databases up to the log and the memory up to the
+// databases. What it accepts of the log is durable before any of it is applied.
+func (s *Store) recover() error {
+	unfinished, err := markStart(s.dir)
+	if err != nil {
+		return err
+	}
+	if unfinished {
+		s.logger.Warn("the last start did not finish")
+	}
+	if s.disk, err = openDisk(s.dir, diskOptions{Logger: s.logger}); err != nil {
+		return err
+	}
+	bodies, err := s.replayLog()
+	if err != nil {
+		return err
+	}
+	if err := s.loadHeaders(); err != nil {
+		return err
+	}
+	if err := s.dropUnnamed(); err != nil {
+		return err
+	}
+	s.indexReplayed(bodies)
+	return startDone(s.dir)
+}
+
+// replayLog opens the log and applies what state.db lacks of it. It returns
+// the bodies that the replayed records brought.
+func (s *Store) replayLog() (bodies []BodyID, err error) {
+	var batch []appliedRecord
+	weight := 0
+	apply := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
+		err := s.disk.apply(batch)
+		batch, weight = batch[:0], 0
+		return err
+	}
+	var rep log.Report
+	s.log, rep, err = log.Open(log.Options{
+		Dir:         filepath.Join(s.dir, logFolder),
+		SegmentSize: s.o.SegmentSize,
+		Applied:     s.disk.applied(),
+		Publish:     s.publish,
+		Fatal:       s.o.Fatal,
+		Logger:      s.logger,
+	}, func(r log.Record) error {
+		ops, err := decodeOps(r.Meta)
+		if err != nil {
+			return fmt.Errorf("record %d: %w", r.LSN, err)
+		}
+		batch = append(batch, appliedRecord{LSN: r.LSN, Ops: ops, Body: BodyID(r.BodyID), Place: r.Place})
+		if r.BodyID != 0 {
+			bodies = append(bodies, BodyID(r.BodyID))
+		}
+		if weight += len(r.Meta) + recordOverhead; weight >= commitWeight {
+			return apply()
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.last = rep.NextNumber - 1
+	s.reportLosses(rep)
+	return bodies, apply()
+}
+
+// reportLosses says what recovery could not bring back.
+func (s *Store) reportLosses(rep log.Report) {
+	for _, d := range rep.Damaged {
+		s.logger.Error("damage in the log", "segment", d.Segment, "first", d.First, "last", d.Last, "what", d.What)
+	}
+	if rep.LostTo != 0 {
+		s.logger.Error("the log lacks records that the databases have; their bodies are lost",
+			"first", rep.LostFrom, "last", rep.LostTo)
+	}
+	if rep.Replayed > 0 {
+		s.logger.Info("recovered from the log", "records", rep.Replayed, "took", rep.Took)
+	}
+}
+
+// loadHeaders fills the memory with what state.db knows of accounts and mailboxes.
+func (s *Store) loadHeaders() error {
+	h, err := s.disk.load()
+	if err != nil {
+		return err
+	}
+	s.lastAccount.Store(uint32(h.Last.Account))
+	s.lastBody.Store(uint64(h.Last.Body))
+	s.lastMailbox, s.lastValidity = h.Last.Mailbox, h.Last.UIDValidity
+	for _, c := range []*catalogue{s.pending, s.durable} {
+		for _, a := range h.Accounts {
+			c.addAccount(a)
+		}
+		for _, sub := range h.Subscriptions {
+			c.apply(opSubscription{Account: sub.Account, Name: sub.Name, On: true}, nil)
+		}
+	}
+	for i := range h.Mailboxes {
+		m := &h.Mailboxes[i]
+		o := opMailbox{ID: m.ID, Account: m.Account, Name: m.Name, UIDValidity: m.UIDValidity, SpecialUse: m.SpecialUse}
+		known := []*change{{box: storedBox(m)}}
+		s.pending.apply(o, known)
+		s.durable.apply(o, known)
+	}
+	return nil
+}
+
+// storedBox is the box of a mailbox as state.db has it.
+func storedBox(m *diskMailbox) *box {
+	h := header{
+		uidNext: m.UIDNext, highest: m.HighestModSeq, messages: m.Messages, unseen: m.Unseen,
+		deleted: m.Deleted, size: m.Size, keywords: len(m.Keywords),
+	}
+	b := &box{id: m.ID, account: m.Account, validity: m.UIDValidity, pending: h, durable: h,
+		keywords: m.Keywords, told: m.RecentBelow, recent: m.Recent}
+	b.last.Store(uint64(m.HighestModSeq))
+	return b
+}
+
+// dropUnnamed removes files of large bodies that no record names: their
+// delivery did not get that far.
+func (s *Store) dropUnnamed() error {
+	ids, err := s.log.Bigs()
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		s.lastBody.Store(max(s.lastBody.Load(), uint64(id)))
+		_, named, err := s.disk.place(BodyID(id))
+		if err != nil {
+			return err
+		}
+		if !named {
+			err = s.log.RemoveBig(id)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// indexReplayed makes the indexes that derived.db may lack. Where one cannot be
+// made, the reader of the message will be told why.
+func (s *Store) indexReplayed(bodies []BodyID) {
+	for _, id := range bodies {
+		if _, err := s.remakeIndex(id); err != nil && !errors.Is(err, ErrGone) {
+			s.logger.Error("indexing after a restart", "err", err)
+		}
+	}
+}

@@ -1,0 +1,119 @@
+package mailbox
+
+import (
+	"bytes"
+	"context"
+	"iter"
+	"slices"
+	"strings"
+)
+
+// Room is the named, durable key-value state of another part of the server.
+type Room struct {
+	s    *Store
+	name string
+}
+
+// RoomChange sets or deletes one key of a room.
+type RoomChange struct {
+	Room, Key string
+	Value     []byte // nil deletes
+	Body      BodyID // the entry holds this body: its bytes stay while the entry names it; 0 = none
+}
+
+// Room returns the room of that name. It need not be made.
+func (s *Store) Room(name string) *Room { return &Room{s: s, name: name} }
+
+// Change makes all changes as one record and returns when it is on disk.
+// Concurrent changes of one key: the later call wins; callers that read and
+// then write lock for themselves. It may use the reserve of a nearly full
+// disk, since administration and the queue's end of a message make room.
+func (s *Store) Change(ctx context.Context, changes ...RoomChange) error {
+	return s.write(ctx, urgent, roomNeed(changes), nil, func(d *decision) error {
+		d.rooms(changes)
+		return nil
+	})
+}
+
+// roomNeed bounds the metadata of changes in bytes.
+func roomNeed(changes []RoomChange) int {
+	n := baseNeed
+	for _, c := range changes {
+		n += len(c.Room) + len(c.Key) + len(c.Value) + roomOpNeed
+	}
+	return n
+}
+
+// Get returns the durable value, which is the caller's. nil, false when there is none.
+func (r *Room) Get(key string) ([]byte, bool) {
+	if v, ok := r.s.overlay.room(r.name, key); ok {
+		return bytes.Clone(v.value), v.value != nil
+	}
+	e, ok, err := r.s.disk.roomGet(r.name, key)
+	if err != nil {
+		r.s.logger.Error("reading a room", "room", r.name, "err", err)
+		return nil, false
+	}
+	return e.Value, ok
+}
+
+// roomPageSize is how many pairs All reads at a time.
+const roomPageSize = 256
+
+// All iterates over the durable pairs whose key begins with prefix, by key.
+// Values are the caller's to keep. Nothing is locked while the loop's body
+// runs; what changes meanwhile is seen or not.
+func (r *Room) All(prefix string) iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		after, more := "", true
+		for more {
+			var page []roomEntry
+			page, after, more = r.page(prefix, after)
+			for _, p := range page {
+				if !yield(p.Key, p.Value) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// page returns some of the pairs above after, and whether there may be more behind next.
+func (r *Room) page(prefix, after string) (page []roomEntry, next string, more bool) {
+	// The overlay is looked at first: what leaves it is on disk by then.
+	keys, values := r.s.overlay.roomRange(r.name, prefix, after)
+	page, err := r.s.disk.roomPage(r.name, prefix, after, roomPageSize)
+	if err != nil {
+		r.s.logger.Error("reading a room", "room", r.name, "err", err)
+		return nil, "", false
+	}
+	if more = len(page) == roomPageSize; more {
+		next = page[len(page)-1].Key
+		cut, found := slices.BinarySearch(keys, next)
+		if found {
+			cut++
+		}
+		keys = keys[:cut]
+	}
+	return mergePairs(page, keys, values), next, more
+}
+
+// mergePairs lays the overlay's keys, sorted, over a page.
+func mergePairs(page []roomEntry, keys []string, values map[string]roomValue) []roomEntry {
+	if len(keys) == 0 {
+		return page
+	}
+	merged := make([]roomEntry, 0, len(page)+len(keys))
+	for _, p := range page {
+		if _, ok := values[p.Key]; !ok {
+			merged = append(merged, p)
+		}
+	}
+	for _, key := range keys {
+		if v := values[key].value; v != nil {
+			merged = append(merged, roomEntry{Key: key, Value: bytes.Clone(v)})
+		}
+	}
+	slices.SortFunc(merged, func(x, y roomEntry) int { return strings.Compare(x.Key, y.Key) })
+	return merged
+}

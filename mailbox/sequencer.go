@@ -1,0 +1,193 @@
+package mailbox
+
+import (
+	"context"
+	"fmt"
+
+	"mailstead/mailbox/log"
+)
+
+// record is one record of the log, from its numbering until the databases hold
+// what it says.
+type record struct {
+	entry    log.Entry
+	ops      []op
+	changes  []*change
+	index    []byte // the body's index for derived.db; nil without a body
+	accounts []AccountID
+	weight   int64 // bytes it is counted with until it is applied
+}
+
+// decision collects what one record will say. It exists under Store.seq only,
+// and nothing of the pending state moves before it is numbered: a refusal
+// leaves no trace.
+type decision struct {
+	s       *Store
+	lsn     log.LSN
+	ops     []op
+	changes []*change
+}
+
+// work says how a record may use the disk.
+type work uint8
+
+const (
+	// ordinary work brings new bytes and stops while the disk is nearly full.
+	ordinary work = iota
+	// urgent work may use the reserve, so that deleting always helps.
+	urgent
+)
+
+// write has decide fill one record, and returns when that is durable. need is
+// an upper bound of its metadata in bytes. body may be nil. With nothing
+// decided nothing is written.
+func (s *Store) write(ctx context.Context, w work, need int, body *NewBody, decide func(*decision) error) error {
+	if err := s.admit(ctx); err != nil {
+		return err
+	}
+	promised := log.RecordSize(need, body.inline())
+	if err := s.log.Reserve(promised, w == urgent); err != nil {
+		return s.spaceError(err)
+	}
+	rec := new(record)
+	body.fill(rec)
+	used, err := s.number(rec, decide)
+	s.log.Release(promised - used)
+	if err != nil || used == 0 {
+		return err
+	}
+	if err := s.log.Wait(&rec.entry); err != nil {
+		return fmt.Errorf("mailbox: writing the log: %w", err)
+	}
+	rec.entry.Meta, rec.entry.Body = nil, nil // the record lives until it is applied
+	return nil
+}
+
+// number lets decide make up its mind against the pending state and gives the
+// outcome its LSN. It returns the number of bytes that it appended to the log.
+func (s *Store) number(rec *record, decide func(*decision) error) (used int64, err error) {
+	s.seq.Lock()
+	defer s.seq.Unlock()
+	if s.closed {
+		return 0, ErrClosed
+	}
+	d := decision{s: s, lsn: s.last + 1}
+	if err := decide(&d); err != nil || len(d.ops) == 0 {
+		return 0, err
+	}
+	rec.entry.Meta = appendOps(nil, d.ops)
+	if len(rec.entry.Meta) > s.log.MetaLimit() {
+		return 0, fmt.Errorf("%w: one change of so many messages", ErrLimit)
+	}
+	rec.entry.Value = rec
+	rec.ops, rec.changes = d.ops, d.changes
+	rec.weight = int64(len(rec.entry.Meta)+len(rec.index)) + recordOverhead
+	used = rec.entry.Size()
+	s.applier.numbered(rec.weight)
+	d.move(rec)
+	s.newest = rec
+	if s.log.Append(&rec.entry) == 0 {
+		return 0, s.log.Wait(&rec.entry) // closed, or failed for good
+	}
+	return used, nil
+}
+
+// recordOverhead is about what a record takes in memory beside its metadata, in bytes.
+const recordOverhead = 512
+
+// move makes the decision pending state. It comes before Append: from then on
+// the record can be published at any moment.
+func (d *decision) move(rec *record) {
+	s := d.s
+	s.last = d.lsn
+	for _, o := range d.ops {
+		s.pending.apply(o, d.changes)
+		rec.accounts = appendAccount(rec.accounts, o)
+	}
+	for _, c := range d.changes {
+		c.lsn = ModSeq(d.lsn)
+		if len(c.added)+len(c.flags)+len(c.expunged) > 0 {
+			c.after.highest = c.lsn
+		}
+		c.box.numbered(c)
+		if len(rec.accounts) == 0 || rec.accounts[len(rec.accounts)-1] != c.box.account {
+			rec.accounts = append(rec.accounts, c.box.account)
+		}
+	}
+}
+
+// appendAccount adds the account whose catalogue o changes.
+func appendAccount(list []AccountID, o op) []AccountID {
+	switch o := o.(type) {
+	case opMailbox:
+		return append(list, o.Account)
+	case opSubscription:
+		return append(list, o.Account)
+	case opAccount:
+		return append(list, o.Account)
+	}
+	return list
+}
+
+// change returns the decision's change of b.
+func (d *decision) change(b *box) *change {
+	for _, c := range d.changes {
+		if c.box == b {
+			return c
+		}
+	}
+	c := &change{box: b, after: b.pending}
+	d.changes = append(d.changes, c)
+	return c
+}
+
+// recordKeywords puts keywords that have a bit but were never recorded on record.
+func (d *decision) recordKeywords(c *change) {
+	b := c.box
+	b.mu.RLock()
+	names := b.keywords[c.after.keywords:]
+	b.mu.RUnlock()
+	if len(names) > 0 {
+		d.ops = append(d.ops, opKeywords{Mailbox: b.id, First: c.after.keywords, Names: names})
+		c.after.keywords += len(names)
+	}
+}
+
+// add decides that messages come into c's mailbox. Their UIDs are given here.
+func (d *decision) add(c *change, list []added) {
+	for i := range list {
+		a := &list[i]
+		a.UID = c.after.uidNext
+		c.after.uidNext++
+		c.after.count(a.Flags, a.Size, 1)
+	}
+	c.added = append(c.added, list...)
+	d.ops = append(d.ops, opAdd{Mailbox: c.box.id, Messages: list})
+}
+
+// setFlags decides the flags of messages; the counters are the caller's.
+func (d *decision) setFlags(c *change, runs []flagRun) {
+	c.flags = append(c.flags, runs...)
+	for _, r := range runs {
+		d.ops = append(d.ops, opFlags{Mailbox: c.box.id, Flags: r.flags, UIDs: r.uids})
+	}
+}
+
+// expunge decides that messages go; the counters are the caller's.
+func (d *decision) expunge(c *change, uids []uidRange) {
+	c.expunged = uids
+	d.ops = append(d.ops, opExpunge{Mailbox: c.box.id, UIDs: uids, Time: d.s.now().Unix()})
+}
+
+// dropMailbox decides that a mailbox is deleted with its messages.
+func (d *decision) dropMailbox(b *box) {
+	d.change(b).after.gone = true
+	d.ops = append(d.ops, opMailboxGone{ID: b.id, Time: d.s.now().Unix()})
+}
+
+// rooms decides changes of rooms.
+func (d *decision) rooms(changes []RoomChange) {
+	for _, c := range changes {
+		d.ops = append(d.ops, opRoom{Room: c.Room, Key: c.Key, Value: c.Value, Body: c.Body})
+	}
+}

@@ -1,0 +1,134 @@
+package mailbox
+
+import (
+	"context"
+
+	goimap "github.com/emersion/go-imap/v2"
+)
+
+// FlagOp is how STORE changes flags.
+type FlagOp uint8
+
+const (
+	FlagsReplace FlagOp = iota
+	FlagsAdd
+	FlagsRemove
+)
+
+// StoreChange is what a STORE asks for.
+type StoreChange struct {
+	UIDs           []goimap.UID // ascending; unknown ones are passed over
+	Op             FlagOp
+	Flags          []goimap.Flag
+	UnchangedSince *ModSeq // only messages whose MODSEQ is not larger (RFC 7162 section 3.1.3)
+}
+
+// StoreResult is what a STORE did.
+type StoreResult struct {
+	ModSeq   ModSeq       // of the change; 0 when nothing changed
+	Modified []goimap.UID // failed UnchangedSince
+}
+
+// Store changes flags; durable when it returns. Messages that have the flags
+// already keep their MODSEQ. ErrGone, ErrLimit.
+func (m *Mailbox) Store(ctx context.Context, change StoreChange) (StoreResult, error) {
+	var res StoreResult
+	if len(change.UIDs) == 0 {
+		return res, nil
+	}
+	b := m.box
+	need := baseNeed + keywordsNeed + len(change.UIDs)*rangeNeed
+	err := m.s.write(ctx, urgent, need, nil, func(d *decision) error {
+		if b.pending.gone {
+			return ErrGone
+		}
+		set, err := b.bits(change.Flags, change.Op != FlagsRemove)
+		if err != nil {
+			return err
+		}
+		c := d.change(b)
+		st := storing{change: change, set: set, header: &c.after}
+		b.candidates(change.UIDs, st.take)
+		res.Modified = st.modified
+		if len(st.groups) == 0 {
+			return nil
+		}
+		d.recordKeywords(c)
+		d.setFlags(c, st.result())
+		res.ModSeq = ModSeq(d.lsn)
+		return nil
+	})
+	if err != nil {
+		return StoreResult{}, err
+	}
+	return res, nil
+}
+
+// storing collects what a STORE changes, grouped by the resulting flags: one
+// operation for each set, however many messages.
+type storing struct {
+	change   StoreChange
+	set      FlagSet
+	header   *header
+	modified []goimap.UID
+	groups   []storeGroup
+	ids      map[FlagSet]int // which group, once there are several
+	last     int
+}
+
+type storeGroup struct {
+	flags FlagSet
+	uids  runs
+}
+
+// take decides about one message.
+func (st *storing) take(c *candidate) {
+	if since := st.change.UnchangedSince; since != nil && c.modseq > *since {
+		st.modified = append(st.modified, c.UID)
+		return
+	}
+	flags := st.flags(c.Flags)
+	if flags == c.Flags {
+		return
+	}
+	st.header.countFlags(c.Flags, -1)
+	st.header.countFlags(flags, 1)
+	st.group(flags).uids.add(c)
+}
+
+// flags is what a message with flags old gets.
+func (st *storing) flags(old FlagSet) FlagSet {
+	set := st.set
+	switch st.change.Op {
+	case FlagsAdd:
+		return FlagSet{old[0] | set[0], old[1] | set[1]}
+	case FlagsRemove:
+		return FlagSet{old[0] &^ set[0], old[1] &^ set[1]}
+	}
+	return set
+}
+
+func (st *storing) group(flags FlagSet) *storeGroup {
+	if st.last < len(st.groups) && st.groups[st.last].flags == flags {
+		return &st.groups[st.last]
+	}
+	i, ok := st.ids[flags]
+	if !ok {
+		if st.ids == nil {
+			st.ids = make(map[FlagSet]int)
+		}
+		i = len(st.groups)
+		st.ids[flags] = i
+		st.groups = append(st.groups, storeGroup{flags: flags})
+	}
+	st.last = i
+	return &st.groups[i]
+}
+
+func (st *storing) result() []flagRun {
+	list := make([]flagRun, len(st.groups))
+	for i, g := range st.groups {
+		list[i] = flagRun{flags: g.flags, uids: g.uids.list}
+	}
+	return list
+}

@@ -1,0 +1,70 @@
+package mailbox
+
+import "sync"
+
+// watcher is somebody who wants to know that something became durable. Its
+// signals coalesce: a full channel needs none.
+type watcher struct {
+	c chan<- struct{}
+}
+
+func (w *watcher) signal() {
+	select {
+	case w.c <- struct{}{}:
+	default:
+	}
+}
+
+// Watch has c signalled, without blocking (so give it a buffer of one),
+// whenever something of the mailbox became durable, until stop is called.
+func (m *Mailbox) Watch(c chan<- struct{}) (stop func()) {
+	b, w := m.box, &watcher{c: c}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.watchers == nil {
+		b.watchers = make(map[*watcher]struct{})
+	}
+	b.watchers[w] = struct{}{}
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.watchers, w)
+	}
+}
+
+// accountWatchers are those of whole accounts.
+type accountWatchers struct {
+	mu    sync.Mutex
+	watch map[AccountID]map[*watcher]struct{}
+}
+
+// WatchAccount has c signalled (without blocking, so give it a buffer of one)
+// whenever anything of account a became durable, until stop is called.
+func (s *Store) WatchAccount(a AccountID, c chan<- struct{}) (stop func()) {
+	ws, w := &s.watchers, &watcher{c: c}
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if ws.watch[a] == nil {
+		ws.watch[a] = make(map[*watcher]struct{})
+	}
+	ws.watch[a][w] = struct{}{}
+	return func() {
+		ws.mu.Lock()
+		defer ws.mu.Unlock()
+		delete(ws.watch[a], w)
+		if len(ws.watch[a]) == 0 {
+			delete(ws.watch, a)
+		}
+	}
+}
+
+// signal tells the watchers of the accounts.
+func (ws *accountWatchers) signal(accounts []AccountID) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	for _, a := range accounts {
+		for w := range ws.watch[a] {
+			w.signal()
+		}
+	}
+}
