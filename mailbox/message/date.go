@@ -36,37 +36,44 @@ type dateParts struct {
 }
 
 func parseDate(value []byte) (date, bool) {
-	value = value[:min(len(value), maxDate)]
+	var buf [maxDate]byte
+	rest := plainDate(buf[:0], value[:min(len(value), maxDate)])
 	p := dateParts{year: -1}
-	for len(value) > 0 {
-		var w []byte
-		w, value = dateWord(value)
-		if len(w) > 0 {
-			p.take(w)
+	for len(rest) > 0 {
+		end := bytes.IndexByte(rest, ' ')
+		if end < 0 {
+			end = len(rest)
 		}
+		if end > 0 {
+			p.take(rest[:end])
+		}
+		rest = rest[min(end+1, len(rest)):]
 	}
 	return p.date()
 }
 
-// dateWord cuts the next word off, without the comments in front of it.
-func dateWord(b []byte) (word, rest []byte) {
-	depth, i := 0, 0
-	for ; i < len(b); i++ {
-		switch c := b[i]; {
+// plainDate appends a date without comments and commas, with spaces for other white space, and none around colons
+// (RFC 5322 appendix A.6.3 shows why).
+func plainDate(dst, value []byte) []byte {
+	depth := 0
+	for _, c := range value {
+		switch {
 		case c == '(':
 			depth++
 		case c == ')' && depth > 0:
 			depth--
-		case depth > 0 || isSpace(c) || c == ',':
-		default:
-			end := i
-			for end < len(b) && !isSpace(b[end]) && b[end] != ',' && b[end] != '(' {
-				end++
+		case depth > 0:
+		case isSpace(c) || c == ',':
+			if n := len(dst); n > 0 && dst[n-1] != ':' && dst[n-1] != ' ' {
+				dst = append(dst, ' ')
 			}
-			return b[i:end], b[end:]
+		case c == ':':
+			dst = append(bytes.TrimRight(dst, " "), c)
+		default:
+			dst = append(dst, c)
 		}
 	}
-	return nil, nil
+	return dst
 }
 
 func (p *dateParts) take(w []byte) {

@@ -82,6 +82,7 @@ func (x *Indexer) readPart(p *part, opaque bool) (boundary []byte) {
 	p.kind = kindOf(typ, sub)
 	if opaque && p.kind != leafPart {
 		p.kind, typ, sub = leafPart, typeApplication, typeOctetStream
+		x.params.start(nil)
 	}
 	ix := &x.index
 	p.typ, p.sub = ix.addLower(typ), ix.addLower(sub)

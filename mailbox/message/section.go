@@ -168,11 +168,11 @@ func (c *partCursor) nextPart() (p PartInfo, ok bool) {
 	if code := c.octet(); code == 0 {
 		p.Type, p.Subtype = c.take(c.number()), c.take(c.number())
 	} else if int(code) < len(commonTypes) {
-		p.Type, p.Subtype = commonNames[commonTypes[code][0]], commonNames[commonTypes[code][1]]
+		p.Type, p.Subtype = typeNames[code][0], typeNames[code][1]
 	} else {
 		c.bad = true
 	}
-	p.Encoding, p.Charset = c.common(commonEncodings[:]), c.common(commonCharsets[:])
+	p.Encoding, p.Charset = c.common(encodingNames), c.common(charsetNames)
 	p.next = c.index + int(min(c.number(), MaxParts))
 	c.at += c.number()
 	p.HeaderStart, p.HeaderSize = c.at, c.number()
@@ -182,13 +182,13 @@ func (c *partCursor) nextPart() (p PartInfo, ok bool) {
 }
 
 // common reads a word that is in a list or spelled out.
-func (c *partCursor) common(list []string) []byte {
+func (c *partCursor) common(list [][]byte) []byte {
 	code := c.octet()
 	switch {
 	case code == spelled:
 		return c.take(c.number())
 	case int(code) < len(list):
-		return commonNames[list[code]]
+		return list[code]
 	}
 	c.bad = true
 	return nil

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 )
@@ -107,7 +108,7 @@ func (c *fieldCache) note(ix *Index, id uint8, value []byte) {
 		}
 	case fieldSubject:
 		var reply bool
-		if ix.subject, reply = appendBaseSubject(ix.subject[:0], value); reply {
+		if ix.subject, reply = appendBaseSubject(ix.subject[:0], value, ix.legacy()); reply {
 			c.flags |= flagReply
 		}
 	}
@@ -124,9 +125,9 @@ func (ix *Index) AppendTo(dst []byte) []byte {
 	c.lists = appendCuts(c.lists, ix.cutsUTF8)
 	parts := len(c.lists)
 	c.lists = ix.appendParts(c.lists)
-	var envelopeUTF8 []byte
-	if ix.needUTF8 {
-		envelopeUTF8 = ix.either(formUTF8, root.envelope, root.envelopeUTF8)
+	envelopeUTF8 := ix.get(root.envelopeUTF8)
+	if bytes.Equal(envelopeUTF8, ix.get(root.envelope)) {
+		envelopeUTF8 = nil
 	}
 	sections := [sectionCount][]byte{
 		sectionEnvelope: ix.get(root.envelope), sectionEnvelopeUTF8: envelopeUTF8,
@@ -150,6 +151,14 @@ func (ix *Index) AppendTo(dst []byte) []byte {
 		dst = append(dst, s...)
 	}
 	return dst
+}
+
+// legacy is the charset that 8-bit octets of the header are taken for: the body's, if it names one.
+func (ix *Index) legacy() string {
+	if isASCII(ix.header) {
+		return ""
+	}
+	return string(ix.get(ix.parts[0].charset))
 }
 
 // appendCuts appends each cut as its distance from the one before and its length.
@@ -180,20 +189,25 @@ var (
 	commonEncodings = [...]string{"", "7bit", "8bit", "binary", "quoted-printable", "base64"}
 )
 
-// Media types are compared as octets so that the lists can be shown without copying.
-var commonNames = func() map[string][]byte {
-	m := map[string][]byte{}
-	for _, t := range commonTypes {
-		m[t[0]], m[t[1]] = []byte(t[0]), []byte(t[1])
+// The same lists as octets, so that a view can show them without copying.
+var (
+	typeNames = func() (names [len(commonTypes)][2][]byte) {
+		for i, t := range commonTypes {
+			names[i] = [2][]byte{[]byte(t[0]), []byte(t[1])}
+		}
+		return names
+	}()
+	charsetNames  = octetList(commonCharsets[:])
+	encodingNames = octetList(commonEncodings[:])
+)
+
+func octetList(words []string) [][]byte {
+	list := make([][]byte, len(words))
+	for i, w := range words {
+		list[i] = []byte(w)
 	}
-	for _, c := range commonCharsets {
-		m[c] = []byte(c)
-	}
-	for _, e := range commonEncodings {
-		m[e] = []byte(e)
-	}
-	return m
-}()
+	return list
+}
 
 // appendParts appends the table of parts.
 func (ix *Index) appendParts(dst []byte) []byte {

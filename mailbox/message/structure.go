@@ -1,5 +1,7 @@
 package message
 
+import "bytes"
+
 // Index is what one pass over a message found. It is read through the [View] of the value that [Index.AppendTo] writes.
 type Index struct {
 	size, lines int64
@@ -116,6 +118,9 @@ func (ix *Index) finish(x *Indexer) {
 	ix.structure = ix.appendStructure(ix.structure[:0], 0, form7bit, &ix.cuts)
 	if ix.needUTF8 {
 		ix.structureUTF8 = ix.appendStructure(ix.structureUTF8[:0], 0, formUTF8, &ix.cutsUTF8)
+		if bytes.Equal(ix.structure, ix.structureUTF8) {
+			ix.structureUTF8, ix.cutsUTF8 = ix.structureUTF8[:0], ix.cutsUTF8[:0]
+		}
 	}
 }
 

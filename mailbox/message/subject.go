@@ -5,18 +5,18 @@ import "bytes"
 // BaseSubject returns the base subject of RFC 5256 section 2.1 of a Subject field's value, and whether something that
 // replies and forwards add was taken off. Of a longer subject the first kilobyte counts.
 func BaseSubject(value []byte) (base string, reply bool) {
-	b, reply := appendBaseSubject(nil, value)
+	b, reply := appendBaseSubject(nil, value, "")
 	return string(b), reply
 }
 
-func appendBaseSubject(dst, value []byte) (out []byte, reply bool) {
+func appendBaseSubject(dst, value []byte, legacy string) (out []byte, reply bool) {
 	start := len(dst)
 	// Step 1. Encoded text is up to six times longer than what it says.
 	value = value[:min(len(value), 6*maxSubject)]
 	if isASCII(value) && !bytes.Contains(value, []byte("=?")) {
 		dst = appendUnfolded(dst, value)
 	} else {
-		dst = append(dst, decodeHeader(value)...)
+		dst = append(dst, decodeHeader(value, legacy)...)
 	}
 	s := cutString(collapseSpace(dst[start:]), maxSubject)
 	for {

@@ -13,12 +13,13 @@ const maxEncodedWord = 8 << 10
 // DecodeHeader returns the value of a header field as UTF-8 text: unfolded, RFC 2047 words decoded, white space between
 // adjacent words gone. Words that are broken or in an unknown charset stay as they stand; octets that are neither ASCII
 // nor UTF-8 are taken as Windows-1252.
-func DecodeHeader(raw []byte) string { return string(decodeHeader(raw)) }
+func DecodeHeader(raw []byte) string { return string(decodeHeader(raw, "")) }
 
-func decodeHeader(raw []byte) []byte {
+// decodeHeader takes octets that are neither ASCII nor UTF-8 for the legacy charset, if it is known.
+func decodeHeader(raw []byte, legacy string) []byte {
 	value := appendUnfolded(nil, raw)
 	if !bytes.Contains(value, []byte("=?")) {
-		return toUTF8(value, "")
+		return toUTF8(value, legacy)
 	}
 	var out []byte
 	var run wordRun
@@ -30,20 +31,20 @@ func decodeHeader(raw []byte) []byte {
 		w, n := cutWord(value[start:])
 		if n == 0 {
 			out = run.flush(out)
-			out = append(out, toUTF8(value[:start+2], "")...)
+			out = append(out, toUTF8(value[:start+2], legacy)...)
 			value = value[start+2:]
 			continue
 		}
 		between := value[:start]
 		if !run.open || len(trimWSP(between)) > 0 {
 			out = run.flush(out)
-			out = append(out, toUTF8(between, "")...)
+			out = append(out, toUTF8(between, legacy)...)
 		}
 		out = run.add(out, w)
 		value = value[start+n:]
 	}
 	out = run.flush(out)
-	return append(out, toUTF8(value, "")...)
+	return append(out, toUTF8(value, legacy)...)
 }
 
 // encodedWord is a syntactically whole RFC 2047 word with its text decoded from Q or B.

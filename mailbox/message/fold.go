@@ -1,0 +1,107 @@
+package message
+
+import (
+	"bytes"
+	"slices"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// Fold appends s in the form in which texts are compared without regard to case, the collation i;unicode-casemap of
+// RFC 5051: every character in its simple titlecase mapping and fully decomposed, compatibility decompositions
+// included. What a decomposition brings is put in titlecase too, so that the ligature "fi" equals its letters. s is UTF-8;
+// octets that are none become U+FFFD. Fold works character by character: folding a text in pieces, cut between
+// characters, gives the same as folding it whole, and a text contains a needle when its fold contains the needle's.
+func Fold(dst, s []byte) []byte {
+	for len(s) > 0 {
+		n := asciiPrefix(s)
+		dst = appendUpper(dst, s[:n])
+		if s = s[n:]; len(s) == 0 {
+			break
+		}
+		r, size := utf8.DecodeRune(s)
+		dst = foldRune(dst, r)
+		s = s[size:]
+	}
+	return dst
+}
+
+// appendUpper appends ASCII in upper case, which is its titlecase.
+func appendUpper(dst, s []byte) []byte {
+	at := len(dst)
+	dst = append(dst, s...)
+	for i, c := range dst[at:] {
+		if 'a' <= c && c <= 'z' {
+			dst[at+i] = c - ('a' - 'A')
+		}
+	}
+	return dst
+}
+
+func foldRune(dst []byte, r rune) []byte {
+	r = unicode.ToTitle(r)
+	if l, v, t := decomposeHangul(r); l != 0 {
+		dst = utf8.AppendRune(utf8.AppendRune(dst, l), v)
+		if t != 0 {
+			dst = utf8.AppendRune(dst, t)
+		}
+		return dst
+	}
+	var b [utf8.UTFMax]byte
+	n := utf8.EncodeRune(b[:], r)
+	d := norm.NFKD.Properties(b[:n]).Decomposition()
+	if d == nil {
+		return append(dst, b[:n]...)
+	}
+	for len(d) > 0 {
+		r, size := utf8.DecodeRune(d)
+		dst = utf8.AppendRune(dst, unicode.ToTitle(r))
+		d = d[size:]
+	}
+	return dst
+}
+
+// decomposeHangul takes a syllable apart by arithmetic (Unicode Standard section 3.12); the tables leave them out.
+func decomposeHangul(r rune) (l, v, t rune) {
+	const (
+		sBase, lBase, vBase, tBase = 0xac00, 0x1100, 0x1161, 0x11a7
+		vCount, tCount             = 21, 28
+		sCount                     = 19 * vCount * tCount
+	)
+	s := r - sBase
+	if s < 0 || s >= sCount {
+		return 0, 0, 0
+	}
+	l, v = lBase+s/(vCount*tCount), vBase+s%(vCount*tCount)/tCount
+	if s%tCount != 0 {
+		t = tBase + s%tCount
+	}
+	return l, v, t
+}
+
+// FoldString returns the fold of s; see [Fold].
+func FoldString(s string) []byte { return Fold(make([]byte, 0, len(s)), []byte(s)) }
+
+// finder looks for a folded needle in text that comes in pieces, each in chunks.
+type finder struct {
+	needle []byte
+	window []byte // folded text, with the end of the chunk before
+}
+
+func (f *finder) reset(needle []byte) { f.needle, f.window = needle, f.window[:0] }
+
+// find takes the next chunk, whole characters of UTF-8, and reports whether the needle ends in it. first says that the
+// chunk begins a piece: nothing is found across two pieces.
+func (f *finder) find(text []byte, first bool) bool {
+	keep := len(f.needle) - 1
+	switch {
+	case first:
+		f.window = f.window[:0]
+	case len(f.window) > keep:
+		f.window = append(f.window[:0], f.window[len(f.window)-keep:]...)
+	}
+	f.window = Fold(slices.Grow(f.window, len(text)), text)
+	return bytes.Contains(f.window, f.needle)
+}
