@@ -1,0 +1,55 @@
+package smtp
+
+// errFloodMessage ends a connection on which a message goes on long after it
+// was too big.
+var errFloodMessage = bye(552, "5.3.4", "Message too big")
+
+// data receives a message that is ended by a dot (RFC 5321 section 4.1.1.4).
+func data(s *session, arg []byte) (reply, error) {
+	if len(arg) > 0 {
+		return s.refuseData(say(501, "5.5.4", "DATA has no parameters")), nil
+	}
+	s.tx.message = s.newMessage(true)
+	defer s.drop()
+	s.interim(say(354, "", "End with a dot on a line of its own"))
+	if err := s.readDots(s.tx.message); err != nil {
+		return reply{}, err
+	}
+	return s.accept()
+}
+
+// readDots feeds the message from the connection up to its CRLF.CRLF,
+// whatever is wrong with it: octets of a refused message are no commands.
+func (s *session) readDots(m *incoming) error {
+	s.in.widen()
+	defer s.in.narrow()
+	for read := int64(0); read < s.server.limits.flood(); {
+		p, err := s.window()
+		if err != nil {
+			return err
+		}
+		n, done := m.feed(p)
+		s.in.take(n)
+		if done {
+			return nil
+		}
+		read += int64(n)
+	}
+	return errFloodMessage
+}
+
+// accept hands a whole message over. The reply 250 makes it ours
+// (RFC 5321 section 6.1).
+func (s *session) accept() (reply, error) {
+	m := s.tx.message
+	err := m.finish()
+	if err == nil {
+		err = s.server.o.Deliver.Accept(s.ctx(), s.tx.Transaction, m.body)
+	}
+	if err != nil {
+		s.log.Info("smtp: message refused", "id", s.tx.ID, "from", s.tx.From, "size", m.size, "err", err)
+		return reply{}, err
+	}
+	s.log.Info("smtp: message accepted", "id", s.tx.ID, "from", s.tx.From, "recipients", len(s.tx.Recipients), "size", m.size)
+	return say(250, "2.0.0", "Accepted as "+s.tx.ID), nil
+}

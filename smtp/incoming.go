@@ -1,0 +1,100 @@
+package smtp
+
+import (
+	"bytes"
+	"errors"
+
+	"mailstead/mailbox"
+)
+
+// Errors of a message as a whole.
+var (
+	errTooBig       = errors.New("smtp: message too big")
+	errHeaderTooBig = errors.New("smtp: message header too big")
+	errLoop         = errors.New("smtp: too many Received fields")
+)
+
+// incoming is a message being received. Octets come from content, the header
+// is held back until it is whole and judged, the rest goes on to the store.
+type incoming struct {
+	content
+	limits Limits
+	body   *mailbox.NewBody
+	edit   func(header []byte) ([]byte, error) // what is stored for the header, with the trace in front
+	header []byte                              // so far, while it is not whole
+	inBody bool
+	size   int64
+}
+
+// newMessage begins the transaction's message.
+func (s *session) newMessage(dots bool) *incoming {
+	m := &incoming{limits: s.server.limits, body: s.server.o.Deliver.NewBody(), edit: s.editHeader}
+	m.content = content{out: m, dots: dots, repair: s.submission()}
+	return m
+}
+
+// Write takes the next octets of the message, checked and without stuffed dots.
+func (m *incoming) Write(p []byte) (int, error) {
+	if m.size += int64(len(p)); m.size > m.limits.MessageSize {
+		return 0, errTooBig
+	}
+	if m.inBody {
+		return m.body.Write(p)
+	}
+	h := p
+	if len(m.header) > 0 {
+		m.header = append(m.header, p...)
+		h = m.header
+	}
+	if end := headerEnd(h, len(h)-len(p)); end >= 0 {
+		return len(p), m.begin(h[:end], h[end:])
+	}
+	if len(h) > m.limits.HeaderSize {
+		return 0, errHeaderTooBig
+	}
+	if len(m.header) == 0 {
+		m.header = append(m.header, p...)
+	}
+	return len(p), nil
+}
+
+// headerEnd is where the header with its empty line ends, or -1. Nothing
+// before known ends it.
+func headerEnd(h []byte, known int) int {
+	if bytes.HasPrefix(h, crlf) {
+		return len(crlf)
+	}
+	from := max(0, known-len("\r\n\r"))
+	if i := bytes.Index(h[from:], []byte("\r\n\r\n")); i >= 0 {
+		return from + i + len("\r\n\r\n")
+	}
+	return -1
+}
+
+// begin stores the header and what came with it.
+func (m *incoming) begin(header, rest []byte) error {
+	m.inBody = true
+	if len(header) > m.limits.HeaderSize {
+		return errHeaderTooBig
+	}
+	h, err := m.edit(header)
+	if err == nil {
+		_, err = m.body.Write(h)
+	}
+	if err == nil && len(rest) > 0 {
+		_, err = m.body.Write(rest)
+	}
+	m.header = nil
+	return err
+}
+
+// finish ends the message; a header without an empty line behind it is all of it.
+func (m *incoming) finish() error {
+	m.content.end()
+	if m.err == nil && !m.inBody {
+		m.fail(m.begin(m.header, nil))
+	}
+	return m.err
+}
+
+func (m *incoming) abort() { m.body.Abort() }

@@ -1,0 +1,52 @@
+package smtp
+
+import (
+	"cmp"
+	"time"
+)
+
+// Limits bound what one peer can make the server do. The zero value of each
+// field is the documented default.
+type Limits struct {
+	MessageSize           int64         // octets of a message; 50 MiB
+	CommandLine           int           // octets with CRLF; 2048 (RFC 5321 section 4.5.3.1.4 demands 512 and more for extensions)
+	AuthLine              int           // the same for AUTH and its responses; 12288 (RFC 4954 section 4)
+	HeaderSize            int           // octets of a message's header; 256 KiB
+	HeaderFields          int           // 1000
+	Received              int           // Received fields before a message counts as looping; 50 (RFC 5321 section 6.3)
+	Recipients            int           // of a transaction, for those not logged in; 100 (RFC 5321 section 4.5.3.1.8)
+	UserRecipients        int           // for those logged in; 1000
+	UnknownRecipients     int           // of a connection, then it is cut; 10
+	Errors                int           // of a connection, then each further one costs ErrorDelay; 10
+	MaxErrors             int           // then it is cut; 20
+	ErrorDelay            time.Duration // 1 s
+	AuthFailures          int           // of a connection, then it is cut; 5
+	Idle                  time.Duration // waiting for the peer's next octets; 300 s (RFC 5321 section 4.5.3.2.7)
+	Session               time.Duration // whole session of those not logged in; 30 min
+	ConnectionsPerAddress int           // that have not logged in; 80
+	ConnectionsPerAccount int           // 0 = without limit
+}
+
+func (l Limits) withDefaults() Limits {
+	l.MessageSize = cmp.Or(l.MessageSize, 50<<20)
+	l.CommandLine = cmp.Or(l.CommandLine, 2048)
+	l.AuthLine = cmp.Or(l.AuthLine, 12288)
+	l.HeaderSize = cmp.Or(l.HeaderSize, 256<<10)
+	l.HeaderFields = cmp.Or(l.HeaderFields, 1000)
+	l.Received = cmp.Or(l.Received, 50)
+	l.Recipients = cmp.Or(l.Recipients, 100)
+	l.UserRecipients = cmp.Or(l.UserRecipients, 1000)
+	l.UnknownRecipients = cmp.Or(l.UnknownRecipients, 10)
+	l.Errors = cmp.Or(l.Errors, 10)
+	l.MaxErrors = cmp.Or(l.MaxErrors, 20)
+	l.ErrorDelay = cmp.Or(l.ErrorDelay, time.Second)
+	l.AuthFailures = cmp.Or(l.AuthFailures, 5)
+	l.Idle = cmp.Or(l.Idle, 300*time.Second)
+	l.Session = cmp.Or(l.Session, 30*time.Minute)
+	l.ConnectionsPerAddress = cmp.Or(l.ConnectionsPerAddress, 80)
+	return l
+}
+
+// flood is how much of a message that is refused anyway is read to its end,
+// so that the client hears why; a client that sends more is cut off.
+func (l Limits) flood() int64 { return 2*l.MessageSize + 1<<20 }

@@ -1,0 +1,232 @@
+package local
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	goimap "github.com/emersion/go-imap/v2"
+
+	"mailstead/mailbox"
+	"mailstead/mailbox/directory"
+	"mailstead/smtp/queue"
+)
+
+// Directory says where an address leads; mailbox/directory is one.
+type Directory interface {
+	Resolve(address string) (directory.Route, error)
+}
+
+// Queue takes what goes elsewhere or has to be tried again; *queue.Queue is one.
+type Queue interface {
+	Add(queue.Envelope) func(mailbox.BodyID) []mailbox.RoomChange
+	Wake()
+}
+
+// Options are what a courier works with; Store and Directory are needed.
+type Options struct {
+	Store     *mailbox.Store
+	Directory Directory
+	Now       func() time.Time // nil = time.Now
+	Logger    *slog.Logger     // nil = none
+}
+
+// Courier brings messages into mailboxes. It is the SMTP server's acceptor and
+// the queue's courier for domains of this server.
+type Courier struct {
+	store     *mailbox.Store
+	directory Directory
+	queue     Queue
+	now       func() time.Time
+	log       *slog.Logger
+}
+
+// New returns a courier. It needs UseQueue before its first message.
+func New(o Options) *Courier {
+	c := &Courier{store: o.Store, directory: o.Directory, now: o.Now, log: o.Logger}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// UseQueue sets the queue, which is made after the courier since it sends
+// through it.
+func (c *Courier) UseQueue(q Queue) { c.queue = q }
+
+// NewBody begins a message.
+func (c *Courier) NewBody() *mailbox.NewBody { return c.store.NewBody() }
+
+// Accept takes responsibility for a message from a session: when it returns
+// nil, each recipient has it in a mailbox or in the queue, on disk. Otherwise
+// nobody has it: *Refusal, or an error of the store.
+func (c *Courier) Accept(ctx context.Context, t Transaction, b *mailbox.NewBody) error {
+	p := planFor(t.Recipients)
+	e := queue.Envelope{
+		From: t.From, Recipients: p.remote, Account: t.Account, Size: b.Size(),
+		EightBit: t.EightBit, UTF8: t.UTF8, Received: t.Received,
+	}
+	return c.take(ctx, p, e, b)
+}
+
+// take stores the copies of one message: mailboxes and queue in one record,
+// then, in rare cases, what some of them refused.
+func (c *Courier) take(ctx context.Context, p plan, e queue.Envelope, b *mailbox.NewBody) error {
+	var id mailbox.BodyID
+	placed, err := c.store.Deliver(ctx, b, targetsOf(p.local, e.Received), func(body mailbox.BodyID) []mailbox.RoomChange {
+		id = body
+		if len(p.remote) == 0 {
+			return nil
+		}
+		return c.queue.Add(e)(body)
+	})
+	if err != nil {
+		return err
+	}
+	failed := make([]error, len(placed))
+	for i, pl := range placed {
+		if failed[i] = pl.Err; pl.Err != nil {
+			c.log.Warn("local: mailbox refused a message", "account", p.local[i].Name, "err", pl.Err)
+		}
+	}
+	v := judge(p, failed, e.Account != 0)
+	if v.refuse != nil {
+		return v.refuse
+	}
+	if err := c.retain(ctx, v, e, id); err != nil {
+		return err
+	}
+	if len(p.remote)+len(v.queue) > 0 {
+		c.queue.Wake()
+	}
+	return nil
+}
+
+func targetsOf(accounts []directory.Delivery, date time.Time) []mailbox.Target {
+	targets := make([]mailbox.Target, len(accounts))
+	for i, d := range accounts {
+		targets[i] = mailbox.Target{Account: d.Account, Name: "INBOX", Date: date}
+	}
+	return targets
+}
+
+// retain keeps the copies that were refused on their own. An error makes the
+// sender come again: some have the message twice then, but nobody has lost it.
+func (c *Courier) retain(ctx context.Context, v verdict, e queue.Envelope, id mailbox.BodyID) error {
+	again := v.queue
+	for _, d := range v.divert {
+		if err := c.divert(ctx, d, e.Received, id); err != nil {
+			c.log.Error("local: a refused copy found no other place", "account", d.Name, "err", err)
+			again = append(again, d.Name)
+		}
+	}
+	if len(again) == 0 {
+		return nil
+	}
+	e.Recipients = again
+	return c.store.Change(ctx, c.queue.Add(e)(id)...)
+}
+
+// divert puts a copy that an account refused for good into its Junk, or where
+// there is none into the postmaster's INBOX.
+func (c *Courier) divert(ctx context.Context, d directory.Delivery, date time.Time, id mailbox.BodyID) error {
+	var targets []mailbox.Target
+	if junk, err := c.store.SpecialUse(d.Account, goimap.MailboxAttrJunk); err == nil {
+		targets = []mailbox.Target{{Account: d.Account, Name: junk.Name, Date: date}}
+	} else {
+		route, err := c.directory.Resolve("postmaster")
+		if err != nil {
+			return fmt.Errorf("local: who is postmaster: %w", err)
+		}
+		targets = targetsOf(route.Local, date)
+	}
+	body, err := c.store.OpenBody(id)
+	if err != nil {
+		return fmt.Errorf("local: reading the message back: %w", err)
+	}
+	defer body.Close()
+	b := c.store.NewBody()
+	defer b.Abort()
+	if _, err := body.WriteTo(b); err != nil {
+		return fmt.Errorf("local: copying the message: %w", err)
+	}
+	return c.deliverSome(ctx, b, targets)
+}
+
+// deliverSome stores a copy in each target; an error when none took it.
+func (c *Courier) deliverSome(ctx context.Context, b *mailbox.NewBody, targets []mailbox.Target) error {
+	placed, err := c.store.Deliver(ctx, b, targets, nil)
+	if err != nil {
+		return err
+	}
+	err = mailbox.ErrNoMailbox
+	for _, pl := range placed {
+		if pl.Err == nil {
+			return nil
+		}
+		err = pl.Err
+	}
+	return err
+}
+
+// Deliver brings queued mail to recipients of this server: what was refused
+// for a time at first, and the server's own notices.
+func (c *Courier) Deliver(ctx context.Context, _ string, m queue.Message) []queue.Outcome {
+	outcomes := make([]queue.Outcome, len(m.Recipients))
+	for i, address := range m.Recipients {
+		err := c.deliverQueued(ctx, address, m)
+		if err != nil {
+			c.log.Warn("local: queued mail was not delivered", "recipient", address, "err", err)
+		}
+		outcomes[i] = outcome(address, refusalOf(err))
+	}
+	return outcomes
+}
+
+// deliverQueued is Deliver for one recipient. Each has its own body: several
+// recipients of one queued message are rare here.
+func (c *Courier) deliverQueued(ctx context.Context, address string, m queue.Message) error {
+	route, err := c.directory.Resolve(address)
+	if err != nil {
+		return err
+	}
+	p := planFor([]Recipient{{Address: address, Route: route}})
+	b := c.store.NewBody()
+	defer b.Abort()
+	if err := copyQueued(b, m); err != nil {
+		return err
+	}
+	return c.take(ctx, p, queue.Envelope{
+		From: m.From, Recipients: p.remote, Size: b.Size(),
+		EightBit: m.EightBit, UTF8: m.UTF8, Received: c.now(),
+	}, b)
+}
+
+var returnPath = []byte("Return-Path: <")
+
+// copyQueued writes a queued message with a Return-Path in front, which it has
+// already if it was meant for mailboxes only (RFC 5321 section 4.4).
+func copyQueued(w io.Writer, m queue.Message) error {
+	src, err := m.Open()
+	if err != nil {
+		return fmt.Errorf("local: opening the queued message: %w", err)
+	}
+	defer src.Close()
+	r := bufio.NewReaderSize(src, 64<<10)
+	if start, _ := r.Peek(len(returnPath)); !bytes.EqualFold(start, returnPath) {
+		if _, err := fmt.Fprintf(w, "Return-Path: <%s>\r\n", m.From); err != nil {
+			return err
+		}
+	}
+	if _, err := r.WriteTo(w); err != nil {
+		return fmt.Errorf("local: copying the queued message: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package local
+
+import (
+	"errors"
+	"slices"
+
+	"mailstead/mailbox"
+	"mailstead/mailbox/directory"
+	"mailstead/smtp/queue"
+)
+
+// plan is where the copies of a message go: each account and each address
+// elsewhere once, by however many recipients it was reached.
+type plan struct {
+	local  []directory.Delivery
+	remote []string
+}
+
+func planFor(recipients []Recipient) plan {
+	var p plan
+	for _, r := range recipients {
+		for _, d := range r.Route.Local {
+			if !slices.ContainsFunc(p.local, func(o directory.Delivery) bool { return o.Account == d.Account }) {
+				p.local = append(p.local, d)
+			}
+		}
+		for _, a := range r.Route.Remote {
+			if !slices.Contains(p.remote, a) {
+				p.remote = append(p.remote, a)
+			}
+		}
+	}
+	return p
+}
+
+// verdict is what becomes of a message after its copies were tried.
+type verdict struct {
+	refuse *Refusal             // nothing was taken; the sender hears of it
+	queue  []string             // accounts to be tried again by the queue
+	divert []directory.Delivery // accounts whose copy goes to Junk or to the postmaster
+}
+
+// judge decides on the copies that failed; failed[i] belongs to p.local[i]. If
+// none was taken the message is refused: for now unless all are for good,
+// so that the sender's server, which still has it, comes again. If some were, it is ours, and
+// nothing may be lost: what failed for now is queued. What failed for good is
+// queued too when a user sent it, for the queue then tells that user; a
+// stranger is told nothing, the address may be forged.
+func judge(p plan, failed []error, user bool) verdict {
+	var v verdict
+	var last *Refusal
+	taken := len(p.remote) > 0
+	for i, d := range p.local {
+		r := refusalOf(failed[i])
+		switch {
+		case r == nil:
+			taken = true
+			continue
+		case user || r.Code < 500:
+			v.queue = append(v.queue, d.Name)
+		default:
+			v.divert = append(v.divert, d)
+		}
+		if last == nil || r.Code < last.Code {
+			last = r
+		}
+	}
+	if !taken {
+		if last == nil { // an alias that leads nowhere any more
+			last = &Refusal{550, "5.1.1", "No such user here"}
+		}
+		return verdict{refuse: last}
+	}
+	return v
+}
+
+// refusalOf says an error of the store in SMTP's words; nil stays nil.
+func refusalOf(err error) *Refusal {
+	if err == nil {
+		return nil
+	}
+	if r, ok := errors.AsType[*Refusal](err); ok {
+		return r
+	}
+	for _, k := range storeErrors {
+		if errors.Is(err, k.err) {
+			return &k.refusal
+		}
+	}
+	return &Refusal{451, "4.3.0", "Local trouble, try again later"}
+}
+
+var storeErrors = []struct {
+	err     error
+	refusal Refusal
+}{
+	{mailbox.ErrOverQuota, Refusal{452, "4.2.2", "Mailbox is full"}},
+	{mailbox.ErrNoSpace, Refusal{452, "4.3.1", "Not enough disk space, try again later"}},
+	{mailbox.ErrTooBig, Refusal{552, "5.3.4", "Message too big"}},
+	{mailbox.ErrNoAccount, Refusal{550, "5.1.1", "No such user here"}},
+	{mailbox.ErrNoMailbox, Refusal{550, "5.1.1", "No such user here"}},
+	{directory.ErrNoSuch, Refusal{550, "5.1.1", "No such user here"}},
+	{directory.ErrNotLocal, Refusal{550, "5.1.2", "Not a domain of this server"}},
+	{directory.ErrAddress, Refusal{501, "5.1.3", "Malformed address"}},
+}
+
+// outcome is a refusal, or nil for success, as the queue wants to hear it.
+func outcome(recipient string, r *Refusal) queue.Outcome {
+	if r == nil {
+		return queue.Outcome{Recipient: recipient, Status: queue.Delivered, Code: 250, Enhanced: "2.1.5", Text: "Delivered"}
+	}
+	status := queue.Temporary
+	if r.Code >= 500 {
+		status = queue.Permanent
+	}
+	return queue.Outcome{Recipient: recipient, Status: status, Code: r.Code, Enhanced: r.Enhanced, Text: r.Text}
+}

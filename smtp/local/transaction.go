@@ -1,0 +1,38 @@
+// Package local is the courier to the mailboxes of this server. It takes
+// messages from the SMTP server within the session, and from the queue.
+package local
+
+import (
+	"fmt"
+	"time"
+
+	"mailstead/mailbox"
+	"mailstead/mailbox/directory"
+)
+
+// Transaction is the envelope of a message that was received.
+type Transaction struct {
+	ID         string // names it in logs and in the trace header
+	From       string // reverse-path without brackets; "" is the null one
+	Recipients []Recipient
+	Account    mailbox.AccountID // who submitted it; 0 for mail from outside
+	EightBit   bool              // BODY=8BITMIME was said
+	UTF8       bool              // SMTPUTF8 was said
+	Received   time.Time
+}
+
+// Recipient is a recipient that was accepted, with where it leads.
+type Recipient struct {
+	Address string          // as the client wrote it, without brackets
+	Route   directory.Route // a relayed address is its own Remote
+}
+
+// Refusal is why a message was not taken, as SMTP says it.
+type Refusal struct {
+	Code     int    // 4xx or 5xx
+	Enhanced string // "4.2.2" (RFC 3463)
+	Text     string
+}
+
+// Error is the reply's line.
+func (r *Refusal) Error() string { return fmt.Sprintf("%d %s %s", r.Code, r.Enhanced, r.Text) }

@@ -1,0 +1,75 @@
+package smtp
+
+import (
+	"errors"
+	"strings"
+
+	"mailstead/mailbox/directory"
+	"mailstead/smtp/local"
+)
+
+// rcpt adds a recipient (RFC 5321 section 4.1.1.3). All that can be known
+// about it is decided here, so that no notice has to be sent later.
+func rcpt(s *session, arg []byte) (reply, error) {
+	to, params, err := pathAndParams(arg, "TO:")
+	switch {
+	case err != nil:
+		return reply{}, err
+	case len(params) > 0:
+		return reply{}, errParamUnknown // those of DSN (RFC 3461) are not announced
+	case to.local == "":
+		return reply{}, errPathSyntax
+	case !s.tx.UTF8 && !to.ascii():
+		return reply{}, errPathUTF8
+	case len(s.tx.Recipients) >= s.maxRecipients():
+		return reply{}, say(452, "4.5.3", "Too many recipients")
+	}
+	route, err := s.route(to)
+	if err != nil {
+		return s.unknownRecipient(err)
+	}
+	s.tx.Recipients = append(s.tx.Recipients, local.Recipient{Address: to.String(), Route: route})
+	return say(250, "2.1.5", "Recipient ok"), nil
+}
+
+func (s *session) maxRecipients() int {
+	if s.account.ID != 0 {
+		return s.server.limits.UserRecipients
+	}
+	return s.server.limits.Recipients
+}
+
+// route is where mail for an address goes; those who logged in may send
+// everywhere.
+func (s *session) route(to path) (directory.Route, error) {
+	user := s.account.ID != 0
+	if !user && disguised(to) {
+		return directory.Route{}, directory.ErrNotLocal
+	}
+	address, err := to.String(), directory.ErrNotLocal
+	if !strings.HasPrefix(to.domain, "[") { // an address literal is nobody's domain
+		var route directory.Route
+		if route, err = s.server.o.Directory.Resolve(address); err == nil {
+			return route, nil
+		}
+	}
+	if user && errors.Is(err, directory.ErrNotLocal) {
+		return directory.Route{Remote: []string{address}}, nil
+	}
+	return directory.Route{}, err
+}
+
+// disguised reports whether the local part is written as a route to somewhere
+// else, as mailers of the eighties understood them.
+func disguised(to path) bool { return strings.ContainsAny(to.local, "%!@") }
+
+// unknownRecipient counts a stranger's guesses; somebody who harvests
+// addresses is cut off.
+func (s *session) unknownRecipient(err error) (reply, error) {
+	if s.account.ID == 0 && errors.Is(err, directory.ErrNoSuch) {
+		if s.unknown++; s.unknown >= s.server.limits.UnknownRecipients {
+			return bye(421, "4.7.0", "Too many unknown recipients"), nil
+		}
+	}
+	return reply{}, err
+}

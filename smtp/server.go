@@ -1,0 +1,99 @@
+// Package smtp receives mail: from other servers on port 25 and from the users'
+// programs by submission. A 250 after the message means that it is on disk.
+package smtp
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"mailstead/mailbox"
+	"mailstead/mailbox/directory"
+	"mailstead/smtp/local"
+	"mailstead/tls/serve"
+)
+
+// Role is what a listener is for.
+type Role uint8
+
+const (
+	Receiver   Role = iota // port 25: mail for our addresses from anybody
+	Submission             // ports 587 and 465: mail to anybody from our users (RFC 6409, RFC 8314)
+)
+
+// Directory is what the server asks about addresses and people; see
+// mailbox/directory for what each method promises.
+type Directory interface {
+	Resolve(address string) (directory.Route, error)
+	MaySend(a mailbox.AccountID, address string) bool
+	Mechanisms(at directory.Attempt, cleartext bool) []string
+	Exchange(at directory.Attempt, mechanism string) (directory.Exchange, error)
+}
+
+// Acceptor takes messages in.
+type Acceptor interface {
+	// NewBody begins a message.
+	NewBody() *mailbox.NewBody
+	// Accept takes responsibility for a message: nil means that for every
+	// recipient it is on disk, in a mailbox or in the queue. *local.Refusal, or
+	// an error of the store: then nothing was taken.
+	Accept(ctx context.Context, t local.Transaction, b *mailbox.NewBody) error
+}
+
+// Options are the settings of a server. Hostname, Directory and Deliver are
+// needed, the zero value of each other field is good.
+type Options struct {
+	Role          Role
+	Hostname      string      // in the greeting and in trace headers
+	Directory     Directory   // who is here
+	Deliver       Acceptor    // where messages go
+	TLSConfig     *tls.Config // for STARTTLS; nil = not offered. Implicit TLS is the listener's matter
+	CleartextAuth bool        // submission accepts AUTH without TLS; it is never announced
+	Limits        Limits
+	Now           func() time.Time // nil = time.Now
+	Logger        *slog.Logger     // nil = none
+}
+
+// Server serves one role on any number of listeners.
+type Server struct {
+	o       Options
+	limits  Limits
+	conns   *serve.Server
+	counter atomic.Uint64 // makes transaction names unique
+}
+
+// ErrClosed is what Serve returns after Shutdown.
+var ErrClosed = serve.ErrClosed
+
+// New returns a server that is not yet listening.
+func New(o Options) *Server {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{o: o, limits: o.Limits.withDefaults()}
+	s.conns = serve.New(serve.Options{
+		Name: "smtp", Logger: o.Logger, WriteTimeout: writeTimeout,
+		MaxPerAddress: s.limits.ConnectionsPerAddress, MaxPerAccount: s.limits.ConnectionsPerAccount,
+		Busy: bye(421, "4.7.0", "Too many connections from your address").Error(),
+	}, func(c *serve.Conn) { newSession(s, c).serve() })
+	return s
+}
+
+// writeTimeout is for a peer that does not take a few lines of reply.
+const writeTimeout = time.Minute
+
+// Serve accepts connections until the listener fails or Shutdown is called
+// (ErrClosed). It closes the listener. Connections of a TLS listener have
+// implicit TLS (RFC 8314 section 3.3).
+func (s *Server) Serve(l net.Listener) error { return s.conns.Serve(l) }
+
+// Shutdown stops listening, tells idle clients 421 and lets commands and
+// messages that are under way finish until ctx ends; then connections are cut.
+// It returns when no session is left: ctx.Err() when some were cut.
+func (s *Server) Shutdown(ctx context.Context) error { return s.conns.Shutdown(ctx) }

@@ -1,0 +1,69 @@
+package smtp
+
+import "strings"
+
+// dateFormat is date-time of RFC 5322 section 3.3.
+const dateFormat = "Mon, 2 Jan 2006 15:04:05 -0700"
+
+// trace is what is stored in front of a message: the same for all recipients
+// and without their names, so that it gives no hidden one away.
+func (s *session) trace() []byte {
+	var b []byte
+	if s.tx.finalForAll() {
+		b = append(append(append(b, "Return-Path: <"...), s.tx.From...), ">\r\n"...)
+	}
+	b = append(b, "Received: from "...)
+	b = append(b, s.traceFrom()...)
+	b = append(append(b, "\r\n\tby "...), s.server.o.Hostname...)
+	b = append(append(b, " with "...), s.protocol()...)
+	b = append(append(b, " id "...), s.tx.ID...)
+	b = append(b, ";\r\n\t"...)
+	return append(s.tx.Received.AppendFormat(b, dateFormat), "\r\n"...)
+}
+
+// finalForAll reports whether the message stays here: only the last server
+// writes a Return-Path (RFC 5321 section 4.4), and there is one copy for all.
+func (t *transaction) finalForAll() bool {
+	for _, r := range t.Recipients {
+		if len(r.Route.Remote) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// traceFrom says where the message came from (RFC 5321 section 4.4). Where a
+// user was when writing a message is nobody's business.
+func (s *session) traceFrom() string {
+	if s.submission() {
+		return s.server.o.Hostname
+	}
+	name := s.helo
+	if !isASCII(name) { // a header that is not UTF-8 cannot say it (RFC 6532)
+		name = "unknown"
+	}
+	if !s.remote.IsValid() {
+		return name
+	}
+	return name + " (" + literal(s.remote) + ")"
+}
+
+// protocol is the keyword of RFC 3848, or of RFC 6531 section 4.3.
+func (s *session) protocol() string {
+	var b strings.Builder
+	switch {
+	case s.tx.UTF8:
+		b.WriteString("UTF8SMTP")
+	case s.esmtp:
+		b.WriteString("ESMTP")
+	default:
+		return "SMTP"
+	}
+	if s.tls != nil {
+		b.WriteByte('S')
+	}
+	if s.account.ID != 0 {
+		b.WriteByte('A')
+	}
+	return b.String()
+}

@@ -1,0 +1,41 @@
+package smtp
+
+import (
+	"strconv"
+	"time"
+
+	"mailstead/smtp/local"
+)
+
+// transaction is one message from MAIL to its end (RFC 5321 section 3.3). RSET
+// and EHLO replace it.
+type transaction struct {
+	local.Transaction
+	message *incoming // since the first BDAT
+	failed  bool      // a chunk was refused; only RSET and further chunks follow
+	read    int64     // octets of chunks
+}
+
+// chunks reports whether BDAT began.
+func (t *transaction) chunks() bool { return t.message != nil || t.failed }
+
+// fail gives the message up after a chunk that was refused.
+func (t *transaction) fail() {
+	t.message.abort()
+	t.message, t.failed = nil, true
+}
+
+// newTransaction begins with the reverse-path.
+func (s *session) newTransaction(from path, p mailParams) *transaction {
+	now := s.server.o.Now()
+	return &transaction{Transaction: local.Transaction{
+		ID: s.server.nextID(now), From: from.String(), Account: s.account.ID,
+		EightBit: p.eightBit, UTF8: p.utf8, Received: now,
+	}}
+}
+
+// nextID names a transaction: by time, so that logs of years have no two.
+func (s *Server) nextID(now time.Time) string {
+	const digits = 36
+	return strconv.FormatInt(now.UnixMilli(), digits) + "." + strconv.FormatUint(s.counter.Add(1), digits)
+}
