@@ -38,12 +38,21 @@ func (s *session) list(*request) (reply, error) {
 	if l.patterns, err = compilePatterns(reference, texts); err != nil {
 		return reply{}, err
 	}
+	if o := l.options.ReturnStatus; o != nil && o.HighestModSeq {
+		if err := s.enableCondstore(); err != nil { // as STATUS does
+			return reply{}, err
+		}
+	}
 	t, err := s.tree()
 	if err != nil {
 		return reply{}, err
 	}
 	for _, a := range l.answers(t) {
 		s.tellListed("LIST", a)
+		if a.childInfo {
+			s.enc.Text(` ("CHILDINFO" (`, l.criteria(), "))")
+		}
+		s.enc.CRLF()
 		if l.options.ReturnStatus != nil && a.info != nil {
 			s.tellStatus(a.info, l.options.ReturnStatus)
 		}
@@ -133,7 +142,7 @@ func compilePatterns(reference string, texts []string) (patterns, error) {
 	return ps, nil
 }
 
-// tellListed writes one LIST or LSUB response.
+// tellListed writes one LIST or LSUB response, up to its end.
 func (s *session) tellListed(command string, a answer) {
 	s.enc.Text("* ", command, " (")
 	for i, attr := range a.attrs {
@@ -143,10 +152,6 @@ func (s *session) tellListed(command string, a answer) {
 		s.enc.Text(string(attr))
 	}
 	s.enc.Text(") \"/\" ").Mailbox(a.name)
-	if a.childInfo {
-		s.enc.Text(" (\"CHILDINFO\" (\"SUBSCRIBED\"))")
-	}
-	s.enc.CRLF()
 }
 
 // lsub is RFC 3501 section 6.3.9.
@@ -169,6 +174,7 @@ func (s *session) lsub(*request) (reply, error) {
 	}
 	for _, a := range lsubAnswers(t, ps[0], text) {
 		s.tellListed("LSUB", a)
+		s.enc.CRLF()
 	}
 	return reply{}, nil
 }

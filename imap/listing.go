@@ -105,27 +105,55 @@ type answer struct {
 	info      *mailbox.Info // for the STATUS response that follows, where asked for
 }
 
-// select decides which names a LIST returns, and with what.
+// answers decides which names a LIST returns, and with what. With RECURSIVEMATCH a
+// name that is not meant itself is returned if something below it is and would not be
+// seen otherwise; one that is says so in any case (RFC 5258 section 3.5).
 func (l *listing) answers(t tree) []answer {
+	below, unseenBelow := map[string]bool{}, map[string]bool{}
+	if l.options.SelectRecursiveMatch {
+		for _, n := range t {
+			if !l.meant(n) {
+				continue
+			}
+			unseen := !l.patterns.match(n.name)
+			for name := range parents(n.name) {
+				below[name] = true
+				unseenBelow[name] = unseenBelow[name] || unseen
+			}
+		}
+	}
 	var out []answer
 	for _, n := range t {
-		if l.patterns.match(n.name) && l.chosen(n) {
-			out = append(out, l.answer(n))
+		if l.patterns.match(n.name) && (l.meant(n) || unseenBelow[n.name]) {
+			a := l.answer(n)
+			a.childInfo = below[n.name]
+			out = append(out, a)
 		}
 	}
 	return out
 }
 
-// chosen applies the selection options (RFC 5258 section 3.1).
-func (l *listing) chosen(n *node) bool {
+// meant applies the selection options (RFC 5258 section 3.1, RFC 6154 section 2).
+func (l *listing) meant(n *node) bool {
 	o := &l.options
 	if o.SelectSpecialUse && (n.info == nil || n.info.SpecialUse == "") {
 		return false
 	}
-	if !o.SelectSubscribed {
-		return n.info != nil || n.children
+	if o.SelectSubscribed {
+		return n.subscribed
 	}
-	return n.subscribed || o.SelectRecursiveMatch && n.subscriber
+	return n.info != nil || n.children
+}
+
+// criteria names the selection options for CHILDINFO.
+func (l *listing) criteria() string {
+	switch o := &l.options; {
+	case o.SelectSubscribed && o.SelectSpecialUse:
+		return `"SUBSCRIBED" "SPECIAL-USE"`
+	case o.SelectSpecialUse:
+		return `"SPECIAL-USE"`
+	}
+	return `"SUBSCRIBED"`
 }
 
 // answer says what is told of a chosen name.
@@ -149,7 +177,6 @@ func (l *listing) answer(n *node) answer {
 	if n.info != nil && n.info.SpecialUse != "" && (!l.extended || o.ReturnSpecialUse || o.SelectSpecialUse) {
 		a.attrs = append(a.attrs, n.info.SpecialUse)
 	}
-	a.childInfo = o.SelectRecursiveMatch && n.subscriber
 	return a
 }
 

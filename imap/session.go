@@ -60,12 +60,17 @@ func (s *session) serve() {
 		return
 	}
 	s.enc.Text("* OK [CAPABILITY ", s.capabilities(), "] mailstead ready\r\n")
+	start := time.Now()
 	err := s.commandLoop()
 	if bye := byeText(err); bye != "" {
 		s.enc.Text("* BYE ", bye, "\r\n")
 	}
 	s.enc.Flush()
-	s.log.Debug("imap: session ended", "account", s.account.Name, "reason", err)
+	level := slog.LevelInfo
+	if s.account.Name == "" {
+		level = slog.LevelDebug // scanners
+	}
+	s.log.Log(s.ctx, level, "imap: session ended", "account", s.account.Name, "lasted", time.Since(start), "reason", err)
 }
 
 // end gives back what the session holds, also after a panic.
