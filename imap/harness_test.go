@@ -41,11 +41,12 @@ type testServer struct {
 func newTestServer(t testing.TB, change ...func(*Options)) *testServer {
 	t.Helper()
 	ts := &testServer{}
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	var err error
-	if ts.store, err = mailbox.Open(t.TempDir(), mailbox.Options{SegmentSize: 256 << 10, Fatal: func(err error) { panic(err) }}); err != nil {
+	if ts.store, err = mailbox.Open(t.TempDir(), mailbox.Options{SegmentSize: 256 << 10, Logger: log, Fatal: func(err error) { panic(err) }}); err != nil {
 		t.Fatal(err)
 	}
-	if ts.directory, err = directory.Open(ts.store, directory.Options{}); err != nil {
+	if ts.directory, err = directory.Open(ts.store, directory.Options{Logger: log}); err != nil {
 		t.Fatal(err)
 	}
 	if err := ts.directory.AddDomain(t.Context(), "example.test"); err != nil {
@@ -62,7 +63,7 @@ func newTestServer(t testing.TB, change ...func(*Options)) *testServer {
 	o := Options{
 		Store: ts.store, Directory: ts.directory, AllowInsecureAuth: true,
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{testCertificate()}},
-		Logger:    slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Logger:    log,
 	}
 	for _, f := range change {
 		f(&o)
