@@ -82,10 +82,7 @@ func FuzzBodyWriter(f *testing.F) {
 		if strings.HasPrefix(text, ".\r\n") || strings.Contains(text, "\r\n.\r\n") {
 			t.Errorf("ends early: %q", got)
 		}
-		text = strings.TrimPrefix("\r\n"+text, "\r\n")
-		if strings.HasPrefix(text, ".") {
-			text = text[1:]
-		}
+		text = strings.TrimPrefix(text, ".")
 		want := lineEnd.ReplaceAllString(in, "\r\n")
 		if want != "" && !strings.HasSuffix(want, "\r\n") {
 			want += "\r\n"

@@ -32,7 +32,7 @@ type Timeouts struct {
 	DataInit  time.Duration // the reply to DATA; 2 min
 	DataBlock time.Duration // each block of the message; 3 min
 	DataEnd   time.Duration // the reply to the final dot; 10 min
-	Quit      time.Duration // 5 s: nothing depends on it
+	Quit      time.Duration // what nothing depends on: the reply to QUIT, the reason of a server that hung up; 5 s
 }
 
 var defaultTimeouts = Timeouts{
@@ -221,7 +221,8 @@ const (
 // recipient, in their order, always. Ending ctx ends the attempt: what is then
 // not decided is a temporary failure.
 func (c *Courier) Deliver(ctx context.Context, domain string, m Message) []Outcome {
-	limit := attemptTime + time.Duration(m.Size/slowest)*time.Second
+	transactions := 1 + len(m.Recipients)/maxBatch
+	limit := attemptTime + time.Duration(transactions)*time.Duration(m.Size/slowest)*time.Second
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errAttemptTime)
 	defer cancel()
 	a := newAttempt(c, domain, m)

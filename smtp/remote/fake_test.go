@@ -30,6 +30,7 @@ type world struct {
 	zone    *dnstest.Server
 	tls     *tls.Config
 	message string
+	release chan struct{} // ends every "wait" when closed
 
 	mu      sync.Mutex
 	scripts map[string][]script // by IP
@@ -46,12 +47,13 @@ type world struct {
 //	read N                          reads N bytes
 //	eof                             the client hangs up
 //	hang                            says no more until the client hangs up
+//	wait                            neither says nor reads more until released
 type script []string
 
 func newWorld(t testing.TB, zone string) *world {
 	w := &world{
 		t: t, zone: dnstest.New(t, zone), tls: &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}},
-		message: "Subject: hello\r\n\r\nHello.\r\n", scripts: make(map[string][]script),
+		message: "Subject: hello\r\n\r\nHello.\r\n", release: make(chan struct{}), scripts: make(map[string][]script),
 	}
 	t.Cleanup(w.finish)
 	return w
@@ -168,6 +170,8 @@ func (w *world) play(conn net.Conn, s script) (string, error) {
 			} else if err == nil {
 				err = errors.New("the client says more")
 			}
+		case "wait":
+			<-w.release
 		case "hang":
 			_, _ = io.Copy(io.Discard, r)
 		default:

@@ -233,11 +233,12 @@ func (s *session) encrypt(ctx context.Context, config *tls.Config) error {
 	}
 	s.use(conn)
 	s.tls = true
-	// In TLS 1.3 a server that did not like the handshake says so only now.
-	if err := s.hello(); err != nil {
+	err = s.hello()
+	if err != nil && asVerdict(err).code == 0 {
+		// In TLS 1.3 a server that did not like the handshake hangs up only now.
 		return fmt.Errorf("%w: %w", errTLS, err)
 	}
-	return nil
+	return err
 }
 
 // quit says goodbye and waits briefly for the answer (RFC 5321 section

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"time"
 )
 
 const (
@@ -15,9 +14,6 @@ const (
 	// are read. It fits any TCP window, so neither side can be left waiting for
 	// the other to read (RFC 2920 section 3.1).
 	pipelineGroup = 4096
-	// refusalWait is how long we look for the reason after a server stopped
-	// taking a message in the middle.
-	refusalWait = 5 * time.Second
 )
 
 // progress is how far a recipient has come in a transaction.
@@ -269,7 +265,7 @@ func (tx *transaction) sendBody(body io.Reader, size int64) error {
 // broken is the verdict after the server stopped reading: the one it sent
 // before hanging up, if it can still be read.
 func (tx *transaction) broken(cause error) error {
-	if rep, err := tx.s.reply("the message", refusalWait); err == nil && rep.class() >= 4 {
+	if rep, err := tx.s.reply("the message", tx.s.timeouts.Quit); err == nil && rep.class() >= 4 {
 		return rep.verdict("the message", 2)
 	}
 	return tx.s.connError(cause, "sending the message")
