@@ -126,11 +126,8 @@ func (s *session) ask(challenge []byte) ([]byte, error) {
 		return nil, err
 	}
 	text := s.dec.Rest()
-	switch string(text) {
-	case "*":
+	if string(text) == "*" {
 		return nil, bad("authentication cancelled")
-	case "=": // some clients write an empty response so, as in the command itself
-		return []byte{}, nil
 	}
 	return decodeBase64(text)
 }

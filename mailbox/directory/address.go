@@ -28,10 +28,11 @@ func parseAddress(s string) (address, error) {
 		return address{}, ErrAddress
 	}
 	local, ok := unquote(s[:at])
-	if !ok || strings.ContainsFunc(local, isControl) {
+	domain := foldDomain(s[at+1:])
+	if !ok || domain == "" || strings.ContainsFunc(s, isControl) {
 		return address{}, ErrAddress
 	}
-	return address{local: strings.ToLower(norm.NFC.String(local)), domain: foldDomain(s[at+1:])}, nil
+	return address{local: strings.ToLower(norm.NFC.String(local)), domain: domain}, nil
 }
 
 // isControl covers the octets that no mailbox may be named with: they would

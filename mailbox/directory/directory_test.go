@@ -22,7 +22,7 @@ func TestParseAddress(t *testing.T) {
 		{"jo\u0308rg@xn--bcher-kva.example", "jörg@xn--bcher-kva.example"},
 		{"a@b@example.test", "a@b@example.test"},
 		{"ann@[127.0.0.1]", "ann@[127.0.0.1]"},
-		{"", ""}, {"ann", ""}, {"@example.test", ""}, {"ann@", ""}, {`"ann@example.test`, ""}, {`""@example.test`, ""},
+		{"", ""}, {"ann@.", ""}, {"ann", ""}, {"@example.test", ""}, {"ann@", ""}, {`"ann@example.test`, ""}, {`""@example.test`, ""},
 		{"a\nb@example.test", ""}, {"a b@example.test", ""}, {"\xff@example.test", ""}, {`"a\"@example.test`, ""},
 		{strings.Repeat("a", maxAddress) + "@example.test", ""},
 	} {

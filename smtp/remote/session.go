@@ -12,8 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"mailstead/smtp/queue"
 )
 
 // blockSize is how much of a message goes to the connection at once.
@@ -156,7 +154,7 @@ func (s *session) greet() error {
 	if err != nil {
 		return err
 	}
-	if v := rep.verdict("the connection", 2); v.status != queue.Delivered {
+	if v := rep.verdict("the connection", 2); v.status != Delivered {
 		return v
 	}
 	return nil
@@ -178,7 +176,7 @@ func (s *session) hello() error {
 			return err
 		}
 	}
-	if v := rep.verdict("HELO", 2); v.status != queue.Delivered {
+	if v := rep.verdict("HELO", 2); v.status != Delivered {
 		return v
 	}
 	return nil
@@ -217,7 +215,7 @@ func (s *session) encrypt(ctx context.Context, config *tls.Config) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errTLS, err)
 	}
-	if v := rep.verdict("STARTTLS", 2); v.status != queue.Delivered {
+	if v := rep.verdict("STARTTLS", 2); v.status != Delivered {
 		return fmt.Errorf("%w: %w", errTLS, v)
 	}
 	if s.r.Buffered() > 0 {
