@@ -194,15 +194,7 @@ func (c *checker) messages() {
 		if err != nil {
 			return err
 		}
-		list, err := decodeMessageChunk(nil, value)
-		if err != nil {
-			return err
-		}
-		changing, err := decodeFlagChunk(nil, flags.Get(key))
-		if err != nil {
-			return err
-		}
-		block, err := joinChunks(nil, list, changing)
+		block, err := decodeChunks(nil, value, flags.Get(key))
 		if err != nil {
 			return err
 		}

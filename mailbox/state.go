@@ -25,13 +25,13 @@ import (
 // only. A callback runs inside a read transaction, so it copies and returns:
 // it must not write to a client, wait, or call apply.
 type disk struct {
-	dir      string
-	state    *bbolt.DB
-	derived  *bbolt.DB
-	logger   *slog.Logger
-	lsn      atomic.Uint64 // applied LSN of state.db
-	lsnMade  atomic.Uint64 // applied LSN of derived.db
-	checking sync.Mutex    // one checkpoint at a time
+	dir     string
+	state   *bbolt.DB
+	derived *bbolt.DB
+	logger  *slog.Logger
+	lsn     atomic.Uint64 // applied LSN of state.db
+	lsnMade atomic.Uint64 // applied LSN of derived.db
+	copying sync.Mutex    // one checkpoint at a time
 }
 
 // diskOptions are the settings of openDisk; the zero value is good.

@@ -6,15 +6,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readAheadWindow is what is asked for around a page that will be read. bbolt
-// maps its file for random access, so that every first touch of a page is one
-// read of 4 KB; a mailbox's values lie near each other.
-const readAheadWindow = 256 << 10
+// bbolt maps its file for random access, so that every first touch of a page
+// is one read of 4 KB. What belongs together lies near each other: the
+// neighbourhood of a value is asked for at its first touch, and much more of
+// what follows when its neighbour was asked for before.
+const (
+	readAheadWindow = 256 << 10
+	readAheadRun    = 16 // windows, once reading is sequential
+)
 
-// readAhead asks the kernel for the neighbourhood of what is about to be read,
-// once for each window.
+// readAhead asks the kernel for what is about to be read, each window once.
 type readAhead struct {
 	asked map[uintptr]bool
+	last  uintptr
 }
 
 // want asks for the window of value, which must be a value of an open read
@@ -25,14 +29,26 @@ func (r *readAhead) want(value []byte) {
 	}
 	p := unsafe.Pointer(unsafe.SliceData(value))
 	window := uintptr(p) / readAheadWindow
-	if r.asked[window] {
+	if window == r.last {
 		return
 	}
+	r.last = window
 	if r.asked == nil {
 		r.asked = make(map[uintptr]bool)
 	}
-	r.asked[window] = true
+	windows := uintptr(1)
+	if r.asked[window-1] {
+		windows = readAheadRun
+	}
+	var n uintptr
+	for n < windows && !r.asked[window+n] {
+		r.asked[window+n] = true
+		n++
+	}
+	if n == 0 {
+		return
+	}
 	start := unsafe.Add(p, -int(uintptr(p)%readAheadWindow))
-	// It is advice: where part of the window is not mapped, the rest still is read.
-	_ = unix.Madvise(unsafe.Slice((*byte)(start), readAheadWindow), unix.MADV_WILLNEED)
+	// It is advice: where part of it is not mapped, the rest still is read.
+	_ = unix.Madvise(unsafe.Slice((*byte)(start), n*readAheadWindow), unix.MADV_WILLNEED)
 }

@@ -158,26 +158,22 @@ func (d *disk) place(id BodyID) (p log.Place, ok bool, err error) {
 }
 
 // places calls f with the place of each body, in the order asked for; see place
-// for ok. Ascending bodies, as a download has them, cost one look-up for many.
+// for ok. Ascending bodies, as a download has them, are found in one pass.
 func (d *disk) places(bodies []BodyID, f func(i int, p log.Place, ok bool)) error {
 	return d.state.View(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(bucketBodies)
-		var list []storedBody
-		var number bodyChunk
+		var r bodyReader
+		var key [8]byte
 		for i, id := range bodies {
-			if n := bodyChunkOf(id); n != number || list == nil {
-				var err error
-				if list, err = decodeBodyChunk(list[:0], n, b.Get(n.append(nil))); err != nil {
-					return fmt.Errorf("bodies %d: %w", n, err)
-				}
-				number = n
+			if n := bodyChunkOf(id); i == 0 || n != r.number || id < r.body.ID {
+				r = bodyReader{number: n, fields: fieldReader{rest: b.Get(n.append(key[:0]))}}
 			}
-			at, ok := findBody(list, id)
-			if !ok || list[at].Lost {
-				f(i, log.Place{}, false)
-				continue
+			for r.body.ID < id && r.next() {
 			}
-			f(i, list[at].Place, true)
+			if err := r.err(); err != nil {
+				return fmt.Errorf("bodies %d: %w", r.number, err)
+			}
+			f(i, r.body.Place, id != 0 && r.body.ID == id && !r.body.Lost)
 		}
 		return nil
 	})

@@ -90,16 +90,23 @@ func appendFlagChunk(dst []byte, list []flagged) []byte {
 
 func decodeFlagChunk(dst []flagged, value []byte) ([]flagged, error) {
 	r := fieldReader{rest: value}
-	var before flagged
+	var m flagged
 	for len(r.rest) > 0 {
-		m := flagged{UID: before.UID + goimap.UID(r.uint32()), Flags: r.flags(), ModSeq: before.ModSeq + ModSeq(r.int64())}
-		if r.bad || m.UID <= before.UID {
+		before := m.UID
+		r.flagged(&m)
+		if r.bad || m.UID <= before {
 			return dst, fmt.Errorf("%w: malformed flags", errDatabase)
 		}
 		dst = append(dst, m)
-		before = m
 	}
 	return dst, nil
+}
+
+// flagged moves m from one message of a value of bucket flags to the next.
+func (r *fieldReader) flagged(m *flagged) {
+	m.UID += goimap.UID(r.uint32())
+	m.Flags = r.flags()
+	m.ModSeq += ModSeq(r.int64())
 }
 
 // bodyChunk names the packed value of the bodies ID>>bodyChunkBits.
@@ -159,37 +166,57 @@ func appendBodyChunk(dst []byte, list []storedBody) []byte {
 
 // decodeBodyChunk appends the bodies of value, which is chunk number's, to dst.
 func decodeBodyChunk(dst []storedBody, number bodyChunk, value []byte) ([]storedBody, error) {
-	r := fieldReader{rest: value}
-	var before storedBody
-	for first := true; len(r.rest) > 0; first = false {
-		s := r.body(number, &before)
-		if r.bad || !first && s.ID <= before.ID || bodyChunkOf(s.ID) != number {
-			return dst, fmt.Errorf("%w: malformed bodies", errDatabase)
-		}
-		dst = append(dst, s)
-		before = s
+	r := bodyReader{number: number, fields: fieldReader{rest: value}}
+	for r.next() {
+		dst = append(dst, r.body)
 	}
-	return dst, nil
+	return dst, r.err()
 }
 
-func (r *fieldReader) body(number bodyChunk, before *storedBody) storedBody {
-	s := storedBody{ID: BodyID(number)<<bodyChunkBits | BodyID(r.uint64()), Refs: r.uint64()}
-	if s.Refs == 0 {
-		s.Died = log.LSN(r.uint64())
+// bodyReader goes through a value of bucket bodies.
+type bodyReader struct {
+	number bodyChunk
+	fields fieldReader
+	body   storedBody // the one next moved to
+}
+
+// next moves to the next body; false at the end and before damage.
+func (r *bodyReader) next() bool {
+	if len(r.fields.rest) == 0 {
+		return false
 	}
-	way := r.uint64()
-	switch way {
+	before := r.body
+	r.body = storedBody{ID: BodyID(r.number)<<bodyChunkBits | BodyID(r.fields.uint64()), Refs: r.fields.uint64()}
+	if r.body.Refs == 0 {
+		r.body.Died = log.LSN(r.fields.uint64())
+	}
+	r.place(before.Place.Segment)
+	if r.body.ID <= before.ID || bodyChunkOf(r.body.ID) != r.number {
+		r.fields.fail()
+	}
+	return !r.fields.bad
+}
+
+func (r *bodyReader) place(segment uint32) {
+	s := &r.body
+	switch way := r.fields.uint64(); way {
 	case bodyInline, bodyBig:
 		s.Place.Big = way == bodyBig
-		s.Place.Segment = uint32(int64(before.Place.Segment) + r.int64())
-		s.Place.Offset = r.uint32()
-		s.Place.Size = int64(r.uint64())
+		s.Place.Segment = uint32(int64(segment) + r.fields.int64())
+		s.Place.Offset = r.fields.uint32()
+		s.Place.Size = int64(r.fields.uint64())
 	case bodyLost:
 		s.Lost = true
 	default:
-		r.fail()
+		r.fields.fail()
 	}
-	return s
+}
+
+func (r *bodyReader) err() error {
+	if r.fields.bad {
+		return fmt.Errorf("%w: malformed bodies", errDatabase)
+	}
+	return nil
 }
 
 // findBody returns where id is, or belongs, in list.

@@ -89,35 +89,25 @@ func (d *disk) loadMessages(id ID, f func(block []Message)) (lsn log.LSN, err er
 }
 
 func readMessages(tx *bbolt.Tx, id ID, f func(block []Message)) error {
-	var (
-		ahead    readAhead
-		messages []added
-		flags    []flagged
-		block    []Message
-		err      error
-	)
+	var ahead, aheadFlags readAhead
+	var block []Message
+	var err error
 	prefix := idKey(id)
 	c, cf := tx.Bucket(bucketMessages).Cursor(), tx.Bucket(bucketFlags).Cursor()
 	key, value := c.Seek(prefix)
-	keyFlags, valueFlags := cf.Seek(prefix)
+	keyFlags, flags := cf.Seek(prefix)
 	for bytes.HasPrefix(key, prefix) {
 		ahead.want(value)
-		ahead.want(valueFlags)
+		aheadFlags.want(flags)
 		if !bytes.Equal(key, keyFlags) {
 			return fmt.Errorf("%w: messages %x without flags", errDatabase, key)
 		}
-		if messages, err = decodeMessageChunk(messages[:0], value); err != nil {
-			return fmt.Errorf("messages %x: %w", key, err)
-		}
-		if flags, err = decodeFlagChunk(flags[:0], valueFlags); err != nil {
-			return fmt.Errorf("flags %x: %w", key, err)
-		}
-		if block, err = joinChunks(block[:0], messages, flags); err != nil {
+		if block, err = decodeChunks(block[:0], value, flags); err != nil {
 			return fmt.Errorf("messages %x: %w", key, err)
 		}
 		f(block)
 		key, value = c.Next()
-		keyFlags, valueFlags = cf.Next()
+		keyFlags, flags = cf.Next()
 	}
 	if bytes.HasPrefix(keyFlags, prefix) {
 		return fmt.Errorf("%w: flags %x without messages", errDatabase, keyFlags)
@@ -125,19 +115,23 @@ func readMessages(tx *bbolt.Tx, id ID, f func(block []Message)) error {
 	return nil
 }
 
-func joinChunks(block []Message, messages []added, flags []flagged) ([]Message, error) {
-	if len(messages) != len(flags) {
-		return block, fmt.Errorf("%w: %d messages and %d flags", errDatabase, len(messages), len(flags))
-	}
-	for i := range messages {
-		m, fl := &messages[i], &flags[i]
-		if m.UID != fl.UID {
-			return block, fmt.Errorf("%w: UID %d has the flags of %d", errDatabase, m.UID, fl.UID)
+// decodeChunks appends the messages of a chunk, whose two values must be about
+// the same UIDs, to block.
+func decodeChunks(block []Message, messages, flags []byte) ([]Message, error) {
+	r, rf := fieldReader{rest: messages}, fieldReader{rest: flags}
+	var before, msg added
+	var f flagged
+	for len(r.rest) > 0 {
+		r.added(&msg, &before)
+		rf.flagged(&f)
+		if r.bad || rf.bad || msg.UID <= before.UID || msg.UID != f.UID {
+			return block, fmt.Errorf("%w: malformed messages or flags behind UID %d", errDatabase, before.UID)
 		}
-		block = append(block, Message{UID: m.UID, Flags: fl.Flags, ModSeq: fl.ModSeq,
-			Size: m.Size, Internal: m.Internal, Saved: m.Saved, Body: m.Body})
+		block = append(block, Message{UID: msg.UID, Flags: f.Flags, ModSeq: f.ModSeq,
+			Size: msg.Size, Internal: msg.Internal, Saved: msg.Saved, Body: msg.Body})
+		before = msg
 	}
-	return block, nil
+	return block, rf.end("flags: more than messages")
 }
 
 // vanished returns the UIDs expunged from a mailbox after since, ascending and

@@ -1,0 +1,225 @@
+package mailbox
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"go.etcd.io/bbolt"
+
+	"mailstead/mailbox/log"
+)
+
+// A checkpoint is a compacted copy of state.db. Its name holds the LSN it is
+// true for and the checksum of the file, so a folder listing says which is the
+// newest and reading it proves that it is whole.
+const (
+	checkpointName = "state-%016x-%08x.db"
+	checkpointTemp = "checkpoint.tmp"
+	rebuildTemp    = "state.db.new"
+	damagedFile    = "state.db.damaged"
+
+	// checkpointsKept: the newest may be damaged where it lies.
+	checkpointsKept = 2
+
+	// checkpointBatch is how much of a copy is in memory at a time, in bytes.
+	checkpointBatch = 8 << 20
+)
+
+// storedCheckpoint is a checkpoint as its name tells.
+type storedCheckpoint struct {
+	path string
+	lsn  log.LSN
+	crc  uint32
+}
+
+// checkpoint puts a compacted copy of state.db into dir, from one read
+// transaction, and removes all but the two newest there. It returns the LSN
+// that the newest checkpoint is true for; when that is the applied one already,
+// nothing is written. The copy gets its name when it is on disk, so a crash
+// leaves at most a temporary file, which the next call removes.
+func (d *disk) checkpoint(dir string) (log.LSN, error) {
+	d.copying.Lock()
+	defer d.copying.Unlock()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return 0, fmt.Errorf("making a checkpoint: %w", err)
+	}
+	stored, err := checkpoints(dir)
+	if err != nil {
+		return 0, fmt.Errorf("making a checkpoint: %w", err)
+	}
+	if len(stored) > 0 && stored[0].lsn == d.applied() {
+		return stored[0].lsn, nil
+	}
+	lsn, err := d.writeCheckpoint(dir)
+	if err != nil {
+		return 0, errors.Join(fmt.Errorf("making a checkpoint: %w", err), removeFile(filepath.Join(dir, checkpointTemp)))
+	}
+	return lsn, pruneCheckpoints(dir)
+}
+
+func (d *disk) writeCheckpoint(dir string) (log.LSN, error) {
+	temp := filepath.Join(dir, checkpointTemp)
+	if err := removeFile(temp); err != nil {
+		return 0, err
+	}
+	lsn, err := compactInto(temp, d.state)
+	if err != nil {
+		return 0, err
+	}
+	crc, err := syncedChecksum(temp)
+	if err != nil {
+		return 0, err
+	}
+	if err := os.Rename(temp, filepath.Join(dir, fmt.Sprintf(checkpointName, uint64(lsn), crc))); err != nil {
+		return 0, err
+	}
+	return lsn, syncDir(dir)
+}
+
+// compactInto copies db into a new file and returns the LSN the copy is true
+// for. The copy is not synced: until it is whole nobody looks at it.
+func compactInto(path string, db *bbolt.DB) (lsn log.LSN, err error) {
+	o := databaseOptions(false)
+	o.NoSync, o.NoGrowSync = true, true
+	o.InitialMmapSize = 0 // it also makes bbolt grow the file in steps of 16 MB
+	dst, err := bbolt.Open(path, 0o600, o)
+	if err != nil {
+		return 0, err
+	}
+	if err := bbolt.Compact(dst, db, checkpointBatch); err != nil {
+		return 0, errors.Join(err, dst.Close())
+	}
+	lsn = metaApplied(dst)
+	return lsn, dst.Close()
+}
+
+// checkpoints returns what dir has, newest first. Names that are none are
+// passed over.
+func checkpoints(dir string) ([]storedCheckpoint, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	var list []storedCheckpoint
+	for _, e := range entries {
+		var lsn uint64
+		var crc uint32
+		if n, _ := fmt.Sscanf(e.Name(), checkpointName, &lsn, &crc); n == 2 && e.Name() == fmt.Sprintf(checkpointName, lsn, crc) {
+			list = append(list, storedCheckpoint{path: filepath.Join(dir, e.Name()), lsn: log.LSN(lsn), crc: crc})
+		}
+	}
+	slices.SortFunc(list, func(a, b storedCheckpoint) int { return cmp.Compare(b.lsn, a.lsn) })
+	return list, nil
+}
+
+func pruneCheckpoints(dir string) error {
+	stored, err := checkpoints(dir)
+	if err != nil {
+		return err
+	}
+	for _, c := range stored[min(checkpointsKept, len(stored)):] {
+		if err := os.Remove(c.path); err != nil {
+			return fmt.Errorf("removing an old checkpoint: %w", err)
+		}
+	}
+	return syncDir(dir)
+}
+
+// rebuild puts the newest whole checkpoint in the place of the state.db of
+// folder dir, and returns its LSN: the caller applies the log from there. The
+// damaged file stays as state.db.damaged until the next rebuild. With no whole
+// checkpoint, the new state.db is empty and the LSN 0, which is right as long
+// as the log is complete from its first record. Nobody may have state.db open.
+// A crash leaves the old state.db or the new one.
+func rebuild(dir, checkpointDir string) (log.LSN, error) {
+	temp := filepath.Join(dir, rebuildTemp)
+	lsn, err := restoreInto(temp, checkpointDir)
+	if err != nil {
+		return 0, errors.Join(fmt.Errorf("rebuilding %s: %w", stateFile, err), removeFile(temp))
+	}
+	state, damaged := filepath.Join(dir, stateFile), filepath.Join(dir, damagedFile)
+	if err := removeFile(damaged); err != nil {
+		return 0, fmt.Errorf("rebuilding %s: %w", stateFile, err)
+	}
+	// Evidence, where the file system knows hard links; a rename would leave a
+	// moment without state.db, which a start would take for a new store.
+	_ = os.Link(state, damaged)
+	if err := os.Rename(temp, state); err != nil {
+		return 0, fmt.Errorf("rebuilding %s: %w", stateFile, err)
+	}
+	return lsn, syncDir(dir)
+}
+
+// restoreInto writes the newest whole checkpoint to path, or an empty database.
+func restoreInto(path, checkpointDir string) (log.LSN, error) {
+	stored, err := checkpoints(checkpointDir)
+	if err != nil {
+		return 0, err
+	}
+	for _, c := range stored {
+		switch err := copyChecked(path, c); {
+		case err == nil:
+			return c.lsn, nil
+		case !errors.Is(err, errDatabase):
+			return 0, err
+		}
+	}
+	if err := removeFile(path); err != nil {
+		return 0, err
+	}
+	db, err := openDatabase(path, stateSchema())
+	if err != nil {
+		return 0, err
+	}
+	return 0, db.Close()
+}
+
+// copyChecked copies a checkpoint to path, durably. The error wraps
+// errDatabase when the checkpoint is not what it was.
+func copyChecked(path string, c storedCheckpoint) error {
+	from, err := os.Open(c.path)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	sum := crc32.New(castagnoli)
+	_, err = io.Copy(io.MultiWriter(to, sum), from)
+	if err := errors.Join(err, to.Sync(), to.Close()); err != nil {
+		return err
+	}
+	if sum.Sum32() != c.crc {
+		return fmt.Errorf("%w: checkpoint %s", errDatabase, filepath.Base(c.path))
+	}
+	return nil
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// syncedChecksum makes a file durable and returns its checksum.
+func syncedChecksum(path string) (uint32, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	sum := crc32.New(castagnoli)
+	_, err = io.Copy(sum, f)
+	return sum.Sum32(), errors.Join(err, f.Sync(), f.Close())
+}
+
+// removeFile removes a file that may not be there.
+func removeFile(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
