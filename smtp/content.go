@@ -109,6 +109,7 @@ func (c *content) step(p []byte, from, i int) (int, bool) {
 		}
 	case atDotCR:
 		if b == '\n' && c.dots {
+			c.state = atStart
 			return i + 1, true
 		}
 		if b != '\n' {
@@ -167,7 +168,7 @@ func (c *content) lineEnds(p []byte, from, i int) int {
 	return from
 }
 
-// end is the end of a message that was sent by octet counts.
+// end is the end of the message. Sent by octet counts, it may end anywhere.
 func (c *content) end() {
 	switch c.state {
 	case atDotCR:

@@ -29,13 +29,13 @@ func (t *transaction) fail() {
 func (s *session) newTransaction(from path, p mailParams) *transaction {
 	now := s.server.o.Now()
 	return &transaction{Transaction: local.Transaction{
-		ID: s.server.nextID(now), From: from.String(), Account: s.account.ID,
+		ID: nameAt(now, s.server.counter.Add(1)), From: from.String(), Account: s.account.ID,
 		EightBit: p.eightBit, UTF8: p.utf8, Received: now,
 	}}
 }
 
-// nextID names a transaction: by time, so that logs of years have no two.
-func (s *Server) nextID(now time.Time) string {
+// nameAt names the nth transaction: by time, so that logs of years have no two.
+func nameAt(now time.Time, n uint64) string {
 	const digits = 36
-	return strconv.FormatInt(now.UnixMilli(), digits) + "." + strconv.FormatUint(s.counter.Add(1), digits)
+	return strconv.FormatInt(now.UnixMilli(), digits) + "." + strconv.FormatUint(n, digits)
 }
