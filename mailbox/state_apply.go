@@ -38,21 +38,24 @@ const maxHistory = 10_000
 // no record brought is kept as lost. The error is errUIDOrder, errDatabase or
 // the system's, and then nothing was applied.
 func (d *disk) apply(recs []appliedRecord) error {
-	have := d.applied()
-	for len(recs) > 0 && recs[0].LSN <= have {
-		recs = recs[1:]
-	}
+	recs = after(recs, d.applied())
 	if len(recs) == 0 {
 		return nil
 	}
 	err := d.state.Update(func(tx *bbolt.Tx) error {
+		// A commit whose very last sync failed has told of an error and yet may
+		// be in the file: only the file knows.
+		todo := after(recs, txApplied(tx))
+		if len(todo) == 0 {
+			return nil
+		}
 		a, err := newApplying(d, tx)
 		if err != nil {
 			return err
 		}
-		for i := range recs {
-			if err := a.record(&recs[i]); err != nil {
-				return fmt.Errorf("record %d: %w", recs[i].LSN, err)
+		for i := range todo {
+			if err := a.record(&todo[i]); err != nil {
+				return fmt.Errorf("record %d: %w", todo[i].LSN, err)
 			}
 		}
 		return a.finish()
@@ -62,6 +65,14 @@ func (d *disk) apply(recs []appliedRecord) error {
 	}
 	d.lsn.Store(uint64(recs[len(recs)-1].LSN))
 	return nil
+}
+
+// after returns the records behind lsn.
+func after(recs []appliedRecord, lsn log.LSN) []appliedRecord {
+	for len(recs) > 0 && recs[0].LSN <= lsn {
+		recs = recs[1:]
+	}
+	return recs
 }
 
 // applying is one transaction of apply: what it touched stays decoded until the

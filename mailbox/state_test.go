@@ -212,6 +212,20 @@ func TestStateApplyTwice(t *testing.T) {
 	}
 }
 
+// A commit can be in the file although it told of an error: its last sync
+// failed. Trying again finds out.
+func TestStateApplyAfterFailedSync(t *testing.T) {
+	d := newDisk(t)
+	w := fillDisk(t, d, 3)
+	d.lsn.Store(1) // what apply knew before the commit
+	if err := d.apply(w.recs); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(messagesOf(t, d, 1)); n != 3 || d.applied() != 4 {
+		t.Errorf("%d messages, applied %d", n, d.applied())
+	}
+}
+
 func TestStateApplyRefuses(t *testing.T) {
 	d := newDisk(t)
 	w := writer{t: t, d: d}

@@ -1,0 +1,162 @@
+package mailbox
+
+import (
+	"bufio"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	goimap "github.com/emersion/go-imap/v2"
+	"github.com/google/go-cmp/cmp"
+
+	"mailstead/mailbox/log"
+)
+
+var writeFormats = flag.Bool("write-formats", false,
+	"write testdata for formats that have none yet; what was released is never written again")
+
+const (
+	recordsFixture = "testdata/records-v1.txt"
+	stateFixture   = "testdata/state-v1.db"
+)
+
+// What a program of version 1 wrote into its log means the same for ever.
+func TestRecordFormat(t *testing.T) {
+	if *writeFormats {
+		writeRecordsFixture(t)
+	}
+	f, err := os.Open(recordsFixture)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	found := make(map[string]bool)
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		name, value, _ := strings.Cut(lines.Text(), "\t")
+		meta, err := hex.DecodeString(value)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		ops, err := decodeOps(meta)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(codecCases[name], ops); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		found[name] = true
+	}
+	for name := range codecCases {
+		if !found[name] {
+			t.Errorf("%s is not in %s", name, recordsFixture)
+		}
+	}
+}
+
+func writeRecordsFixture(t *testing.T) {
+	t.Helper()
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(codecCases)) {
+		fmt.Fprintf(&b, "%s\t%x\n", name, appendOps(nil, codecCases[name]))
+	}
+	writeFixture(t, recordsFixture, []byte(b.String()))
+}
+
+func writeFixture(t *testing.T, path string, content []byte) {
+	t.Helper()
+	if _, err := os.Stat(path); err == nil {
+		return
+	}
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, content, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// formatRecords leave something in every bucket of state.db.
+func formatRecords() []appliedRecord {
+	recs := []appliedRecord{
+		{Ops: []op{opAccount{Account: 1}, opMailbox{ID: 1, Account: 1, Name: "INBOX", UIDValidity: 41},
+			opMailbox{ID: 2, Account: 1, Name: "Trash", UIDValidity: 42, SpecialUse: goimap.MailboxAttrTrash},
+			opMailbox{ID: 3, Account: 1, Name: "old", UIDValidity: 43}, opSubscription{Account: 1, Name: "INBOX", On: true}}},
+		delivery(1, 1, 1, FlagSet{}), delivery(1, 2, 2, bits(seen)), delivery(1, 300, 70, bits(deleted)), delivery(3, 1, 71, FlagSet{}),
+		{Ops: []op{opKeywords{Mailbox: 1, Names: []string{"$Forwarded"}}, opFlags{Mailbox: 1, Flags: bits(seen, KeywordBit), UIDs: []uidRange{{1, 1}}}}},
+		{Ops: []op{opExpunge{Mailbox: 1, Time: 1700001000, UIDs: []uidRange{{2, 2}}}, opMailboxGone{ID: 3, Time: 1700001001}}},
+		{Body: 72, Place: place(72)}, // garbage
+		{Body: 73, Place: place(73), Ops: []op{opRoom{Room: "queue", Key: "k", Value: []byte("v"), Body: 73}, opRecent{Mailbox: 1, Below: 2}}},
+	}
+	for i := range recs {
+		recs[i].LSN = log.LSN(i + 1)
+	}
+	return recs
+}
+
+// A state.db of version 1 opens, is whole, and holds what was put into it.
+func TestStateFormat(t *testing.T) {
+	fresh := newDisk(t)
+	if err := fresh.apply(formatRecords()); err != nil {
+		t.Fatal(err)
+	}
+	if *writeFormats {
+		dir := t.TempDir()
+		if _, err := fresh.checkpoint(dir); err != nil {
+			t.Fatal(err)
+		}
+		stored, err := checkpoints(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := os.ReadFile(stored[0].path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFixture(t, stateFixture, content)
+	}
+	dir := t.TempDir()
+	copyTestFile(t, stateFixture, filepath.Join(dir, stateFile))
+	old, err := openDisk(dir, diskOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.close()
+	if err := old.check(); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff(dumpState(t, fresh), dumpState(t, old)); diff != "" {
+		t.Errorf("(-new +version 1):\n%s", diff)
+	}
+}
+
+// dumpState is everything that can be read from state.db.
+func dumpState(t *testing.T, d *disk) map[string]any {
+	t.Helper()
+	h, err := d.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dump := map[string]any{"accounts": h.Accounts, "subscriptions": h.Subscriptions, "last": h.Last, "applied": h.Applied}
+	for _, m := range h.Mailboxes {
+		gone, ok, err := d.vanished(m.ID, 0)
+		if err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+		dump[fmt.Sprint("mailbox ", m.ID)] = []any{m.Info, m.Keywords, m.RecentBelow, m.HistoryFrom, messagesOf(t, d, m.ID), gone}
+	}
+	for id := range h.Last.Body + 1 {
+		if p, ok, err := d.place(id); ok || err != nil {
+			dump[fmt.Sprint("body ", id)] = []any{p, err}
+		}
+	}
+	page, err := d.roomPage("queue", "", "", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dump["room"] = page
+	return dump
+}
