@@ -59,7 +59,7 @@ func (s *session) exchangeAuth(x directory.Exchange, response []byte) error {
 			return err
 		}
 		s.interim(say(334, "", base64.StdEncoding.EncodeToString(challenge)))
-		line, err := s.line(s.server.limits.AuthLine)
+		line, err := s.prompt(s.server.limits.AuthLine)
 		if err != nil {
 			return err
 		}

@@ -59,7 +59,7 @@ var contentCases = []struct {
 }
 
 // receive feeds in, cut by cut, and returns what was stored and left.
-func receive(in string, dots, repair bool, cut func(rest int) int) (out string, err error, rest string, done bool) {
+func receive(in string, dots, repair bool, cut func(rest int) int) (out, rest string, done bool, err error) {
 	var b bytes.Buffer
 	c := content{out: &b, dots: dots, repair: repair}
 	for in != "" && !done {
@@ -68,10 +68,10 @@ func receive(in string, dots, repair bool, cut func(rest int) int) (out string, 
 		n, done = c.feed([]byte(piece))
 		in = in[n:]
 	}
-	if !dots {
+	if done || !dots {
 		c.end()
 	}
-	return b.String(), c.err, in, done
+	return b.String(), in, done, c.err
 }
 
 func TestContent(t *testing.T) {
@@ -89,7 +89,7 @@ func TestContent(t *testing.T) {
 					if repair {
 						want, wantErr = tc.repaired, tc.repairedErr
 					}
-					out, err, rest, done := receive(tc.in, !tc.withoutDots, repair, cut)
+					out, rest, done, err := receive(tc.in, !tc.withoutDots, repair, cut)
 					if !errors.Is(err, wantErr) {
 						t.Fatalf("err = %v, want %v", err, wantErr)
 					}
@@ -111,7 +111,7 @@ func TestContent(t *testing.T) {
 func TestContentLineLength(t *testing.T) {
 	for n, want := range map[int]error{maxTextLine - 2: nil, maxTextLine - 1: errTextLine} {
 		in := strings.Repeat("x", n) + "\r\n" + strings.Repeat("y", n) + "\r\n.\r\n"
-		if _, err, _, done := receive(in, true, false, func(n int) int { return min(n, bodyWindow) }); !errors.Is(err, want) || !done {
+		if _, _, done, err := receive(in, true, false, func(n int) int { return min(n, bodyWindow) }); !errors.Is(err, want) || !done {
 			t.Errorf("lines of %d octets: err %v, done %v; want %v", n+2, err, done, want)
 		}
 	}
@@ -127,8 +127,8 @@ func FuzzContent(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte, dots, repair bool, seed uint64) {
 		in := string(raw)
 		r := rand.New(rand.NewPCG(seed, 0))
-		out, err, rest, done := receive(in, dots, repair, func(n int) int { return n })
-		out2, err2, rest2, done2 := receive(in, dots, repair, func(n int) int { return 1 + r.IntN(min(n, 9)) })
+		out, rest, done, err := receive(in, dots, repair, func(n int) int { return n })
+		out2, rest2, done2, err2 := receive(in, dots, repair, func(n int) int { return 1 + r.IntN(min(n, 9)) })
 		if done != done2 || rest != rest2 || (err == nil) != (err2 == nil) || err == nil && out != out2 {
 			t.Fatalf("cut: %q %v %q %v\nwhole: %q %v %q %v", out2, err2, rest2, done2, out, err, rest, done)
 		}

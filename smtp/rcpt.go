@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"mailstead/mailbox/directory"
@@ -28,8 +29,15 @@ func rcpt(s *session, arg []byte) (reply, error) {
 	if err != nil {
 		return s.unknownRecipient(err)
 	}
-	s.tx.Recipients = append(s.tx.Recipients, local.Recipient{Address: to.String(), Route: route})
+	s.tx.add(local.Recipient{Address: to.String(), Route: route})
 	return say(250, "2.1.5", "Recipient ok"), nil
+}
+
+// add keeps a recipient; one that is said twice has one copy.
+func (t *transaction) add(r local.Recipient) {
+	if !slices.ContainsFunc(t.Recipients, func(o local.Recipient) bool { return o.Address == r.Address }) {
+		t.Recipients = append(t.Recipients, r)
+	}
 }
 
 func (s *session) maxRecipients() int {

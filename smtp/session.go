@@ -150,9 +150,14 @@ func (s *session) command() ([]byte, error) {
 	if s.server.conns.Closing() {
 		return nil, &lostError{serve.ErrInterrupted}
 	}
+	return s.prompt(len(s.in.small))
+}
+
+// prompt waits for a line that the client owes; a shutdown ends the wait.
+func (s *session) prompt(limit int) ([]byte, error) {
 	s.conn.SetWaiting(true, s.server.limits.Idle)
 	defer s.conn.SetWaiting(false, s.server.limits.Idle)
-	return s.line(len(s.in.small))
+	return s.line(limit)
 }
 
 // line reads a line; the connection's own failures come as *lostError.

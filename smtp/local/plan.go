@@ -2,7 +2,6 @@ package local
 
 import (
 	"errors"
-	"slices"
 
 	"mailstead/mailbox"
 	"mailstead/mailbox/directory"
@@ -18,14 +17,17 @@ type plan struct {
 
 func planFor(recipients []Recipient) plan {
 	var p plan
+	local, remote := map[mailbox.AccountID]bool{}, map[string]bool{}
 	for _, r := range recipients {
 		for _, d := range r.Route.Local {
-			if !slices.ContainsFunc(p.local, func(o directory.Delivery) bool { return o.Account == d.Account }) {
+			if !local[d.Account] {
+				local[d.Account] = true
 				p.local = append(p.local, d)
 			}
 		}
 		for _, a := range r.Route.Remote {
-			if !slices.Contains(p.remote, a) {
+			if !remote[a] {
+				remote[a] = true
 				p.remote = append(p.remote, a)
 			}
 		}
