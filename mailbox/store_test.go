@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -72,13 +73,34 @@ func crash(t testing.TB, s *Store) *Store {
 	s.applier.commit.Lock() // a database is not copied in the middle of a commit
 	defer s.applier.commit.Unlock()
 	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(s.dir)); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Remove(filepath.Join(dir, lockFile)); err != nil {
+	if err := copyFolder(dir, s.dir); err != nil {
 		t.Fatal(err)
 	}
 	return openStore(t, dir)
+}
+
+// copyFolder copies a store's folder. Segments that are just being prepared may vanish meanwhile.
+func copyFolder(to, from string) error {
+	return filepath.WalkDir(from, func(path string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || path == from {
+			return err
+		}
+		name := filepath.Join(to, path[len(from):])
+		if e.IsDir() {
+			return os.Mkdir(name, 0o700)
+		}
+		data, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(name, data, 0o600)
+	})
 }
 
 // reopen closes the store and opens it again.

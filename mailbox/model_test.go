@@ -1,0 +1,535 @@
+package mailbox
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	goimap "github.com/emersion/go-imap/v2"
+)
+
+// model is the plainest thing that does what a store with one account does.
+type model struct {
+	boxes      map[string]*modelBox
+	subscribed map[string]bool
+	room       map[string]string
+	letters    int
+}
+
+type modelBox struct {
+	messages []modelMessage
+	next     goimap.UID
+	validity uint32
+}
+
+type modelMessage struct {
+	uid   goimap.UID
+	flags string // sorted, joined with spaces
+	text  string
+}
+
+// world is a store beside its model, and a client of each mailbox.
+type world struct {
+	t       *testing.T
+	rand    *rand.Rand
+	s       *Store
+	a       AccountID
+	model   model
+	open    map[string]*Mailbox
+	clients map[string]*client
+	log     []string
+}
+
+// client knows a mailbox from what its view tells it.
+type client struct {
+	view  *View
+	m     *Mailbox
+	uids  []goimap.UID
+	flags map[goimap.UID]string
+}
+
+var modelFlags = []goimap.Flag{`\Seen`, `\Deleted`, `\Flagged`, "$Forwarded", "work", "Later"}
+
+func TestAgainstModel(t *testing.T) {
+	for seed := range uint64(12) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, seed)
+			for range 250 {
+				w.step()
+				if t.Failed() {
+					break
+				}
+			}
+			w.compare()
+			if t.Failed() {
+				t.Log(strings.Join(w.log[max(0, len(w.log)-40):], "\n"))
+			}
+		})
+	}
+}
+
+func newWorld(t *testing.T, seed uint64) *world {
+	s := newStore(t)
+	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, 1)), s: s, a: newAccount(t, s)}
+	w.model = model{boxes: make(map[string]*modelBox), subscribed: make(map[string]bool), room: make(map[string]string)}
+	infos, err := s.Mailboxes(w.a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range infos {
+		w.model.boxes[i.Name] = &modelBox{next: 1, validity: i.UIDValidity}
+		w.model.subscribed[i.Name] = true
+	}
+	w.forget()
+	return w
+}
+
+// forget drops what referred to the store before a restart.
+func (w *world) forget() {
+	w.open, w.clients = make(map[string]*Mailbox), make(map[string]*client)
+}
+
+func (w *world) note(format string, args ...any) { w.log = append(w.log, fmt.Sprintf(format, args...)) }
+
+func (w *world) step() {
+	steps := []struct {
+		weight int
+		do     func()
+	}{
+		{30, w.deliver}, {15, w.storeFlags}, {10, w.expunge}, {10, func() { w.transfer(false) }}, {10, func() { w.transfer(true) }},
+		{3, w.create}, {2, w.delete}, {2, w.rename}, {2, w.subscribe}, {5, w.change}, {20, w.look}, {2, w.commit}, {3, w.restart},
+	}
+	total := 0
+	for _, s := range steps {
+		total += s.weight
+	}
+	n := w.rand.IntN(total)
+	for _, s := range steps {
+		if n -= s.weight; n < 0 {
+			s.do()
+			return
+		}
+	}
+}
+
+func (w *world) name() string {
+	return slices.Sorted(maps.Keys(w.model.boxes))[w.rand.IntN(len(w.model.boxes))]
+}
+
+func (w *world) mailbox(name string) *Mailbox {
+	if w.open[name] == nil || w.rand.IntN(10) == 0 {
+		w.open[name] = open(w.t, w.s, w.a, name)
+	}
+	return w.open[name]
+}
+
+func (w *world) someFlags() (flags []goimap.Flag) {
+	for _, f := range modelFlags {
+		if w.rand.IntN(3) == 0 {
+			flags = append(flags, f)
+		}
+	}
+	return flags
+}
+
+func joinFlags(flags []goimap.Flag) string {
+	list := make([]string, len(flags))
+	for i, f := range flags {
+		list[i] = string(f)
+	}
+	slices.Sort(list)
+	return strings.Join(slices.Compact(list), " ")
+}
+
+func splitFlags(s string) (flags []goimap.Flag) {
+	for f := range strings.FieldsSeq(s) {
+		flags = append(flags, goimap.Flag(f))
+	}
+	return flags
+}
+
+func (w *world) deliver() {
+	name, flags := w.name(), w.someFlags()
+	w.model.letters++
+	body := letter(w.model.letters)
+	b := w.model.boxes[name]
+	w.note("deliver %q %v -> %d", name, flags, b.next)
+	if uid := deliver(w.t, w.s, w.a, name, body, flags...); uid != b.next {
+		w.t.Errorf("%q: UID %d, want %d", name, uid, b.next)
+	}
+	b.add(modelMessage{flags: joinFlags(flags), text: body})
+}
+
+func (b *modelBox) add(m modelMessage) goimap.UID {
+	m.uid = b.next
+	b.next++
+	b.messages = append(b.messages, m)
+	return m.uid
+}
+
+// some chooses UIDs, ascending, of which some may not exist.
+func (w *world) some(b *modelBox) []goimap.UID {
+	var list []goimap.UID
+	for uid := goimap.UID(1); uid < b.next+1; uid++ {
+		if w.rand.IntN(3) == 0 {
+			list = append(list, uid)
+		}
+	}
+	return list
+}
+
+func (w *world) storeFlags() {
+	name := w.name()
+	b := w.model.boxes[name]
+	c := StoreChange{UIDs: w.some(b), Op: FlagOp(w.rand.IntN(3)), Flags: w.someFlags()}
+	w.note("store %q %+v", name, c)
+	if _, err := w.mailbox(name).Store(w.t.Context(), c); err != nil {
+		w.t.Errorf("store: %v", err)
+	}
+	for i := range b.messages {
+		m := &b.messages[i]
+		if !slices.Contains(c.UIDs, m.uid) {
+			continue
+		}
+		old := splitFlags(m.flags)
+		switch c.Op {
+		case FlagsAdd:
+			m.flags = joinFlags(append(old, c.Flags...))
+		case FlagsRemove:
+			m.flags = joinFlags(slices.DeleteFunc(old, func(f goimap.Flag) bool { return slices.Contains(c.Flags, f) }))
+		default:
+			m.flags = joinFlags(c.Flags)
+		}
+	}
+}
+
+func (w *world) expunge() {
+	name := w.name()
+	b := w.model.boxes[name]
+	var only []goimap.UID
+	if w.rand.IntN(2) == 0 {
+		only = w.some(b)
+	}
+	deleted := only == nil || w.rand.IntN(2) == 0
+	var want []goimap.UID
+	b.messages = slices.DeleteFunc(b.messages, func(m modelMessage) bool {
+		gone := (only == nil || slices.Contains(only, m.uid)) && (!deleted || strings.Contains(m.flags, `\Deleted`))
+		if gone {
+			want = append(want, m.uid)
+		}
+		return gone
+	})
+	w.note("expunge %q %v %v", name, only, deleted)
+	if got, err := w.mailbox(name).Expunge(w.t.Context(), only, deleted); err != nil || !slices.Equal(got, want) {
+		w.t.Errorf("expunge %q: %v, %v, want %v", name, got, err, want)
+	}
+}
+
+func (w *world) transfer(move bool) {
+	from, to := w.name(), w.name()
+	src, dst := w.model.boxes[from], w.model.boxes[to]
+	chosen := w.some(src)
+	var want Copied
+	var left []modelMessage
+	var taken []modelMessage
+	for _, m := range src.messages {
+		if slices.Contains(chosen, m.uid) {
+			taken = append(taken, m)
+		}
+		if !move || !slices.Contains(chosen, m.uid) {
+			left = append(left, m)
+		}
+	}
+	src.messages = left
+	for _, m := range taken {
+		want.UIDValidity = dst.validity
+		want.Source = append(want.Source, m.uid)
+		want.Dest = append(want.Dest, dst.add(m))
+	}
+	w.note("transfer %q to %q %v move %v", from, to, chosen, move)
+	do := w.mailbox(from).Copy
+	if move {
+		do = w.mailbox(from).Move
+	}
+	got, err := do(w.t.Context(), chosen, to)
+	if err != nil || got.UIDValidity != want.UIDValidity || !slices.Equal(got.Source, want.Source) || !slices.Equal(got.Dest, want.Dest) {
+		w.t.Errorf("transfer: %+v, %v; want %+v", got, err, want)
+	}
+}
+
+func (w *world) create() {
+	name := fmt.Sprintf("%s/%c", w.name(), 'a'+w.rand.IntN(4))
+	if strings.Count(name, "/") > 4 {
+		return
+	}
+	info, err := w.s.Create(w.t.Context(), w.a, name, "")
+	w.note("create %q: %v", name, err)
+	if (err == nil) != (w.model.boxes[name] == nil) {
+		w.t.Errorf("create %q: %v", name, err)
+	}
+	if err == nil {
+		w.model.boxes[name] = &modelBox{next: 1, validity: info.UIDValidity}
+		w.addParents(name)
+	}
+}
+
+// addParents takes in the levels above name that the store made.
+func (w *world) addParents(name string) {
+	for _, p := range parents(name) {
+		if w.model.boxes[p] == nil {
+			info, err := w.s.Mailbox(w.a, p)
+			if err != nil {
+				w.t.Errorf("level %q above %q: %v", p, name, err)
+			}
+			w.model.boxes[p] = &modelBox{next: 1, validity: info.UIDValidity}
+		}
+	}
+}
+
+func (w *world) delete() {
+	name := w.name()
+	if name == inbox {
+		return
+	}
+	w.note("delete %q", name)
+	if err := w.s.Delete(w.t.Context(), w.a, name); err != nil {
+		w.t.Errorf("delete %q: %v", name, err)
+	}
+	delete(w.model.boxes, name)
+	delete(w.open, name)
+	if c := w.clients[name]; c != nil && !c.view.Update(true).Gone {
+		w.t.Errorf("view of deleted %q is not gone", name)
+	}
+	delete(w.clients, name)
+}
+
+func (w *world) rename() {
+	from, to := w.name(), fmt.Sprintf("%s/%c", w.name(), 'n'+w.rand.IntN(4))
+	if strings.Count(to, "/") > 4 || from != inbox && strings.HasPrefix(to+"/", from+"/") || w.model.boxes[to] != nil {
+		return
+	}
+	w.note("rename %q %q", from, to)
+	for name := range w.model.boxes {
+		if strings.HasPrefix(name, to+"/") {
+			return // its levels above may be missing
+		}
+	}
+	if err := w.s.Rename(w.t.Context(), w.a, from, to); err != nil {
+		w.t.Errorf("rename %q to %q: %v", from, to, err)
+		return
+	}
+	if from == inbox {
+		w.renameInbox(to)
+	} else {
+		moved := make(map[string]*modelBox)
+		for name, b := range w.model.boxes {
+			if name == from || strings.HasPrefix(name, from+"/") {
+				moved[to+name[len(from):]] = b
+				delete(w.model.boxes, name)
+				delete(w.open, name)
+				delete(w.clients, name)
+			}
+		}
+		maps.Copy(w.model.boxes, moved)
+	}
+	w.addParents(to)
+}
+
+func (w *world) renameInbox(to string) {
+	info, err := w.s.Mailbox(w.a, to)
+	if err != nil {
+		w.t.Errorf("renamed INBOX: %v", err)
+	}
+	dst := &modelBox{next: 1, validity: info.UIDValidity}
+	for _, m := range w.model.boxes[inbox].messages {
+		dst.add(m)
+	}
+	w.model.boxes[inbox].messages = nil
+	w.model.boxes[to] = dst
+}
+
+func (w *world) subscribe() {
+	name, on := w.name(), w.rand.IntN(2) == 0
+	w.note("subscribe %q %v", name, on)
+	if err := w.s.Subscribe(w.t.Context(), w.a, name, on); err != nil {
+		w.t.Errorf("subscribe: %v", err)
+	}
+	if on {
+		w.model.subscribed[name] = true
+	} else {
+		delete(w.model.subscribed, name)
+	}
+}
+
+func (w *world) change() {
+	var changes []RoomChange
+	for range 1 + w.rand.IntN(4) {
+		c := RoomChange{Room: "r", Key: fmt.Sprintf("k%02d", w.rand.IntN(30))}
+		delete(w.model.room, c.Key)
+		if w.rand.IntN(3) > 0 {
+			c.Value = fmt.Appendf(nil, "v%d", w.rand.Int())
+			w.model.room[c.Key] = string(c.Value)
+		}
+		changes = append(changes, c)
+	}
+	w.note("change %v", changes)
+	if err := w.s.Change(w.t.Context(), changes...); err != nil {
+		w.t.Errorf("change: %v", err)
+	}
+}
+
+// look lets a client hear the news, and holds what it knows against the model.
+func (w *world) look() {
+	name := w.name()
+	c := w.clients[name]
+	if c == nil || w.rand.IntN(20) == 0 {
+		m := w.mailbox(name)
+		c = &client{m: m, view: m.View(w.rand.IntN(2) == 0), flags: make(map[goimap.UID]string)}
+		w.clients[name] = c
+		c.uids = slices.Clone(c.view.UIDs())
+		c.fetch(1)
+	}
+	expunge := w.rand.IntN(2) == 0
+	w.note("look %q %v", name, expunge)
+	c.update(w.t, expunge)
+	if expunge {
+		c.compare(w.t, name, w.model.boxes[name])
+	}
+}
+
+// fetch reads flags from sequence number from on.
+func (c *client) fetch(from uint32) {
+	for _, r := range c.view.Rows(nil, from, c.view.Len()) {
+		c.flags[r.UID] = c.m.flagNames(r.Flags)
+	}
+}
+
+func (m *Mailbox) flagNames(f FlagSet) string {
+	var list []goimap.Flag
+	for i, name := range systemFlags {
+		if f.Has(i) {
+			list = append(list, name)
+		}
+	}
+	for k, name := range m.Keywords() {
+		if f.Has(KeywordBit + k) {
+			for _, known := range modelFlags {
+				if strings.EqualFold(string(known), name) {
+					list = append(list, known)
+				}
+			}
+		}
+	}
+	return joinFlags(list)
+}
+
+func (c *client) update(t *testing.T, expunge bool) {
+	had := len(c.uids)
+	u := c.view.Update(expunge)
+	for i, seq := range u.Expunged {
+		if int(seq) > len(c.uids) || c.uids[seq-1] != u.Vanished[i] {
+			t.Errorf("EXPUNGE %d does not fit UID %d in %v", seq, u.Vanished[i], c.uids)
+			return
+		}
+		c.uids = slices.Delete(c.uids, int(seq)-1, int(seq))
+	}
+	if len(u.Expunged) > 0 && !expunge {
+		t.Error("EXPUNGE told where it is forbidden")
+	}
+	had -= len(u.Expunged)
+	if u.Exists != (int(c.view.Len()) > had) {
+		t.Errorf("Exists %v with %d, before %d", u.Exists, c.view.Len(), had)
+	}
+	c.uids = append(c.uids, c.view.UIDs()[had:]...)
+	c.fetch(uint32(had) + 1)
+	for _, r := range u.Changed {
+		if c.uids[r.Seq-1] != r.UID {
+			t.Errorf("FETCH %d is of UID %d, want %d", r.Seq, r.UID, c.uids[r.Seq-1])
+		}
+		c.flags[r.UID] = c.m.flagNames(r.Flags)
+	}
+	if !slices.Equal(c.uids, c.view.UIDs()) {
+		t.Errorf("the client has %v, its view %v", c.uids, c.view.UIDs())
+	}
+}
+
+func (c *client) compare(t *testing.T, name string, b *modelBox) {
+	var want []goimap.UID
+	for _, m := range b.messages {
+		want = append(want, m.uid)
+		if c.flags[m.uid] != m.flags {
+			t.Errorf("%q: the client has flags %q of UID %d, want %q", name, c.flags[m.uid], m.uid, m.flags)
+		}
+	}
+	if !slices.Equal(c.uids, want) {
+		t.Errorf("%q: the client has %v, want %v", name, c.uids, want)
+	}
+}
+
+func (w *world) commit() {
+	w.note("commit")
+	commit(w.t, w.s)
+}
+
+func (w *world) restart() {
+	if w.rand.IntN(2) == 0 {
+		w.note("reopen")
+		w.s = reopen(w.t, w.s)
+	} else {
+		w.note("crash")
+		old := w.s
+		w.s = crash(w.t, old)
+		closeStore(w.t, old)
+	}
+	w.forget()
+	w.compare()
+}
+
+// compare holds everything durable against the model.
+func (w *world) compare() {
+	infos, err := w.s.Mailboxes(w.a)
+	if err != nil || len(infos) != len(w.model.boxes) {
+		w.t.Errorf("%d mailboxes, %v; want %d", len(infos), err, len(w.model.boxes))
+	}
+	for _, info := range infos {
+		if b := w.model.boxes[info.Name]; b != nil {
+			w.compareBox(info, b)
+		} else {
+			w.t.Errorf("mailbox %q should not be there", info.Name)
+		}
+	}
+	subscribed, err := w.s.Subscriptions(w.a)
+	if err != nil || !slices.Equal(subscribed, slices.Sorted(maps.Keys(w.model.subscribed))) {
+		w.t.Errorf("subscriptions %q, %v", subscribed, err)
+	}
+	pairs := make(map[string]string)
+	last := ""
+	for key, value := range w.s.Room("r").All("") {
+		if key <= last {
+			w.t.Errorf("room key %q comes behind %q", key, last)
+		}
+		pairs[key], last = string(value), key
+	}
+	if !maps.Equal(pairs, w.model.room) {
+		w.t.Errorf("room has %v, want %v", pairs, w.model.room)
+	}
+}
+
+func (w *world) compareBox(info Info, b *modelBox) {
+	m := w.mailbox(info.Name)
+	list := rows(m)
+	if info.UIDNext != b.next || info.UIDValidity != b.validity || len(list) != len(b.messages) {
+		w.t.Errorf("%q: %+v with %d messages; want UIDNEXT %d and %d messages", info.Name, info, len(list), b.next, len(b.messages))
+		return
+	}
+	for i, want := range b.messages {
+		r := list[i]
+		if r.UID != want.uid || m.flagNames(r.Flags) != want.flags || text(w.t, w.s, r.Body) != want.text {
+			w.t.Errorf("%q: message %d is %+v, want %+v", info.Name, i, r, want)
+		}
+	}
+}
