@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	goimap "github.com/emersion/go-imap/v2"
@@ -61,7 +62,7 @@ func deliverNeed(targets []Target, rooms []RoomChange) int {
 	n := roomNeed(rooms)
 	for i := range targets {
 		n += messageNeed
-		if len(targets[i].Flags) > 0 {
+		if slices.ContainsFunc(targets[i].Flags, isKeyword) {
 			n += keywordsNeed
 		}
 	}
@@ -83,7 +84,7 @@ func (d *decision) deliver(t *Target, b *NewBody, now time.Time) Placed {
 		date = now
 	}
 	c := d.change(l.box)
-	if len(t.Flags) > 0 {
+	if slices.ContainsFunc(t.Flags, isKeyword) {
 		d.recordKeywords(c)
 	}
 	list := []added{{Flags: flags, Size: b.size, Internal: DateOf(date), Saved: now.Unix(), Body: b.id}}

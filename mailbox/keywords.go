@@ -50,7 +50,7 @@ func (b *box) bits(flags []goimap.Flag, create bool) (FlagSet, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, f := range flags {
-		if strings.HasPrefix(string(f), `\`) {
+		if !isKeyword(f) {
 			if i := systemFlag(f); i >= 0 {
 				set = set.With(i)
 			}
@@ -66,6 +66,8 @@ func (b *box) bits(flags []goimap.Flag, create bool) (FlagSet, error) {
 	}
 	return set, nil
 }
+
+func isKeyword(f goimap.Flag) bool { return !strings.HasPrefix(string(f), `\`) }
 
 func systemFlag(f goimap.Flag) int {
 	return slices.IndexFunc(systemFlags[:], func(s goimap.Flag) bool { return strings.EqualFold(string(s), string(f)) })

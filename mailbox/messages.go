@@ -109,8 +109,9 @@ func (m *messages) apply(c *change) {
 
 func (m *messages) setFlags(run *flagRun, lsn ModSeq) {
 	set := m.intern(run.flags)
+	i := 0
 	for _, r := range run.uids {
-		for i := m.search(r.First); i < m.len() && m.uids[i] <= r.Last; i++ {
+		for i = m.next(i, r.First); i < m.len() && m.uids[i] <= r.Last; i++ {
 			m.sets[i], m.modseq[i] = set, lsn
 		}
 	}
@@ -137,8 +138,13 @@ type span struct{ from, to int }
 
 func (m *messages) spans(ranges []uidRange) []span {
 	list := make([]span, 0, len(ranges))
+	var s span
 	for _, r := range ranges {
-		s := span{from: m.search(r.First), to: m.search(r.Last) + int(m.has(r.Last))}
+		s.from = m.next(s.to, r.First)
+		s.to = m.next(s.from, r.Last)
+		if s.to < m.len() && m.uids[s.to] == r.Last {
+			s.to++
+		}
 		if s.to > s.from {
 			list = append(list, s)
 		}

@@ -54,11 +54,11 @@ type client struct {
 var modelFlags = []goimap.Flag{`\Seen`, `\Deleted`, `\Flagged`, "$Forwarded", "work", "Later"}
 
 func TestAgainstModel(t *testing.T) {
-	for seed := range uint64(12) {
+	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, seed)
-			for range 250 {
+			for range 200 {
 				w.step()
 				if t.Failed() {
 					break

@@ -138,6 +138,9 @@ func (s *Store) release(b *box) {
 	if b.users > 0 {
 		return
 	}
+	if b.isGone() && b.drop() {
+		return
+	}
 	b.idleSize = b.size()
 	o.idle = append(o.idle, b)
 	o.messages += b.idleSize
@@ -149,6 +152,12 @@ func (s *Store) release(b *box) {
 		o.idle = slices.Delete(o.idle, 0, 1)
 		o.messages -= old.idleSize
 	}
+}
+
+func (b *box) isGone() bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.durable.gone
 }
 
 // size is the number of messages in memory.

@@ -1,6 +1,10 @@
 package mailbox
 
-import "mailstead/mailbox/log"
+import (
+	"maps"
+
+	"mailstead/mailbox/log"
+)
 
 // told remembers that sessions were told of messages of b, to be recorded with
 // the next commit. Nobody waits for that: after a crash, some messages are
@@ -22,7 +26,10 @@ func (s *Store) recordTold() {
 	}
 	promised := log.RecordSize(baseNeed+len(boxes)*rangeNeed, 0)
 	if err := s.log.Reserve(promised, true); err != nil {
-		return // it is not worth more
+		s.toldMu.Lock() // it can wait until there is space
+		maps.Copy(s.toldBoxes, boxes)
+		s.toldMu.Unlock()
+		return
 	}
 	used, err := s.number(new(record), func(d *decision) error {
 		for b := range boxes {

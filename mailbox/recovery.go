@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"mailstead/mailbox/log"
 )
@@ -34,7 +35,9 @@ func (s *Store) recover() error {
 	if err := s.dropUnnamed(); err != nil {
 		return err
 	}
-	s.indexReplayed(bodies)
+	if err := s.indexReplayed(bodies); err != nil {
+		return err
+	}
 	return startDone(s.dir)
 }
 
@@ -157,12 +160,32 @@ func (s *Store) dropUnnamed() error {
 	return nil
 }
 
-// indexReplayed makes the indexes that derived.db may lack. Where one cannot be
-// made, the reader of the message will be told why.
-func (s *Store) indexReplayed(bodies []BodyID) {
-	for _, id := range bodies {
-		if _, err := s.remakeIndex(id); err != nil && !errors.Is(err, ErrGone) {
-			s.logger.Error("indexing after a restart", "err", err)
+// indexBatch is how many indexes are made before they are stored: some
+// megabytes.
+const indexBatch = 1000
+
+// indexReplayed makes the indexes of bodies that derived.db lacks. Where one
+// cannot be made, the reader of the message will be told why.
+func (s *Store) indexReplayed(bodies []BodyID) error {
+	for batch := range slices.Chunk(bodies, indexBatch) {
+		var missing []BodyID
+		err := s.disk.indexes(batch, func(i int, value []byte) error {
+			if value == nil {
+				missing = append(missing, batch[i])
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, id := range missing {
+			if _, err := s.remakeIndex(id); err != nil && !errors.Is(err, ErrGone) {
+				s.logger.Error("indexing after a restart", "err", err)
+			}
+		}
+		if err := s.applyDerived(); err != nil {
+			break // no space: readers make what they need
 		}
 	}
+	return nil
 }

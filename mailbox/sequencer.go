@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -45,7 +46,7 @@ func (s *Store) write(ctx context.Context, w work, need int, body *NewBody, deci
 	if err := s.admit(ctx); err != nil {
 		return err
 	}
-	promised := log.RecordSize(need, body.inline())
+	promised := log.RecordSize(min(need, s.log.MetaLimit()), body.inline())
 	if err := s.log.Reserve(promised, w == urgent); err != nil {
 		return s.spaceError(err)
 	}
@@ -185,9 +186,10 @@ func (d *decision) dropMailbox(b *box) {
 	d.ops = append(d.ops, opMailboxGone{ID: b.id, Time: d.s.now().Unix()})
 }
 
-// rooms decides changes of rooms.
+// rooms decides changes of rooms. The values are kept until they are applied,
+// so they must not be the caller's.
 func (d *decision) rooms(changes []RoomChange) {
 	for _, c := range changes {
-		d.ops = append(d.ops, opRoom{Room: c.Room, Key: c.Key, Value: c.Value, Body: c.Body})
+		d.ops = append(d.ops, opRoom{Room: c.Room, Key: c.Key, Value: bytes.Clone(c.Value), Body: c.Body})
 	}
 }

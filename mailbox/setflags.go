@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"context"
+	"slices"
 
 	goimap "github.com/emersion/go-imap/v2"
 )
@@ -37,7 +38,10 @@ func (m *Mailbox) Store(ctx context.Context, change StoreChange) (StoreResult, e
 		return res, nil
 	}
 	b := m.box
-	need := baseNeed + keywordsNeed + len(change.UIDs)*rangeNeed
+	need := baseNeed + len(change.UIDs)*(rangeNeed+baseNeed/4)
+	if slices.ContainsFunc(change.Flags, isKeyword) {
+		need += keywordsNeed
+	}
 	err := m.s.write(ctx, urgent, need, nil, func(d *decision) error {
 		if b.pending.gone {
 			return ErrGone
