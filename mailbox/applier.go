@@ -35,7 +35,7 @@ type applier struct {
 	commit sync.Mutex // held during a commit
 	wake   chan struct{}
 	stop   chan struct{}
-	work   sync.WaitGroup
+	work   sync.WaitGroup // the applier, and a checkpoint beside it
 }
 
 func (a *applier) init() {
@@ -111,6 +111,7 @@ func (s *Store) runApplier() {
 		}
 		began := time.Now()
 		err := s.apply()
+		s.checkpointIfDue()
 		pause := max(s.o.CommitEvery, restShare*time.Since(began))
 		if err != nil {
 			pause = retryAfter

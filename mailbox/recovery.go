@@ -1,10 +1,13 @@
 package mailbox
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"mailstead/mailbox/log"
 )
@@ -19,10 +22,7 @@ func (s *Store) recover() error {
 	if err != nil {
 		return err
 	}
-	if unfinished {
-		s.logger.Warn("the last start did not finish")
-	}
-	if s.disk, err = openDisk(s.dir, diskOptions{Logger: s.logger}); err != nil {
+	if err := s.openDatabases(unfinished); err != nil {
 		return err
 	}
 	bodies, err := s.replayLog()
@@ -38,7 +38,46 @@ func (s *Store) recover() error {
 	if err := s.indexReplayed(bodies); err != nil {
 		return err
 	}
+	if err := s.checkpointer.begin(s); err != nil {
+		return err
+	}
 	return startDone(s.dir)
+}
+
+// childTime is how long the check of a database in a child process may take:
+// it reads the whole file.
+const childTime = 10 * time.Minute
+
+// openDatabases opens state.db and derived.db. After a start that did not
+// finish a child process looks at state.db first, since damage can end the
+// process that has it open. A damaged or missing state.db is made again from
+// the newest whole checkpoint, and the log after that.
+func (s *Store) openDatabases(unfinished bool) error {
+	state := filepath.Join(s.dir, stateFile)
+	_, err := os.Stat(state)
+	missing := errors.Is(err, os.ErrNotExist)
+	if unfinished && !missing {
+		s.logger.Warn("the last start did not finish: checking the database first")
+		ctx, cancel := context.WithTimeout(context.Background(), childTime)
+		err = checkInChild(ctx, state)
+		cancel()
+		if errors.Is(err, errNoChild) {
+			s.logger.Warn("the database was not checked", "reason", err)
+		}
+	}
+	if !missing && !errors.Is(err, errDatabase) {
+		if s.disk, err = openDisk(s.dir, diskOptions{Logger: s.logger}); !errors.Is(err, errDatabase) {
+			return err
+		}
+	}
+	if err != nil && !missing {
+		s.logger.Error("the database is damaged: making it again from checkpoint and log", "reason", err)
+	}
+	if _, err := rebuild(s.dir, filepath.Join(s.dir, checkpointFolder)); err != nil {
+		return err
+	}
+	s.disk, err = openDisk(s.dir, diskOptions{Logger: s.logger})
+	return err
 }
 
 // replayLog opens the log and applies what state.db lacks of it. It returns

@@ -85,6 +85,7 @@ func (s *Store) number(rec *record, decide func(*decision) error) (used int64, e
 	rec.weight = int64(len(rec.entry.Meta)+len(rec.index)) + recordOverhead
 	used = rec.entry.Size()
 	s.applier.numbered(rec.weight)
+	s.written.Add(used)
 	d.move(rec)
 	s.newest = rec
 	if s.log.Append(&rec.entry) == 0 {

@@ -27,8 +27,7 @@ func (r *readAhead) want(value []byte) {
 	if len(value) == 0 {
 		return
 	}
-	p := unsafe.Pointer(unsafe.SliceData(value))
-	window := uintptr(p) / readAheadWindow
+	window := uintptr(unsafe.Pointer(unsafe.SliceData(value))) / readAheadWindow
 	if window == r.last {
 		return
 	}
@@ -48,7 +47,7 @@ func (r *readAhead) want(value []byte) {
 	if n == 0 {
 		return
 	}
-	start := unsafe.Add(p, -int(uintptr(p)%readAheadWindow))
-	// It is advice: where part of it is not mapped, the rest still is read.
-	_ = unix.Madvise(unsafe.Slice((*byte)(start), n*readAheadWindow), unix.MADV_WILLNEED)
+	// By number, not by pointer: a window may begin before the mapping and end
+	// behind it. It is advice: where part is not mapped, the rest still is read.
+	_, _, _ = unix.Syscall(unix.SYS_MADVISE, window*readAheadWindow, n*readAheadWindow, unix.MADV_WILLNEED)
 }

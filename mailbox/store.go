@@ -82,10 +82,12 @@ type Store struct {
 	mu      sync.RWMutex // guards durable
 	durable *catalogue
 
-	overlay  overlay
-	applier  applier
-	opened   opened
-	watchers accountWatchers
+	overlay      overlay
+	applier      applier
+	checkpointer checkpointer
+	written      atomic.Int64 // bytes of log since the checkpointer looked
+	opened       opened
+	watchers     accountWatchers
 
 	toldMu    sync.Mutex
 	toldBoxes map[*box]struct{}

@@ -11,33 +11,33 @@ import (
 	goimap "github.com/emersion/go-imap/v2"
 )
 
-// model is the plainest thing that does what a store with one account does.
-type model struct {
-	boxes      map[string]*modelBox
+// mirror is the plainest thing that does what a store with one account does.
+type mirror struct {
+	boxes      map[string]*mirrorBox
 	subscribed map[string]bool
 	room       map[string]string
 	letters    int
 }
 
-type modelBox struct {
-	messages []modelMessage
+type mirrorBox struct {
+	messages []mirrorMessage
 	next     goimap.UID
 	validity uint32
 }
 
-type modelMessage struct {
+type mirrorMessage struct {
 	uid   goimap.UID
 	flags string // sorted, joined with spaces
 	text  string
 }
 
-// world is a store beside its model, and a client of each mailbox.
+// world is a store beside its mirror, and a client of each mailbox.
 type world struct {
 	t       *testing.T
 	rand    *rand.Rand
 	s       *Store
 	a       AccountID
-	model   model
+	mirror   mirror
 	open    map[string]*Mailbox
 	clients map[string]*client
 	log     []string
@@ -51,9 +51,9 @@ type client struct {
 	flags map[goimap.UID]string
 }
 
-var modelFlags = []goimap.Flag{`\Seen`, `\Deleted`, `\Flagged`, "$Forwarded", "work", "Later"}
+var mirrorFlags = []goimap.Flag{`\Seen`, `\Deleted`, `\Flagged`, "$Forwarded", "work", "Later"}
 
-func TestAgainstModel(t *testing.T) {
+func TestAgainstMirror(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
@@ -75,14 +75,14 @@ func TestAgainstModel(t *testing.T) {
 func newWorld(t *testing.T, seed uint64) *world {
 	s := newStore(t)
 	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, 1)), s: s, a: newAccount(t, s)}
-	w.model = model{boxes: make(map[string]*modelBox), subscribed: make(map[string]bool), room: make(map[string]string)}
+	w.mirror = mirror{boxes: make(map[string]*mirrorBox), subscribed: make(map[string]bool), room: make(map[string]string)}
 	infos, err := s.Mailboxes(w.a)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, i := range infos {
-		w.model.boxes[i.Name] = &modelBox{next: 1, validity: i.UIDValidity}
-		w.model.subscribed[i.Name] = true
+		w.mirror.boxes[i.Name] = &mirrorBox{next: 1, validity: i.UIDValidity}
+		w.mirror.subscribed[i.Name] = true
 	}
 	w.forget()
 	return w
@@ -117,7 +117,7 @@ func (w *world) step() {
 }
 
 func (w *world) name() string {
-	return slices.Sorted(maps.Keys(w.model.boxes))[w.rand.IntN(len(w.model.boxes))]
+	return slices.Sorted(maps.Keys(w.mirror.boxes))[w.rand.IntN(len(w.mirror.boxes))]
 }
 
 func (w *world) mailbox(name string) *Mailbox {
@@ -128,7 +128,7 @@ func (w *world) mailbox(name string) *Mailbox {
 }
 
 func (w *world) someFlags() (flags []goimap.Flag) {
-	for _, f := range modelFlags {
+	for _, f := range mirrorFlags {
 		if w.rand.IntN(3) == 0 {
 			flags = append(flags, f)
 		}
@@ -154,17 +154,17 @@ func splitFlags(s string) (flags []goimap.Flag) {
 
 func (w *world) deliver() {
 	name, flags := w.name(), w.someFlags()
-	w.model.letters++
-	body := letter(w.model.letters)
-	b := w.model.boxes[name]
+	w.mirror.letters++
+	body := letter(w.mirror.letters)
+	b := w.mirror.boxes[name]
 	w.note("deliver %q %v -> %d", name, flags, b.next)
 	if uid := deliver(w.t, w.s, w.a, name, body, flags...); uid != b.next {
 		w.t.Errorf("%q: UID %d, want %d", name, uid, b.next)
 	}
-	b.add(modelMessage{flags: joinFlags(flags), text: body})
+	b.add(mirrorMessage{flags: joinFlags(flags), text: body})
 }
 
-func (b *modelBox) add(m modelMessage) goimap.UID {
+func (b *mirrorBox) add(m mirrorMessage) goimap.UID {
 	m.uid = b.next
 	b.next++
 	b.messages = append(b.messages, m)
@@ -172,7 +172,7 @@ func (b *modelBox) add(m modelMessage) goimap.UID {
 }
 
 // some chooses UIDs, ascending, of which some may not exist.
-func (w *world) some(b *modelBox) []goimap.UID {
+func (w *world) some(b *mirrorBox) []goimap.UID {
 	var list []goimap.UID
 	for uid := goimap.UID(1); uid < b.next+1; uid++ {
 		if w.rand.IntN(3) == 0 {
@@ -184,7 +184,7 @@ func (w *world) some(b *modelBox) []goimap.UID {
 
 func (w *world) storeFlags() {
 	name := w.name()
-	b := w.model.boxes[name]
+	b := w.mirror.boxes[name]
 	c := StoreChange{UIDs: w.some(b), Op: FlagOp(w.rand.IntN(3)), Flags: w.someFlags()}
 	w.note("store %q %+v", name, c)
 	if _, err := w.mailbox(name).Store(w.t.Context(), c); err != nil {
@@ -209,14 +209,14 @@ func (w *world) storeFlags() {
 
 func (w *world) expunge() {
 	name := w.name()
-	b := w.model.boxes[name]
+	b := w.mirror.boxes[name]
 	var only []goimap.UID
 	if w.rand.IntN(2) == 0 {
 		only = w.some(b)
 	}
 	deleted := only == nil || w.rand.IntN(2) == 0
 	var want []goimap.UID
-	b.messages = slices.DeleteFunc(b.messages, func(m modelMessage) bool {
+	b.messages = slices.DeleteFunc(b.messages, func(m mirrorMessage) bool {
 		gone := (only == nil || slices.Contains(only, m.uid)) && (!deleted || strings.Contains(m.flags, `\Deleted`))
 		if gone {
 			want = append(want, m.uid)
@@ -231,11 +231,11 @@ func (w *world) expunge() {
 
 func (w *world) transfer(move bool) {
 	from, to := w.name(), w.name()
-	src, dst := w.model.boxes[from], w.model.boxes[to]
+	src, dst := w.mirror.boxes[from], w.mirror.boxes[to]
 	chosen := w.some(src)
 	var want Copied
-	var left []modelMessage
-	var taken []modelMessage
+	var left []mirrorMessage
+	var taken []mirrorMessage
 	for _, m := range src.messages {
 		if slices.Contains(chosen, m.uid) {
 			taken = append(taken, m)
@@ -268,11 +268,11 @@ func (w *world) create() {
 	}
 	info, err := w.s.Create(w.t.Context(), w.a, name, "")
 	w.note("create %q: %v", name, err)
-	if (err == nil) != (w.model.boxes[name] == nil) {
+	if (err == nil) != (w.mirror.boxes[name] == nil) {
 		w.t.Errorf("create %q: %v", name, err)
 	}
 	if err == nil {
-		w.model.boxes[name] = &modelBox{next: 1, validity: info.UIDValidity}
+		w.mirror.boxes[name] = &mirrorBox{next: 1, validity: info.UIDValidity}
 		w.addParents(name)
 	}
 }
@@ -280,12 +280,12 @@ func (w *world) create() {
 // addParents takes in the levels above name that the store made.
 func (w *world) addParents(name string) {
 	for _, p := range parents(name) {
-		if w.model.boxes[p] == nil {
+		if w.mirror.boxes[p] == nil {
 			info, err := w.s.Mailbox(w.a, p)
 			if err != nil {
 				w.t.Errorf("level %q above %q: %v", p, name, err)
 			}
-			w.model.boxes[p] = &modelBox{next: 1, validity: info.UIDValidity}
+			w.mirror.boxes[p] = &mirrorBox{next: 1, validity: info.UIDValidity}
 		}
 	}
 }
@@ -299,7 +299,7 @@ func (w *world) delete() {
 	if err := w.s.Delete(w.t.Context(), w.a, name); err != nil {
 		w.t.Errorf("delete %q: %v", name, err)
 	}
-	delete(w.model.boxes, name)
+	delete(w.mirror.boxes, name)
 	delete(w.open, name)
 	if c := w.clients[name]; c != nil && !c.view.Update(true).Gone {
 		w.t.Errorf("view of deleted %q is not gone", name)
@@ -309,11 +309,11 @@ func (w *world) delete() {
 
 func (w *world) rename() {
 	from, to := w.name(), fmt.Sprintf("%s/%c", w.name(), 'n'+w.rand.IntN(4))
-	if strings.Count(to, "/") > 4 || from != inbox && strings.HasPrefix(to+"/", from+"/") || w.model.boxes[to] != nil {
+	if strings.Count(to, "/") > 4 || from != inbox && strings.HasPrefix(to+"/", from+"/") || w.mirror.boxes[to] != nil {
 		return
 	}
 	w.note("rename %q %q", from, to)
-	for name := range w.model.boxes {
+	for name := range w.mirror.boxes {
 		if strings.HasPrefix(name, to+"/") {
 			return // its levels above may be missing
 		}
@@ -325,16 +325,16 @@ func (w *world) rename() {
 	if from == inbox {
 		w.renameInbox(to)
 	} else {
-		moved := make(map[string]*modelBox)
-		for name, b := range w.model.boxes {
+		moved := make(map[string]*mirrorBox)
+		for name, b := range w.mirror.boxes {
 			if name == from || strings.HasPrefix(name, from+"/") {
 				moved[to+name[len(from):]] = b
-				delete(w.model.boxes, name)
+				delete(w.mirror.boxes, name)
 				delete(w.open, name)
 				delete(w.clients, name)
 			}
 		}
-		maps.Copy(w.model.boxes, moved)
+		maps.Copy(w.mirror.boxes, moved)
 	}
 	w.addParents(to)
 }
@@ -344,12 +344,12 @@ func (w *world) renameInbox(to string) {
 	if err != nil {
 		w.t.Errorf("renamed INBOX: %v", err)
 	}
-	dst := &modelBox{next: 1, validity: info.UIDValidity}
-	for _, m := range w.model.boxes[inbox].messages {
+	dst := &mirrorBox{next: 1, validity: info.UIDValidity}
+	for _, m := range w.mirror.boxes[inbox].messages {
 		dst.add(m)
 	}
-	w.model.boxes[inbox].messages = nil
-	w.model.boxes[to] = dst
+	w.mirror.boxes[inbox].messages = nil
+	w.mirror.boxes[to] = dst
 }
 
 func (w *world) subscribe() {
@@ -359,9 +359,9 @@ func (w *world) subscribe() {
 		w.t.Errorf("subscribe: %v", err)
 	}
 	if on {
-		w.model.subscribed[name] = true
+		w.mirror.subscribed[name] = true
 	} else {
-		delete(w.model.subscribed, name)
+		delete(w.mirror.subscribed, name)
 	}
 }
 
@@ -369,10 +369,10 @@ func (w *world) change() {
 	var changes []RoomChange
 	for range 1 + w.rand.IntN(4) {
 		c := RoomChange{Room: "r", Key: fmt.Sprintf("k%02d", w.rand.IntN(30))}
-		delete(w.model.room, c.Key)
+		delete(w.mirror.room, c.Key)
 		if w.rand.IntN(3) > 0 {
 			c.Value = fmt.Appendf(nil, "v%d", w.rand.Int())
-			w.model.room[c.Key] = string(c.Value)
+			w.mirror.room[c.Key] = string(c.Value)
 		}
 		changes = append(changes, c)
 	}
@@ -382,7 +382,7 @@ func (w *world) change() {
 	}
 }
 
-// look lets a client hear the news, and holds what it knows against the model.
+// look lets a client hear the news, and holds what it knows against the mirror.
 func (w *world) look() {
 	name := w.name()
 	c := w.clients[name]
@@ -397,7 +397,7 @@ func (w *world) look() {
 	w.note("look %q %v", name, expunge)
 	c.update(w.t, expunge)
 	if expunge {
-		c.compare(w.t, name, w.model.boxes[name])
+		c.compare(w.t, name, w.mirror.boxes[name])
 	}
 }
 
@@ -417,7 +417,7 @@ func (m *Mailbox) flagNames(f FlagSet) string {
 	}
 	for k, name := range m.Keywords() {
 		if f.Has(KeywordBit + k) {
-			for _, known := range modelFlags {
+			for _, known := range mirrorFlags {
 				if strings.EqualFold(string(known), name) {
 					list = append(list, known)
 				}
@@ -457,7 +457,7 @@ func (c *client) update(t *testing.T, expunge bool) {
 	}
 }
 
-func (c *client) compare(t *testing.T, name string, b *modelBox) {
+func (c *client) compare(t *testing.T, name string, b *mirrorBox) {
 	var want []goimap.UID
 	for _, m := range b.messages {
 		want = append(want, m.uid)
@@ -489,21 +489,21 @@ func (w *world) restart() {
 	w.compare()
 }
 
-// compare holds everything durable against the model.
+// compare holds everything durable against the mirror.
 func (w *world) compare() {
 	infos, err := w.s.Mailboxes(w.a)
-	if err != nil || len(infos) != len(w.model.boxes) {
-		w.t.Errorf("%d mailboxes, %v; want %d", len(infos), err, len(w.model.boxes))
+	if err != nil || len(infos) != len(w.mirror.boxes) {
+		w.t.Errorf("%d mailboxes, %v; want %d", len(infos), err, len(w.mirror.boxes))
 	}
 	for _, info := range infos {
-		if b := w.model.boxes[info.Name]; b != nil {
+		if b := w.mirror.boxes[info.Name]; b != nil {
 			w.compareBox(info, b)
 		} else {
 			w.t.Errorf("mailbox %q should not be there", info.Name)
 		}
 	}
 	subscribed, err := w.s.Subscriptions(w.a)
-	if err != nil || !slices.Equal(subscribed, slices.Sorted(maps.Keys(w.model.subscribed))) {
+	if err != nil || !slices.Equal(subscribed, slices.Sorted(maps.Keys(w.mirror.subscribed))) {
 		w.t.Errorf("subscriptions %q, %v", subscribed, err)
 	}
 	pairs := make(map[string]string)
@@ -514,12 +514,12 @@ func (w *world) compare() {
 		}
 		pairs[key], last = string(value), key
 	}
-	if !maps.Equal(pairs, w.model.room) {
-		w.t.Errorf("room has %v, want %v", pairs, w.model.room)
+	if !maps.Equal(pairs, w.mirror.room) {
+		w.t.Errorf("room has %v, want %v", pairs, w.mirror.room)
 	}
 }
 
-func (w *world) compareBox(info Info, b *modelBox) {
+func (w *world) compareBox(info Info, b *mirrorBox) {
 	m := w.mailbox(info.Name)
 	list := rows(m)
 	if info.UIDNext != b.next || info.UIDValidity != b.validity || len(list) != len(b.messages) {
