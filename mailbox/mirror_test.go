@@ -37,7 +37,7 @@ type world struct {
 	rand    *rand.Rand
 	s       *Store
 	a       AccountID
-	mirror   mirror
+	mirror  mirror
 	open    map[string]*Mailbox
 	clients map[string]*client
 	log     []string
