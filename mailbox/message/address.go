@@ -262,8 +262,9 @@ func (p *addressParser) readQuoted(i int) int {
 
 // readLiteral reads a domain literal with its brackets (RFC 5322 section 3.4.1).
 func (p *addressParser) readLiteral(i int) int {
-	n := bytes.IndexAny(p.in[i:], "]\r\n")
-	if n < 0 || p.in[i+n] != ']' {
+	// Another bracket ends the search, so that a row of them costs no more than their number.
+	n := bytes.IndexAny(p.in[i+1:], "[]\r\n") + 1
+	if n == 0 || p.in[i+n] != ']' {
 		p.broken = true
 		p.word(p.in[i:i+1], false)
 		return i + 1

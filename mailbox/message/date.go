@@ -171,13 +171,19 @@ func (p *dateParts) takeOffset(w []byte) {
 	if p.haveZone || len(w) < 3 {
 		return
 	}
-	digits := bytes.ReplaceAll(w[1:], []byte{':'}, nil)
-	n, rest, ok := leadingNumber(digits)
-	if !ok || len(rest) > 0 || len(digits) > 4 {
+	n, rest, ok := leadingNumber(w[1:])
+	switch digits := len(w) - 1 - len(rest); {
+	case !ok || digits > 4:
 		return
+	case digits <= 2:
+		minutes := 0
+		if len(rest) > 1 && rest[0] == ':' { // "+02:00"
+			minutes, rest, _ = leadingNumber(rest[1:])
+		}
+		n = n*100 + minutes
 	}
-	if len(digits) <= 2 {
-		n *= 100
+	if len(rest) > 0 {
+		return
 	}
 	if n%100 > 59 || n > 2400 {
 		return
@@ -194,8 +200,12 @@ func (p *dateParts) takeName(w []byte) {
 		p.month = m
 		return
 	}
-	name := string(bytes.ToUpper(w[:min(len(w), 8)]))
-	switch name {
+	var name [8]byte
+	for i, c := range w[:min(len(w), len(name))] {
+		name[i] = upperASCII(c)
+	}
+	upper := name[:min(len(w), len(name))]
+	switch string(upper) {
 	case "PM":
 		if p.hour < 12 {
 			p.hour += 12
@@ -209,7 +219,7 @@ func (p *dateParts) takeName(w []byte) {
 		p.takeOffset(w[i:])
 		return
 	}
-	if hours, known := zoneHours[name]; known && !p.haveZone {
+	if hours, known := zoneHours[string(upper)]; known && !p.haveZone {
 		p.offset, p.haveZone = hours*3600, true
 	}
 }

@@ -28,14 +28,21 @@ func Fold(dst, s []byte) []byte {
 	return dst
 }
 
-// appendUpper appends ASCII in upper case, which is its titlecase.
+// upperTable holds the titlecase of ASCII.
+var upperTable = func() (t [256]byte) {
+	for i := range t {
+		t[i] = upperASCII(byte(i))
+	}
+	return t
+}()
+
+// appendUpper appends ASCII in titlecase.
 func appendUpper(dst, s []byte) []byte {
 	at := len(dst)
 	dst = append(dst, s...)
-	for i, c := range dst[at:] {
-		if 'a' <= c && c <= 'z' {
-			dst[at+i] = c - ('a' - 'A')
-		}
+	out := dst[at:]
+	for i, c := range out {
+		out[i] = upperTable[c]
 	}
 	return dst
 }

@@ -49,7 +49,7 @@ func (x *Indexer) Reset() {
 	x.partRoom = maxPartHeaders
 	x.open, x.boundaries = x.open[:0], 0
 	x.preview.reset()
-	x.beginPart(-1)
+	x.beginPart(-1, 0)
 }
 
 // kept empties a buffer for use with the next message, unless it grew too large to keep.
@@ -211,7 +211,7 @@ func (x *Indexer) takeDelimiter(level int, closing bool, line []byte) {
 		x.boundaries--
 		return
 	}
-	x.beginPart(x.open[level].part)
+	x.beginPart(x.open[level].part, x.pos)
 }
 
 // closeDown closes the open parts from the innermost to that of the given level. Their bodies end at the offset end,
@@ -224,6 +224,9 @@ func (x *Indexer) closeDown(level int, end int64) {
 			x.header = x.header[:i]
 		}
 		x.endHeader(x.lineStart)
+	}
+	if end < x.current().bodyStart() {
+		end = x.lineStart // the line end before the delimiter is the header's
 	}
 	lines := x.lines
 	if end < x.lineStart {
@@ -242,10 +245,10 @@ func (x *Indexer) closeDown(level int, end int64) {
 
 func (x *Indexer) current() *part { return &x.index.parts[x.open[len(x.open)-1].part] }
 
-// beginPart opens a part whose header begins here.
-func (x *Indexer) beginPart(parent int) {
+// beginPart opens a part whose header begins at the offset start.
+func (x *Indexer) beginPart(parent int, start int64) {
 	x.open = append(x.open, openPart{part: len(x.index.parts)})
-	x.index.parts = append(x.index.parts, part{parent: parent, headerStart: x.pos})
+	x.index.parts = append(x.index.parts, part{parent: parent, headerStart: start})
 	x.inHeader = true
 	x.header = x.header[:0]
 	x.headerRoom = min(maxPartHeader, x.partRoom)
@@ -278,7 +281,7 @@ func (x *Indexer) endHeader(end int64) {
 			x.boundaries++
 		}
 	case messagePart:
-		x.beginPart(at)
+		x.beginPart(at, end)
 	}
 	if len(x.index.parts) >= MaxParts {
 		x.ignoreDelimiters()

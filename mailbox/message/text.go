@@ -101,7 +101,7 @@ func (t *TextReader) emitHeader(header []byte, legacy string, emit func([]byte, 
 		t.text = t.text[:0]
 		value := f.Raw // of a line that is no field
 		if f.Name != nil {
-			t.text, value = append(append(t.text, f.Name...), ": "...), f.Value
+			t.text, value = append(append(t.text, toUTF8(f.Name, legacy)...), ": "...), f.Value
 		}
 		t.text = append(t.text, decodeHeader(value, legacy)...)
 		if !emit(t.text, true) {

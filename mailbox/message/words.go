@@ -170,13 +170,13 @@ func (r *wordRun) flush(out []byte) []byte {
 	enc, known := charsetOf(r.charset)
 	switch {
 	case !known:
-		out = append(out, r.raw...)
+		out = append(out, toUTF8(r.raw, "")...)
 	case enc == nil:
 		out = append(out, cleanText(bytes.Clone(toUTF8(r.text, "")))...)
 	default:
 		decoded, err := enc.NewDecoder().Bytes(r.text)
 		if err != nil {
-			decoded = r.raw
+			decoded = toUTF8(bytes.Clone(r.raw), "")
 		}
 		out = append(out, cleanText(decoded)...)
 	}
