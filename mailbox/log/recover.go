@@ -2,6 +2,7 @@ package log
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -72,8 +73,9 @@ type recovery struct {
 	rep    Report
 	used   []*chapter // by number
 	spares []*chapter
-	start  int // the first chapter that is read
-	stop   int // the chapter in which reading ended
+	odd    []*chapter // neither a header nor a first record nor zeros
+	start  int        // the first chapter that is read
+	stop   int        // the chapter in which reading ended
 
 	last    LSN    // accepted
 	durable LSN    // known to have been on disk before the last start
@@ -134,7 +136,7 @@ func (r *recovery) list() error {
 			return err
 		}
 	}
-	return nil
+	return r.identify()
 }
 
 const asideSuffix = ".aside"
@@ -169,12 +171,51 @@ func (r *recovery) classify(number uint32) error {
 	case c.inferHeader(f, pages):
 		r.used = append(r.used, c)
 	default:
-		return r.setAside(number)
+		r.odd = append(r.odd, c)
 	}
 	return nil
 }
 
-// inferHeader makes up a lost header from the first record.
+// identify looks into segments whose beginning is lost for records of the run
+// that wrote a neighbour. Any epoch that is found inside would not do: bodies
+// are strangers' bytes.
+func (r *recovery) identify() error {
+	for _, c := range r.odd {
+		at, _ := slices.BinarySearchFunc(r.used, c.number, func(u *chapter, n uint32) int { return cmp.Compare(u.number, n) })
+		known := false
+		for _, u := range r.used[max(0, at-1):min(at+1, len(r.used))] {
+			known = known || r.searchHeader(c, u.header.epoch)
+		}
+		if known {
+			r.used = slices.Insert(r.used, at, c)
+		} else if err := r.setAside(c.number); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// searchHeader makes up a lost header from the first valid record of an epoch.
+func (r *recovery) searchHeader(c *chapter, epoch uint32) bool {
+	f, err := r.l.fs.Open(segmentName(r.l.o.Dir, c.number), false)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	_, h, ok := newScanner(f, c.size, c.number, epoch).find(headerPage, 1)
+	if ok {
+		c.infer(&h)
+	}
+	return ok
+}
+
+// infer makes up a lost header from the first record that is left.
+func (c *chapter) infer(h *recordHeader) {
+	c.header = segmentHeader{number: c.number, epoch: h.epoch, first: h.lsn, previous: h.lsn - 1, allocated: c.size}
+	c.mended = true
+}
+
+// inferHeader does it with the record at the usual place.
 func (c *chapter) inferHeader(f File, pages []byte) bool {
 	if len(pages) < headerPage {
 		return false
@@ -186,8 +227,7 @@ func (c *chapter) inferHeader(f File, pages []byte) bool {
 	if _, ok := newScanner(f, c.size, c.number, h.epoch).record(headerPage); !ok {
 		return false
 	}
-	c.header = segmentHeader{number: c.number, epoch: h.epoch, first: h.lsn, previous: h.lsn - 1, allocated: c.size}
-	c.mended = true
+	c.infer(&h)
 	return true
 }
 
@@ -313,7 +353,7 @@ func (r *recovery) lookAhead(i int, off int64, k LSN) (next spot, ok bool) {
 		c := r.used[j]
 		if j > i {
 			off = headerPage - recordAlign
-			certain = certain || c.header.previous >= k
+			certain = certain || !c.mended && c.header.previous >= k // one that was made up proves nothing
 		}
 		for at, h, found := c.scan.find(off+recordAlign, k); found; at, h, found = c.scan.find(at+h.size(), k) {
 			if next.lsn == 0 {
@@ -409,7 +449,9 @@ func (r *recovery) settleChapter(i int) error {
 			return err
 		}
 		dirty = true
-		r.damage(i, Damage{End: headerPage, First: c.header.first, Last: c.header.first - 1, What: "the segment's header was lost and is made again"})
+		if c.header.first <= r.durable { // else it is a torn first write
+			r.damage(i, Damage{End: headerPage, First: c.header.first, Last: c.header.first - 1, What: "the segment's header was lost and is made again"})
+		}
 	}
 	if at := slices.IndexFunc(r.unsure, func(s spot) bool { return s.chapter == i }); at >= 0 {
 		from := r.unsure[at].off
