@@ -312,15 +312,20 @@ func (l *Log) segmentHeader(s *segment) *segmentHeader {
 	return &segmentHeader{number: s.number, epoch: l.epoch, first: s.first, previous: l.writer.last, allocated: s.size}
 }
 
-// zeroedIsReady says whether leaving a segment that was made in a hurry, and
-// costs a journal commit with each flush, for a zeroed one is possible.
+// zeroedIsReady says whether a segment that was made in a hurry, and costs a
+// journal commit with each flush, can be left for a zeroed one: not if its
+// rest is promised, or if there is no space to prepare another one.
 func (l *Log) zeroedIsReady() bool {
 	if l.plain || l.writer.segment.zeroed || l.writer.off == headerPage {
 		return false
 	}
+	free, err := l.freeBytes()
+	if err != nil || free < l.keepFree+int64(l.o.Ahead)*l.segmentSize {
+		return false
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.ready) > 0 && l.ready[0].zeroed
+	return len(l.ready) > 0 && l.ready[0].zeroed && l.readyHolds()
 }
 
 // rotate leaves the current segment, which is synced, and begins the next

@@ -27,6 +27,7 @@ func filled(t *testing.T, count, size int) (*disk, []*Entry) {
 	l, _ := mustOpen(t, onDisk(d, 0), nil)
 	var entries []*Entry
 	for n := 1; n <= count; n++ {
+		isPrepared(t, l) // so that every segment is filled to its end
 		e := letter(n, size)
 		mustPut(t, l, e)
 		entries = append(entries, e)
@@ -183,6 +184,39 @@ func TestDamageInTheLastGroup(t *testing.T) {
 	}
 }
 
+// What proves that a damaged record was durable may itself be torn off: the
+// start after the first must still come to the same result.
+func TestProofOutlivesTheFirstStart(t *testing.T) {
+	d := newDisk()
+	l, _ := mustOpen(t, onDisk(d, 0), nil)
+	var all []*Entry
+	for n := range 4 { // two groups of two
+		all = append(all, letter(n+1, 3000))
+		l.Append(all[n])
+		if n%2 == 1 {
+			if err := l.Wait(all[n]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	next := d.restart(rand.New(rand.NewPCG(1, 1)), 0)
+	l.Close()
+	for _, e := range []*Entry{all[0], all[2]} { // damage, and a torn write with the proof behind it
+		next.spoil(1, int64(e.Place.Offset)+100, int64(e.Place.Offset)+101)
+	}
+	for range 3 {
+		if got, rep := numbers(t, next, 0); !slices.Equal(got, []LSN{2}) || len(rep.Damaged) != 1 {
+			t.Fatalf("replayed %d, %+v", got, rep)
+		}
+	}
+	l, _ = mustOpen(t, onDisk(next, 0), nil)
+	mustPut(t, l, letter(3, 10))
+	mustClose(t, l)
+	if got, rep := numbers(t, next, 0); !slices.Equal(got, []LSN{2, 3}) || len(rep.Damaged) != 1 {
+		t.Fatalf("with a new segment: replayed %d, %+v", got, rep)
+	}
+}
+
 // What an older run left behind in a segment must not follow on what a newer
 // one writes there.
 func TestRemainsOfAnOlderRun(t *testing.T) {
@@ -216,9 +250,7 @@ func TestFailedFlushEndsWriting(t *testing.T) {
 	o.Publish = func(g []*Entry) { published += len(g) }
 	l, _ := mustOpen(t, o, nil)
 	mustPut(t, l, letter(1, 100))
-	for l.readyCount() < defaultAhead { // the preparing goroutine is to be done
-		l.wake()
-	}
+	isPrepared(t, l)
 	broken := errors.New("I/O error")
 	d.set(func() { d.failSync = broken })
 	e := letter(2, 100)
@@ -253,9 +285,7 @@ func TestFailedWriteEndsWriting(t *testing.T) {
 	fatal := 0
 	o.Fatal = func(err error) { fatal++ }
 	l, _ := mustOpen(t, o, nil)
-	for l.readyCount() < defaultAhead {
-		l.wake()
-	}
+	isPrepared(t, l)
 	broken := errors.New("I/O error")
 	d.set(func() { d.failWrite = broken })
 	if err := put(l, letter(1, 100)); !errors.Is(err, broken) || fatal != 1 {

@@ -33,13 +33,14 @@ type disk struct {
 	dead   bool // the power is out
 	lies   bool // a sync does nothing: the negative control
 
-	writes, datasyncs, syncs int
-	failWrite, failSync      error
+	failWrite, failSync error
 }
 
 type inode struct {
 	seen, kept []byte
 	dirty      []bool // by sector: seen differs from kept
+
+	writes, datasyncs, syncs int
 }
 
 // nameChange gives a name to an inode, or with nil takes it away; a rename
@@ -304,7 +305,7 @@ func (f *diskFile) Writev(bufs [][]byte, off int64) error {
 	if f.d.failWrite != nil {
 		return f.d.failWrite
 	}
-	f.d.writes++
+	f.n.writes++
 	for _, b := range bufs {
 		if err := f.grow(int(off) + len(b)); err != nil {
 			return err
@@ -338,8 +339,8 @@ func (f *diskFile) Size() (int64, error) {
 	return int64(len(f.n.seen)), f.d.after()
 }
 
-func (f *diskFile) Datasync() error { return f.sync(&f.d.datasyncs) }
-func (f *diskFile) Sync() error     { return f.sync(&f.d.syncs) }
+func (f *diskFile) Datasync() error { return f.sync(&f.n.datasyncs) }
+func (f *diskFile) Sync() error     { return f.sync(&f.n.syncs) }
 
 func (f *diskFile) sync(count *int) error {
 	f.d.mu.Lock()

@@ -247,20 +247,27 @@ func (l *Log) Segments() []SegmentInfo {
 }
 
 // Seal ends the current segment: the next record goes to a new one. It
-// returns when the old one is cut to its length and synced.
+// returns when the old one is cut to its length and synced. ErrNoSpace when
+// its rest is promised and the disk has nothing else.
 func (l *Log) Seal() error {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if err := l.takeTurn(); err != nil {
-		l.mu.Unlock()
 		return err
+	}
+	defer l.endTurn()
+	for l.current != nil && !l.readyHolds() {
+		l.mu.Unlock()
+		err := l.makeSpare(false)
+		l.mu.Lock()
+		if err != nil {
+			return err
+		}
 	}
 	l.retire()
 	l.mu.Unlock()
-	err := l.sealRetired()
-	l.mu.Lock()
-	l.endTurn()
-	l.mu.Unlock()
-	return err
+	defer l.mu.Lock()
+	return l.sealRetired()
 }
 
 // Remove deletes a sealed segment. Bodies of it that are open stay readable

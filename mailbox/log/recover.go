@@ -81,7 +81,8 @@ type recovery struct {
 	durable LSN    // known to have been on disk before the last start
 	unsure  []spot // accepted, but perhaps only in the page cache
 	changed bool   // the folder's names
-	keep    bool   // what is behind the last record of the last chapter is damage, not a torn tail
+	fenced  bool   // damage was passed over
+	keep    bool   // what is behind the last record of the last chapter must stay
 }
 
 // recover brings the folder into order and replays it. See doc.go, Recovery.
@@ -370,6 +371,7 @@ func (r *recovery) lookAhead(i int, off int64, k LSN) (next spot, ok bool) {
 
 // fence notes what lies between the failure at off of chapter i and next.
 func (r *recovery) fence(i int, off int64, k LSN, next spot) {
+	r.fenced = true
 	c := r.used[i]
 	d := Damage{Offset: off, End: next.off, First: k, Last: next.lsn - 1, What: "records that were durable do not validate"}
 	if next.chapter != i {
@@ -393,10 +395,12 @@ func (r *recovery) end(i int, off int64, k LSN) error {
 			c.end = run.to
 		}
 		r.rep.TornBytes = r.torn(c)
+		if r.fenced { // the proof may stand there, and a start after this one needs it too
+			r.keep, c.end = true, c.size
+		}
 		return nil
 	}
-	r.keep = true
-	c.end = c.size
+	r.keep, c.end = true, c.size
 	if off < c.size {
 		r.damage(i, Damage{Offset: off, End: c.size, First: k, Last: r.l.o.Applied, What: "the end of the log does not validate"})
 	}

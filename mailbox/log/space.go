@@ -122,6 +122,16 @@ func (l *Log) reach(n, largest int64) (used int, enough bool) {
 	return used, left <= 0
 }
 
+// readyHolds says whether all promises can be kept without the rest of the
+// current segment. l.mu is held.
+func (l *Log) readyHolds() bool {
+	promised := l.reserved + l.queued
+	for _, s := range l.ready {
+		promised -= usable(s.size-headerPage, l.largest)
+	}
+	return promised <= 0
+}
+
 // usable is what records of up to largest bytes are sure to fill of a segment's rest.
 func usable(rest, largest int64) int64 { return max(0, rest-largest+recordAlign) }
 
