@@ -100,8 +100,7 @@ var uidCommands = map[string]bool{
 	"FETCH": true, "SEARCH": true, "STORE": true, "COPY": true, "MOVE": true, "EXPUNGE": true,
 }
 
-// commandNamed finds commands by name. (A function's result, since the table refers
-// to methods that lead back here.)
+// commandNamed finds commands by name.
 var commandNamed = func() map[string]*command {
 	m := make(map[string]*command, len(commands))
 	for i := range commands {

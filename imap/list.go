@@ -15,18 +15,7 @@ const maxPatterns = 32
 // list is LIST (RFC 3501 section 6.3.8) with LIST-EXTENDED (RFC 5258), SPECIAL-USE
 // (RFC 6154) and LIST-STATUS (RFC 5819).
 func (s *session) list(*request) (reply, error) {
-	l := &listing{}
-	s.dec.SP()
-	if s.dec.Peek() == '(' {
-		l.extended = true
-		s.listSelection(&l.options)
-		s.dec.SP()
-	}
-	reference := s.dec.ListMailbox()
-	s.dec.SP()
-	texts := s.listPatterns(l)
-	s.listReturn(l)
-	s.dec.End()
+	l, reference, texts := s.listArguments()
 	if err := s.dec.Err(); err != nil {
 		return reply{}, err
 	}
@@ -58,6 +47,23 @@ func (s *session) list(*request) (reply, error) {
 		}
 	}
 	return reply{}, nil
+}
+
+// listArguments reads the whole command.
+func (s *session) listArguments() (l *listing, reference string, texts []string) {
+	l = &listing{}
+	s.dec.SP()
+	if s.dec.Peek() == '(' {
+		l.extended = true
+		s.listSelection(&l.options)
+		s.dec.SP()
+	}
+	reference = s.dec.ListMailbox()
+	s.dec.SP()
+	texts = s.listPatterns(l)
+	s.listReturn(l)
+	s.dec.End()
+	return l, reference, texts
 }
 
 // listSelection reads the selection options.

@@ -1,6 +1,8 @@
 package imap
 
 import (
+	"slices"
+
 	"mailstead/mailbox"
 )
 
@@ -60,7 +62,7 @@ func (s *session) open(name string, readOnly bool) error {
 	s.tellFlags()
 	s.tellSize()
 	if info.Unseen > 0 {
-		if seq := s.selected.firstUnseen(); seq > 0 {
+		if seq := s.selected.firstUnseen(info.Unseen); seq > 0 {
 			s.enc.Text("* OK [UNSEEN ").Number(uint64(seq)).Text("] first unseen\r\n")
 		}
 	}
@@ -70,18 +72,34 @@ func (s *session) open(name string, readOnly bool) error {
 	return nil
 }
 
-// firstUnseen returns the sequence number of the first message without \Seen, 0 if
-// there is none.
-func (sel *selected) firstUnseen() uint32 {
-	for from := uint32(1); from <= sel.view.Len(); from += rowsAtOnce {
-		sel.rows = sel.view.Rows(sel.rows[:0], from, from+rowsAtOnce-1)
-		for i := range sel.rows {
-			if !sel.rows[i].Flags.Has(mailbox.FlagSeen) {
-				return sel.rows[i].Seq
+// firstUnseen returns the sequence number of the first of the unseen messages, of
+// which there are about count; 0 if there is none. It looks from both ends in turn:
+// from the front for the first, from the back for the count-th, since most mailboxes
+// are read but for their newest messages.
+func (sel *selected) firstUnseen(count uint32) uint32 {
+	found := uint32(0) // the lowest seen from the back
+	for from, to := uint32(1), sel.view.Len(); from <= to; {
+		for _, row := range sel.take(from, min(to, from+rowsAtOnce-1)) {
+			if !row.Flags.Has(mailbox.FlagSeen) {
+				return row.Seq
 			}
 		}
+		if from += rowsAtOnce; from > to {
+			break
+		}
+		low := max(from, to-min(to, rowsAtOnce)+1)
+		for _, row := range slices.Backward(sel.take(low, to)) {
+			if row.Flags.Has(mailbox.FlagSeen) {
+				continue
+			}
+			found = row.Seq
+			if count--; count == 0 {
+				return found
+			}
+		}
+		to = low - 1
 	}
-	return 0
+	return found
 }
 
 // close is RFC 3501 section 6.4.2: deleted messages go, and nobody is told.

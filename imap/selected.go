@@ -123,15 +123,22 @@ func (sel *selected) each(spans []span, f func(row *mailbox.Row) error) error {
 	for _, sp := range spans {
 		for from := sp.from; from <= sp.to; from += rowsAtOnce {
 			to := min(sp.to, from+rowsAtOnce-1)
-			sel.rows = sel.view.Rows(sel.rows[:0], from, to)
-			for i := range sel.rows {
-				if err := f(&sel.rows[i]); err != nil {
+			rows := sel.take(from, to)
+			for i := range rows {
+				if err := f(&rows[i]); err != nil {
 					return err
 				}
 			}
 		}
 	}
 	return nil
+}
+
+// take returns the messages that are still there of the sequence numbers from to to,
+// at most rowsAtOnce; the slice is valid until the next call.
+func (sel *selected) take(from, to uint32) []mailbox.Row {
+	sel.rows = sel.view.Rows(sel.rows[:0], from, to)
+	return sel.rows
 }
 
 // appendFlags appends the flags of a message as a parenthesised list. It allocates

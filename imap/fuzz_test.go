@@ -1,0 +1,89 @@
+package imap
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// FuzzCommands says arbitrary octets to a session with a mailbox selected. The session
+// has to end in good time, and without a fault of its own.
+func FuzzCommands(f *testing.F) {
+	for _, text := range dialogueCommands(f) {
+		f.Add([]byte(text))
+	}
+	f.Add([]byte("a APPEND INBOX {3}\r\nabca IDLE\r\nDONE\r\n"))
+	f.Add([]byte("a LIST (SUBSCRIBED RECURSIVEMATCH) \"\" (a %/*) RETURN (STATUS (MESSAGES))\r\n"))
+	faults := &faultLog{}
+	ts := newTestServer(f, func(o *Options) {
+		o.Logger = slog.New(faults)
+		o.MaxPerAddress = 1000
+	})
+	f.Fuzz(func(t *testing.T, text []byte) {
+		nc, err := ts.dial(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		nc.SetDeadline(time.Now().Add(10 * time.Second))
+		go func() {
+			fmt.Fprintf(nc, "l LOGIN %s %s\r\ns SELECT INBOX\r\n%s\r\nDONE\r\nz LOGOUT\r\n", testUser, testPassword, text)
+			nc.(*net.TCPConn).CloseWrite()
+		}()
+		if _, err := io.Copy(io.Discard, nc); os.IsTimeout(err) {
+			t.Fatal("the session does not end")
+		}
+		if fault := faults.last.Swap(nil); fault != nil {
+			t.Fatal(*fault)
+		}
+	})
+}
+
+// faultLog keeps the last fault that was logged.
+type faultLog struct {
+	slog.Handler
+	last atomic.Pointer[string]
+}
+
+func (l *faultLog) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelError }
+func (l *faultLog) WithAttrs([]slog.Attr) slog.Handler               { return l }
+func (l *faultLog) Handle(_ context.Context, r slog.Record) error {
+	text := r.Message
+	r.Attrs(func(a slog.Attr) bool {
+		text += "\n" + a.String()
+		return true
+	})
+	l.last.Store(&text)
+	return nil
+}
+
+// dialogueCommands returns what the clients of the dialogues say, a text for each.
+func dialogueCommands(f *testing.F) []string {
+	files, err := filepath.Glob("testdata/*.dialog")
+	if err != nil || len(files) == 0 {
+		f.Fatal("no dialogues", err)
+	}
+	var texts []string
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		var b strings.Builder
+		for line := range strings.Lines(string(data)) {
+			if _, said, ok := strings.Cut(line, "C: "); ok && !strings.Contains(said, "LOGIN") && !strings.Contains(said, "$repeat") {
+				b.WriteString(strings.TrimSuffix(said, "\n") + "\r\n")
+			}
+		}
+		texts = append(texts, b.String())
+	}
+	return texts
+}

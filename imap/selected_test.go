@@ -1,0 +1,55 @@
+package imap
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	goimap "github.com/emersion/go-imap/v2"
+
+	"mailstead/imap/wire"
+)
+
+// TestSpans resolves message sets in a mailbox with the UIDs 1, 3, 4, 7 and 9, and in
+// an empty one.
+func TestSpans(t *testing.T) {
+	ts := newTestServer(t)
+	ts.fill(t, "INBOX", 9)
+	m, err := ts.store.OpenMailbox(t.Context(), ts.account, "INBOX")
+	must(t, err)
+	defer m.Close()
+	_, err = m.Expunge(t.Context(), []goimap.UID{2, 5, 6, 8}, false)
+	must(t, err)
+	empty, err := ts.store.OpenMailbox(t.Context(), ts.account, "Archive")
+	must(t, err)
+	defer empty.Close()
+	full, none := &selected{mailbox: m, view: m.View(false)}, &selected{mailbox: empty, view: empty.View(false)}
+	tests := []struct {
+		sel  *selected
+		set  string // with u in front, of UIDs
+		want string
+	}{
+		{full, "1:*", "1:5"}, {full, "2,4:5", "2:2 4:5"}, {full, "*", "5:5"}, {full, "*:2", "2:5"}, {full, "5,*", "5:5"}, {full, "9:*", "5:5"},
+		{full, "6", "none"}, {full, "1:6", "none"}, {full, "3,7:*", "3:3 5:5"}, {full, "5,9:*", "5:5"},
+		{none, "1:*", ""}, {none, "*", ""}, {none, "1", "none"},
+		{full, "u1:*", "1:5"}, {full, "u2", ""}, {full, "u2:5", "2:3"}, {full, "u1,4,9,12", "1:1 3:3 5:5"}, {full, "u*", "5:5"}, {full, "u10:*", "5:5"},
+		{full, "u9,10:*", "5:5"}, {full, "u5:6", ""}, {full, "u*:4", "3:5"}, {full, "u4294967295", ""}, {full, "u1:4294967295", "1:5"},
+		{none, "u1:*", ""}, {none, "u*", ""},
+	}
+	for _, test := range tests {
+		text, uid := strings.CutPrefix(test.set, "u")
+		d := wire.NewDecoder(strings.NewReader(text+"\r\n"), wire.Limits{}, wire.Hooks{})
+		must(t, d.Next())
+		s := &session{dec: d, selected: test.sel}
+		var got []string
+		for _, sp := range s.numbers(&request{uid: uid}) {
+			got = append(got, fmt.Sprintf("%d:%d", sp.from, sp.to))
+		}
+		if d.Err() != nil {
+			got = []string{"none"}
+		}
+		if have := strings.Join(got, " "); have != test.want {
+			t.Errorf("%s: %s, want %s", test.set, have, test.want)
+		}
+	}
+}
