@@ -73,13 +73,36 @@ func newTestServer(t testing.TB, change ...func(*Options)) *testServer {
 	return ts
 }
 
-// listen serves on a free port until the test ends.
+// listen serves on a free port until the test ends, and then closes the store.
 func (ts *testServer) listen(t testing.TB) {
+	t.Cleanup(func() {
+		if err := ts.store.Check(); err != nil {
+			t.Errorf("Check: %v", err)
+		}
+		if err := ts.store.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ts.address = l.Addr().String()
+	ts.serve(t, l)
+}
+
+// serveTLS serves one more port, with implicit TLS, and returns its address.
+func (ts *testServer) serveTLS(t testing.TB) string {
+	l, err := tls.Listen("tcp", "127.0.0.1:0", ts.options.TLSConfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ts.serve(t, l)
+	return l.Addr().String()
+}
+
+// serve serves l until the test ends.
+func (ts *testServer) serve(t testing.TB, l net.Listener) {
 	served := make(chan error, 1)
 	go func() { served <- ts.Serve(l) }()
 	t.Cleanup(func() {
@@ -90,12 +113,6 @@ func (ts *testServer) listen(t testing.TB) {
 		}
 		if err := <-served; !errors.Is(err, ErrServerClosed) {
 			t.Errorf("Serve: %v", err)
-		}
-		if err := ts.store.Check(); err != nil {
-			t.Errorf("Check: %v", err)
-		}
-		if err := ts.store.Close(); err != nil {
-			t.Errorf("Close: %v", err)
 		}
 	})
 }

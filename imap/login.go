@@ -126,8 +126,11 @@ func (s *session) ask(challenge []byte) ([]byte, error) {
 		return nil, err
 	}
 	text := s.dec.Rest()
-	if string(text) == "*" {
+	switch string(text) {
+	case "*":
 		return nil, bad("authentication cancelled")
+	case "=": // some clients write an empty response so, as in the command itself
+		return []byte{}, nil
 	}
 	return decodeBase64(text)
 }
