@@ -78,7 +78,7 @@ func (d *disk) applyDerived(entries []derivedEntry, lsn log.LSN) error {
 func (d *disk) indexes(bodies []BodyID, f func(i int, value []byte) error) error {
 	return d.derived.View(func(tx *bbolt.Tx) error {
 		c := tx.Bucket(bucketIndexes).Cursor()
-		var ahead readAhead
+		ahead := newReadAhead(tx)
 		var want [8]byte
 		var key, value []byte
 		for i, id := range bodies {

@@ -3,6 +3,7 @@ package mailbox
 import (
 	"unsafe"
 
+	"go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 )
 
@@ -15,39 +16,45 @@ const (
 	readAheadRun    = 16 // windows, once reading is sequential
 )
 
-// readAhead asks the kernel for what is about to be read, each window once.
+// readAhead asks the kernel for the parts of a database's mapping that are
+// about to be read, each window once. It lives as long as its transaction.
 type readAhead struct {
-	asked map[uintptr]bool
-	last  uintptr
+	start, size uintptr // of the mapping, as far as it is used
+	asked       map[uintptr]bool
+	last        uintptr // start of the window asked about last
 }
 
-// want asks for the window of value, which must be a value of an open read
-// transaction: a slice of the file's mapping, never of the heap.
+func newReadAhead(tx *bbolt.Tx) readAhead {
+	return readAhead{start: tx.DB().Info().Data, size: uintptr(tx.Size()), asked: make(map[uintptr]bool)}
+}
+
+// want asks for the window of value. A value that is not of the mapping (bbolt
+// copies very small buckets to the heap) is in memory.
 func (r *readAhead) want(value []byte) {
 	if len(value) == 0 {
 		return
 	}
-	window := uintptr(unsafe.Pointer(unsafe.SliceData(value))) / readAheadWindow
-	if window == r.last {
+	p := unsafe.Pointer(unsafe.SliceData(value))
+	offset := uintptr(p) - r.start // of a value below the mapping: beyond its size, too
+	if offset >= r.size {
 		return
 	}
-	r.last = window
-	if r.asked == nil {
-		r.asked = make(map[uintptr]bool)
+	from := offset &^ (readAheadWindow - 1)
+	if from == r.last && r.asked[from] {
+		return
 	}
+	r.last = from
 	windows := uintptr(1)
-	if r.asked[window-1] {
+	if from > 0 && r.asked[from-readAheadWindow] {
 		windows = readAheadRun
 	}
-	var n uintptr
-	for n < windows && !r.asked[window+n] {
-		r.asked[window+n] = true
-		n++
+	to := from
+	for n := uintptr(0); n < windows && to < r.size && !r.asked[to]; n++ {
+		r.asked[to] = true
+		to += readAheadWindow
 	}
-	if n == 0 {
-		return
+	if to > from {
+		mapped := unsafe.Slice((*byte)(unsafe.Add(p, -int(offset-from))), min(to, r.size)-from)
+		_ = unix.Madvise(mapped, unix.MADV_WILLNEED) // advice: reading works without
 	}
-	// By number, not by pointer: a window may begin before the mapping and end
-	// behind it. It is advice: where part is not mapped, the rest still is read.
-	_, _, _ = unix.Syscall(unix.SYS_MADVISE, window*readAheadWindow, n*readAheadWindow, unix.MADV_WILLNEED)
 }

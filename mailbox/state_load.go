@@ -89,7 +89,7 @@ func (d *disk) loadMessages(id ID, f func(block []Message)) (lsn log.LSN, err er
 }
 
 func readMessages(tx *bbolt.Tx, id ID, f func(block []Message)) error {
-	var ahead, aheadFlags readAhead
+	ahead := newReadAhead(tx)
 	var block []Message
 	var err error
 	prefix := idKey(id)
@@ -98,7 +98,7 @@ func readMessages(tx *bbolt.Tx, id ID, f func(block []Message)) error {
 	keyFlags, flags := cf.Seek(prefix)
 	for bytes.HasPrefix(key, prefix) {
 		ahead.want(value)
-		aheadFlags.want(flags)
+		ahead.want(flags)
 		if !bytes.Equal(key, keyFlags) {
 			return fmt.Errorf("%w: messages %x without flags", errDatabase, key)
 		}
