@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"mailstead/smtp/dns"
+	"mailstead/smtp/queue"
 )
 
 const (
@@ -29,20 +30,20 @@ var errAttemptTime = errors.New("the attempt took too long")
 type attempt struct {
 	c         *Courier
 	domain    string
-	m         Message
+	m         queue.Message
 	from      path
-	rcpts     []recipient // the well-formed ones
-	open      []recipient // those that another host may still take
-	outcomes  []Outcome   // one for each of m.Recipients
-	addresses int         // tried
-	sessions  int         // held
-	stop      bool        // no other host would make a difference
+	rcpts     []recipient     // the well-formed ones
+	open      []recipient     // those that another host may still take
+	outcomes  []queue.Outcome // one for each of m.Recipients, without Enhanced until something is known
+	addresses int             // tried
+	sessions  int             // held
+	stop      bool            // no other host would make a difference
 }
 
 // recipient is an address of the message that can be put in a command.
 type recipient struct {
 	path
-	index int // in Message.Recipients
+	index int // in queue.Message.Recipients
 }
 
 // target is a server that is talked to.
@@ -60,8 +61,11 @@ func (t target) String() string {
 }
 
 // newAttempt checks the addresses: the malformed are decided at once.
-func newAttempt(c *Courier, domain string, m Message) *attempt {
-	a := &attempt{c: c, domain: domain, m: m, outcomes: make([]Outcome, len(m.Recipients))}
+func newAttempt(c *Courier, domain string, m queue.Message) *attempt {
+	a := &attempt{c: c, domain: domain, m: m, outcomes: make([]queue.Outcome, len(m.Recipients))}
+	for i, address := range m.Recipients {
+		a.outcomes[i] = queue.Outcome{Recipient: address, Status: queue.Temporary}
+	}
 	if m.From != "" {
 		var err error
 		if a.from, err = parsePath(m.From); err != nil {
@@ -87,9 +91,9 @@ func (a *attempt) record(index int, t target, v verdict) {
 	if t.addr.IsValid() {
 		host = t.String()
 	}
-	a.outcomes[index] = Outcome{
+	a.outcomes[index] = queue.Outcome{
 		Recipient: a.m.Recipients[index], Status: v.status, Code: v.code,
-		Enhanced: v.enhanced, Text: v.text, Host: host, TLS: t.tls, At: a.c.now(),
+		Enhanced: v.enhanced, Text: v.text, Host: host, TLS: t.tls,
 	}
 }
 
@@ -113,7 +117,7 @@ func (a *attempt) recordOpen(t target, v verdict) {
 // the next host.
 func (a *attempt) settle(r recipient, t target, v verdict) {
 	a.record(r.index, t, v)
-	if v.status != Temporary {
+	if v.status != queue.Temporary {
 		a.close(r)
 	}
 }
@@ -325,7 +329,7 @@ func (a *attempt) take(tx *transaction, t target, withoutTLS bool) (later []reci
 		v := tx.verdicts[i]
 		if withoutTLS && v.code == 530 {
 			// It insists on TLS (RFC 3207 section 4), which may work next time.
-			v.status, v.enhanced = Temporary, "4.7.5"
+			v.status, v.enhanced = queue.Temporary, "4.7.5"
 		}
 		a.settle(r, t, v)
 		if tx.states[i] == unsure {
@@ -366,7 +370,7 @@ func asVerdict(err error) verdict {
 
 // report logs one conversation.
 func (a *attempt) report(ctx context.Context, t target, s *session, began time.Time, err error) {
-	level, count := slog.LevelInfo, make(map[Status]int)
+	level, count := slog.LevelInfo, make(map[queue.Status]int)
 	for _, o := range a.outcomes {
 		if o.Host == t.String() {
 			count[o.Status]++
@@ -377,9 +381,9 @@ func (a *attempt) report(ctx context.Context, t target, s *session, began time.T
 		slog.String("host", t.String()),
 		slog.Bool("tls", s.tls),
 		slog.Int64("size", a.m.Size),
-		slog.Int("delivered", count[Delivered]),
-		slog.Int("temporary", count[Temporary]),
-		slog.Int("permanent", count[Permanent]),
+		slog.Int("delivered", count[queue.Delivered]),
+		slog.Int("temporary", count[queue.Temporary]),
+		slog.Int("permanent", count[queue.Permanent]),
 		slog.Duration("took", time.Since(began)),
 	}
 	if err != nil {

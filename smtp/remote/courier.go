@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"mailstead/smtp/dns"
+	"mailstead/smtp/queue"
 )
 
 // Timeouts bound the steps of a conversation. A zero field takes the value of
@@ -97,9 +97,9 @@ type Options struct {
 	Logger *slog.Logger
 	// Shuffle orders exchangers of equal preference. Default: that of math/rand.
 	Shuffle func(n int, swap func(i, j int))
-	// Now is the clock of the outcomes. Default: time.Now.
-	Now func() time.Time
 }
+
+var _ queue.Courier = (*Courier)(nil)
 
 // Courier delivers to mail exchangers. Its methods may be called at the same
 // time.
@@ -114,7 +114,6 @@ type Courier struct {
 	timeouts Timeouts
 	log      *slog.Logger
 	shuffle  func(n int, swap func(i, j int))
-	now      func() time.Time
 }
 
 // New makes a Courier. It fails without a resolver, for a Hostname that cannot
@@ -133,7 +132,7 @@ func New(o Options) (*Courier, error) {
 	c := &Courier{
 		resolver: o.Resolver, hostname: hostname, names: []string{hostname},
 		ownAddr: o.Own, port: o.MXPort, dialer: o.Dial, timeouts: o.Timeouts.or(defaultTimeouts),
-		log: o.Logger, shuffle: o.Shuffle, now: o.Now,
+		log: o.Logger, shuffle: o.Shuffle,
 	}
 	for _, name := range o.Names {
 		if ascii, err := dns.ASCII(name); err == nil {
@@ -160,9 +159,6 @@ func (c *Courier) fillDefaults() {
 	}
 	if c.shuffle == nil {
 		c.shuffle = rand.Shuffle
-	}
-	if c.now == nil {
-		c.now = time.Now
 	}
 }
 
@@ -191,24 +187,6 @@ func (c *Courier) isOwn(host string) bool {
 	return slices.Contains(c.names, strings.ToLower(host))
 }
 
-// Message is what is delivered.
-type Message struct {
-	// From is the reverse-path, without angle brackets; "" is the null one.
-	From string
-	// Recipients are addresses of the domain that is delivered to.
-	Recipients []string
-	// Size is the length of the message in bytes; 0 if unknown. A message that
-	// turns out shorter is not delivered.
-	Size int64
-	// Open opens the whole message, header and body, lines ending in CRLF. It
-	// may be called several times.
-	Open func() (io.ReadCloser, error)
-	// EightBit says that the body has bytes above 127.
-	EightBit bool
-	// UTF8 says that the header has, so that SMTPUTF8 is needed (RFC 6531).
-	UTF8 bool
-}
-
 // Limits of an attempt as a whole. RFC 5321 section 4.5.3.2 wants limits for
 // each command; this one is for servers that use up every one of them.
 const (
@@ -216,16 +194,19 @@ const (
 	slowest     = 8 << 10 // bytes a second that a message has to make
 )
 
-// Deliver makes one attempt to take m to the recipients of domain, which is a
-// name or an address literal in brackets. It gives one outcome for each
+// Deliver makes one attempt to take m to the recipients of a destination, which
+// is a domain or an address literal in brackets. It gives one outcome for each
 // recipient, in their order, always. Ending ctx ends the attempt: what is then
 // not decided is a temporary failure.
-func (c *Courier) Deliver(ctx context.Context, domain string, m Message) []Outcome {
+//
+// m.Open may be called several times. A message that turns out shorter than
+// m.Size is not delivered; with a Size of 0 that is not checked.
+func (c *Courier) Deliver(ctx context.Context, destination string, m queue.Message) []queue.Outcome {
 	transactions := 1 + len(m.Recipients)/maxBatch
 	limit := attemptTime + time.Duration(transactions)*time.Duration(m.Size/slowest)*time.Second
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errAttemptTime)
 	defer cancel()
-	a := newAttempt(c, domain, m)
+	a := newAttempt(c, destination, m)
 	a.run(ctx)
 	return a.outcomes
 }

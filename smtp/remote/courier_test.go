@@ -16,12 +16,13 @@ import (
 	"time"
 
 	"mailstead/smtp/dns"
+	"mailstead/smtp/queue"
 )
 
 const oneMX = "example.test. MX 10 mx.example.test.\nmx.example.test. A 192.0.2.1\n"
 
-func (w *world) letter(recipients ...string) Message {
-	return Message{From: "sender@us.test", Recipients: recipients, Open: w.open}
+func (w *world) letter(recipients ...string) queue.Message {
+	return queue.Message{From: "sender@us.test", Recipients: recipients, Open: w.open}
 }
 
 func lines(s string) script { return strings.Split(strings.TrimSpace(s), "\n") }
@@ -86,7 +87,7 @@ func TestSilence(t *testing.T) {
 			c := w.courier(func(o *Options) { *tt.short(&o.Timeouts) = 30 * time.Millisecond })
 			o := c.Deliver(t.Context(), "example.test", w.letter("a@example.test"))[0]
 			want := "timed out while waiting for the reply to " + tt.text
-			if o.Status != Temporary || o.Enhanced != "4.4.2" || o.Text != want {
+			if o.Status != queue.Temporary || o.Enhanced != "4.4.2" || o.Text != want {
 				t.Errorf("got %s", describe(o))
 			}
 		})
@@ -101,7 +102,7 @@ func TestSilenceWhileSending(t *testing.T) {
 	c := w.courier(func(o *Options) { o.Timeouts.DataBlock, o.Timeouts.Quit = 50*time.Millisecond, 50*time.Millisecond })
 	o := c.Deliver(t.Context(), "example.test", w.letter("a@example.test"))[0]
 	close(w.release)
-	if o.Status != Temporary || o.Enhanced != "4.4.2" || o.Text != "timed out while sending the message" {
+	if o.Status != queue.Temporary || o.Enhanced != "4.4.2" || o.Text != "timed out while sending the message" {
 		t.Errorf("got %s", describe(o))
 	}
 }
@@ -113,7 +114,7 @@ func TestRefusedWhileSending(t *testing.T) {
 	w.message = strings.Repeat("x\r\n", 4<<20)
 	w.scripts["192.0.2.1"] = []script{lines("S: 220 x\nC: EHLO*\nS: 250 x\nC: MAIL*\nS: 250 ok\nC: RCPT*\nS: 250 ok\nC: DATA\nS: 354 go\nread 100000\nS: 552 5.3.4 too large")}
 	o := w.courier().Deliver(t.Context(), "example.test", w.letter("a@example.test"))[0]
-	if o.Status != Permanent || o.Code != 552 || o.Enhanced != "5.3.4" {
+	if o.Status != queue.Permanent || o.Code != 552 || o.Enhanced != "5.3.4" {
 		t.Errorf("got %s", describe(o))
 	}
 }
@@ -131,7 +132,7 @@ func TestContextEnds(t *testing.T) {
 		}
 	})
 	o := c.Deliver(ctx, "example.test", w.letter("a@example.test"))[0]
-	if o.Status != Temporary || o.Enhanced != "4.4.7" || o.Text != "attempt ended: shutting down" {
+	if o.Status != queue.Temporary || o.Enhanced != "4.4.7" || o.Text != "attempt ended: shutting down" {
 		t.Errorf("got %s", describe(o))
 	}
 }
@@ -152,7 +153,7 @@ func TestNoResolver(t *testing.T) {
 	}
 	c := w.courier(func(o *Options) { o.Resolver = r })
 	o := c.Deliver(t.Context(), "example.test", w.letter("a@example.test"))[0]
-	if o.Status != Temporary || o.Enhanced != "4.4.3" || !strings.Contains(o.Text, "no DNS server is configured") {
+	if o.Status != queue.Temporary || o.Enhanced != "4.4.3" || !strings.Contains(o.Text, "no DNS server is configured") {
 		t.Errorf("got %s", describe(o))
 	}
 }
@@ -164,7 +165,7 @@ func TestUnreadableMessage(t *testing.T) {
 	m := w.letter("a@example.test")
 	m.Open = func() (io.ReadCloser, error) { return nil, errors.New("disk on fire") }
 	o := w.courier().Deliver(t.Context(), "example.test", m)[0]
-	if o.Status != Temporary || o.Enhanced != "4.3.0" || o.Text != "open the message: disk on fire" {
+	if o.Status != queue.Temporary || o.Enhanced != "4.3.0" || o.Text != "open the message: disk on fire" {
 		t.Errorf("got %s", describe(o))
 	}
 	if len(w.dialed) != 1 {

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"mailstead/smtp/dns/dnstest"
+	"mailstead/smtp/queue"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type dialog struct {
 	zone, servfail []string
 	domain         string
-	message        Message
+	message        queue.Message
 	servers        []served
 	outcomes       []string
 	dialed         string
@@ -95,9 +96,13 @@ func (d *dialog) describe(what string) (err error) {
 	return err
 }
 
+var statuses = map[queue.Status]string{
+	queue.Delivered: "delivered", queue.Temporary: "temporary", queue.Permanent: "permanent",
+}
+
 // describe writes an outcome as the dialogues do.
-func describe(o Outcome) string {
-	s := fmt.Sprintf("%q %s %d %s", o.Recipient, o.Status, o.Code, o.Enhanced)
+func describe(o queue.Outcome) string {
+	s := fmt.Sprintf("%q %s %d %s", o.Recipient, statuses[o.Status], o.Code, o.Enhanced)
 	if o.TLS {
 		s += " tls"
 	}
@@ -144,8 +149,8 @@ func (d dialog) run(t *testing.T) {
 		if got := describe(o); i >= len(d.outcomes) || !matches(got, d.outcomes[i]) {
 			t.Errorf("outcome %d is\n\t%s", i, got)
 		}
-		if o.At.IsZero() {
-			t.Errorf("outcome %d has no time", i)
+		if o.Recipient != d.message.Recipients[i] {
+			t.Errorf("outcome %d is of %q", i, o.Recipient)
 		}
 	}
 	if got := strings.Join(w.dialed, " "); d.dialed != "" && got != d.dialed {

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	gosmtp "github.com/emersion/go-smtp"
+
+	"mailstead/smtp/queue"
 )
 
 // peer is an SMTP server that is not of our making.
@@ -113,7 +115,7 @@ func TestPeerReceivesTheMessage(t *testing.T) {
 		m := w.letter("a@example.test", "nobody@example.test", `"quo ted"@example.test`)
 		m.Size, m.EightBit = int64(len(w.message)), true
 		outcomes := c.Deliver(t.Context(), "example.test", m)
-		for i, want := range []Status{Delivered, Permanent, Delivered} {
+		for i, want := range []queue.Status{queue.Delivered, queue.Permanent, queue.Delivered} {
 			if o := outcomes[i]; o.Status != want || o.TLS != withTLS || o.Host != "mx.example.test [192.0.2.1]" {
 				t.Errorf("got %s", describe(o))
 			}
@@ -144,7 +146,7 @@ func TestPeerWithManyRecipients(t *testing.T) {
 				to = append(to, fmt.Sprintf("recipient-with-a-longish-name-%d@example.test", i))
 			}
 			for _, o := range c.Deliver(t.Context(), "example.test", w.letter(to...)) {
-				if o.Status != Delivered {
+				if o.Status != queue.Delivered {
 					t.Fatalf("got %s", describe(o))
 				}
 			}
@@ -188,7 +190,7 @@ func TestPeerGetsNoHalfMessage(t *testing.T) {
 		return io.NopCloser(failingReader{strings.NewReader(w.message)}), nil
 	}
 	o := c.Deliver(t.Context(), "example.test", m)[0]
-	if o.Status != Temporary || o.Enhanced != "4.3.0" || o.Text != "read the message: bad block" {
+	if o.Status != queue.Temporary || o.Enhanced != "4.3.0" || o.Text != "read the message: bad block" {
 		t.Errorf("got %s", describe(o))
 	}
 	<-p.ended
@@ -271,7 +273,7 @@ func BenchmarkDeliver(b *testing.B) {
 			b.SetBytes(int64(len(message)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if o := c.Deliver(b.Context(), "example.test", m)[0]; o.Status != Delivered {
+				if o := c.Deliver(b.Context(), "example.test", m)[0]; o.Status != queue.Delivered {
 					b.Fatal(describe(o))
 				}
 			}

@@ -111,11 +111,3 @@ func TestParseExtensions(t *testing.T) {
 		}
 	}
 }
-
-func TestStatusString(t *testing.T) {
-	for s, want := range map[Status]string{Temporary: "temporary", Delivered: "delivered", Permanent: "permanent", 7: "Status(7)"} {
-		if s.String() != want {
-			t.Errorf("Status %d is %q", s, s)
-		}
-	}
-}

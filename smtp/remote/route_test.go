@@ -60,7 +60,7 @@ func TestPlanRoute(t *testing.T) {
 		})
 		got := fmt.Sprint(r.groups)
 		if r.nowhere != nil {
-			got = fmt.Sprint(r.nowhere.status, " ", r.nowhere.enhanced)
+			got = statuses[r.nowhere.status] + " " + r.nowhere.enhanced
 		}
 		if got != tt.want {
 			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)

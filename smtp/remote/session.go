@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"mailstead/smtp/queue"
 )
 
 // blockSize is how much of a message goes to the connection at once.
@@ -154,7 +156,7 @@ func (s *session) greet() error {
 	if err != nil {
 		return err
 	}
-	if v := rep.verdict("the connection", 2); v.status != Delivered {
+	if v := rep.verdict("the connection", 2); v.status != queue.Delivered {
 		return v
 	}
 	return nil
@@ -176,7 +178,7 @@ func (s *session) hello() error {
 			return err
 		}
 	}
-	if v := rep.verdict("HELO", 2); v.status != Delivered {
+	if v := rep.verdict("HELO", 2); v.status != queue.Delivered {
 		return v
 	}
 	return nil
@@ -215,7 +217,7 @@ func (s *session) encrypt(ctx context.Context, config *tls.Config) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errTLS, err)
 	}
-	if v := rep.verdict("STARTTLS", 2); v.status != Delivered {
+	if v := rep.verdict("STARTTLS", 2); v.status != queue.Delivered {
 		return fmt.Errorf("%w: %w", errTLS, v)
 	}
 	if s.r.Buffered() > 0 {

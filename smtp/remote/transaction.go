@@ -3,7 +3,10 @@ package remote
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
+
+	"mailstead/smtp/queue"
 )
 
 const (
@@ -45,10 +48,12 @@ type transaction struct {
 // transact runs one transaction. Afterwards every recipient is decided or
 // deferred, the latter only if others were accepted; an error means besides
 // that the connection cannot be used any more.
-func (s *session) transact(mail string, rcpts []recipient, m Message) (*transaction, error) {
+func (s *session) transact(mail string, rcpts []recipient, m queue.Message) (*transaction, error) {
 	tx := &transaction{
 		s: s, mail: mail, rcpts: rcpts,
-		states: make([]progress, len(rcpts)), verdicts: make([]verdict, len(rcpts)),
+		states: make([]progress, len(rcpts)),
+		// The zero verdict would say "delivered"; no slip of ours shall.
+		verdicts: slices.Repeat([]verdict{temporary("4.3.0", "not decided")}, len(rcpts)),
 	}
 	body, err := m.Open()
 	if err != nil {
@@ -168,7 +173,7 @@ func (tx *transaction) takeReply(step int) error {
 		if err != nil {
 			return err
 		}
-		if v := rep.verdict("MAIL", 2); v.status != Delivered {
+		if v := rep.verdict("MAIL", 2); v.status != queue.Delivered {
 			tx.refused = true
 			tx.decide(waiting, decided, v)
 		}
@@ -192,7 +197,7 @@ func (tx *transaction) takeRecipient(i int, rep reply) {
 	v := rep.verdict("RCPT", 2)
 	switch {
 	case tx.refused:
-	case v.status == Delivered:
+	case v.status == queue.Delivered:
 		tx.states[i] = accepted
 		tx.accepted++
 	case tx.accepted > 0 && tooMany(rep):
@@ -278,7 +283,7 @@ func (tx *transaction) broken(cause error) error {
 // RFC 6152 section 3 wants it converted or returned, but converting breaks
 // DKIM signatures, returning helps nobody, and every server in use is 8-bit
 // clean whatever it announces.
-func mailCommand(from path, m Message, utf8 bool, ext extensions) string {
+func mailCommand(from path, m queue.Message, utf8 bool, ext extensions) string {
 	line := fmt.Sprintf("MAIL FROM:<%s>", from.text)
 	if ext.sizeParam && m.Size > 0 {
 		line += " SIZE=" + strconv.FormatInt(m.Size, 10)
