@@ -20,13 +20,14 @@ type Message struct {
 	Open       func() (io.ReadCloser, error)
 }
 
-// Status is how an attempt ended for one recipient.
+// Status is how an attempt ended for one recipient. The zero value keeps the
+// mail: a courier that forgets to say must not lose it.
 type Status uint8
 
 const (
-	Delivered Status = iota
-	Temporary        // to be tried again
-	Permanent        // never again
+	Temporary Status = iota // to be tried again
+	Delivered               // others have taken responsibility
+	Permanent               // never again
 )
 
 // Outcome is what a courier reports of one recipient.
