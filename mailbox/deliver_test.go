@@ -1,0 +1,319 @@
+package mailbox
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	goimap "github.com/emersion/go-imap/v2"
+)
+
+// TestOneBodyManyOwners delivers to several mailboxes at once, of which some refuse.
+func TestOneBodyManyOwners(t *testing.T) {
+	for how, restart := range restarts {
+		t.Run(how, func(t *testing.T) {
+			s := newStore(t)
+			a, b := newAccount(t, s), newAccount(t, s)
+			date := time.Date(2026, 5, 17, 10, 0, 0, 0, time.FixedZone("", -3*3600))
+			body := s.NewBody()
+			io.WriteString(body, letter(1))
+			var held BodyID
+			placed, err := s.Deliver(t.Context(), body, []Target{
+				{Account: a, Name: "inbox", Date: date},
+				{Account: a, Name: "nothing"},
+				{Account: 99, Name: "INBOX"},
+				{Account: b, Name: "Junk", Flags: []goimap.Flag{"$Junk"}},
+				{Account: b, Name: "Junk"},
+			}, func(id BodyID) []RoomChange {
+				held = id
+				return []RoomChange{{Room: "queue", Key: "1", Value: []byte("x"), Body: id}}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, want := range []error{nil, ErrNoMailbox, ErrNoAccount, nil, nil} {
+				if !errors.Is(placed[i].Err, want) || (want == nil) != (placed[i].UID != 0 && placed[i].UIDValidity != 0) {
+					t.Errorf("target %d: %+v", i, placed[i])
+				}
+			}
+			body.Abort() // does nothing any more
+			s = restart(t, s)
+			first, junk := rows(open(t, s, a, "INBOX")), rows(open(t, s, b, "Junk"))
+			if len(first) != 1 || len(junk) != 2 || first[0].Body != held || junk[0].Body != held || junk[1].Body != held || junk[1].UID != 2 {
+				t.Fatalf("%+v and %+v of body %d", first, junk, held)
+			}
+			if !first[0].Internal.Time().Equal(date) || first[0].Internal.Zone != -180 {
+				t.Errorf("INTERNALDATE %v", first[0].Internal.Time())
+			}
+			if text(t, s, held) != letter(1) {
+				t.Error("the body is another")
+			}
+			for _, x := range []struct {
+				a    AccountID
+				name string
+			}{{a, "INBOX"}, {b, "Junk"}} {
+				m := open(t, s, x.a, x.name)
+				if _, err := m.Expunge(t.Context(), nil, false); err != nil {
+					t.Error(err)
+				}
+			}
+			s = restart(t, s)
+			if text(t, s, held) != letter(1) {
+				t.Error("the queue's body went with the messages")
+			}
+		})
+	}
+}
+
+func TestDeliverNothing(t *testing.T) {
+	s := newStore(t)
+	a := newAccount(t, s)
+	before := s.nextLSN()
+	body := s.NewBody()
+	io.WriteString(body, letter(1))
+	placed, err := s.Deliver(t.Context(), body, []Target{{Account: a, Name: "none"}}, nil)
+	if err != nil || !errors.Is(placed[0].Err, ErrNoMailbox) || s.nextLSN() != before {
+		t.Errorf("%+v, %v, %d records", placed, err, s.nextLSN()-before)
+	}
+	// The body was not used up.
+	if placed, err = s.Deliver(t.Context(), body, []Target{{Account: a, Name: "INBOX"}}, nil); err != nil || placed[0].UID != 1 {
+		t.Errorf("%+v, %v", placed, err)
+	}
+	if _, err := s.Deliver(t.Context(), body, []Target{{Account: a, Name: "INBOX"}}, nil); err == nil {
+		t.Error("a body was delivered twice")
+	}
+}
+
+// TestBodySizes crosses every buffer size and the limits.
+func TestBodySizes(t *testing.T) {
+	s := newStore(t)
+	s.o.MaxMessageSize = 2 << 20
+	a := newAccount(t, s)
+	var want []string
+	sizes := []int{0, 1}
+	for _, n := range bufferSizes {
+		sizes = append(sizes, n-1, n, n+1)
+	}
+	limit := int(s.log.InlineLimit())
+	for _, n := range append(sizes, limit, limit+1, 2<<20) {
+		line := []byte("0123456789abcdef\r\n")
+		data := string(bytes.Repeat(line, n/len(line)+1)[:n])
+		body := s.NewBody()
+		for rest := data; rest != ""; {
+			k := min(len(rest), 1000)
+			if _, err := io.WriteString(body, rest[:k]); err != nil {
+				t.Fatal(err)
+			}
+			rest = rest[k:]
+		}
+		buf := make([]byte, 10)
+		if k, _ := body.ReadAt(buf, int64(n/2)); string(buf[:k]) != data[n/2:min(n, n/2+10)] {
+			t.Errorf("%d bytes: the middle reads %q", n, buf[:k])
+		}
+		if body.Size() != int64(n) || body.Index() == nil {
+			t.Errorf("%d bytes: size %d", n, body.Size())
+		}
+		if _, err := s.Deliver(t.Context(), body, []Target{{Account: a, Name: "INBOX"}}, nil); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, data)
+	}
+	s = crash(t, s)
+	for i, r := range rows(open(t, s, a, "INBOX")) {
+		if got := text(t, s, r.Body); got != want[i] || r.Size != int64(len(want[i])) {
+			t.Errorf("message %d has %d bytes, want %d", r.UID, len(got), len(want[i]))
+		}
+	}
+}
+
+func TestTooBig(t *testing.T) {
+	s := newStore(t)
+	s.o.MaxMessageSize = 3 << 19
+	a := newAccount(t, s)
+	body := s.NewBody()
+	chunk := []byte(strings.Repeat("x", 1<<18))
+	var err error
+	for range 7 {
+		if _, err = body.Write(chunk); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, ErrTooBig) {
+		t.Errorf("write: %v", err)
+	}
+	if _, err := s.Deliver(t.Context(), body, []Target{{Account: a, Name: "INBOX"}}, nil); !errors.Is(err, ErrTooBig) {
+		t.Errorf("deliver: %v", err)
+	}
+	body.Abort()
+	body.Abort()
+	if ids, err := s.log.Bigs(); err != nil || len(ids) != 0 {
+		t.Errorf("left behind: %v, %v", ids, err)
+	}
+}
+
+// TestWritersWaitForTheDatabases fills the memory that acknowledged records may take.
+func TestWritersWaitForTheDatabases(t *testing.T) {
+	s := newStore(t)
+	a := newAccount(t, s)
+	s.applier.mu.Lock()
+	s.applier.weight += maxWeight
+	s.applier.mu.Unlock()
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Subscribe(ctx, a, "x", true); !errors.Is(err, context.Canceled) {
+		t.Errorf("with nobody waiting: %v", err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Subscribe(t.Context(), a, "x", true) }()
+	select {
+	case err := <-done:
+		t.Fatalf("did not wait: %v", err)
+	default:
+	}
+	s.applier.mu.Lock()
+	s.applier.weight -= maxWeight
+	s.applier.mu.Unlock()
+	commit(t, s)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+
+	s.applier.mu.Lock()
+	s.applier.weight, s.applier.full = s.applier.weight+maxWeight, true
+	s.applier.mu.Unlock()
+	body := s.NewBody()
+	defer body.Abort()
+	io.WriteString(body, letter(1))
+	if _, err := s.Deliver(t.Context(), body, []Target{{Account: a, Name: "INBOX"}}, nil); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("on a full disk: %v", err)
+	}
+	s.applier.mu.Lock()
+	s.applier.weight -= maxWeight
+	s.applier.mu.Unlock()
+	commit(t, s)
+}
+
+func TestRooms(t *testing.T) {
+	for how, restart := range restarts {
+		t.Run(how, func(t *testing.T) {
+			s := newStore(t)
+			value := []byte("one")
+			changes := []RoomChange{
+				{Room: "r", Key: "a/1", Value: value}, {Room: "r", Key: "a/2", Value: []byte("two")},
+				{Room: "r", Key: "b", Value: []byte{}}, {Room: "other", Key: "a/3", Value: []byte("x")},
+			}
+			if err := s.Change(t.Context(), changes...); err != nil {
+				t.Fatal(err)
+			}
+			copy(value, "!!!") // is the caller's again
+			commit(t, s)
+			if err := s.Change(t.Context(), RoomChange{Room: "r", Key: "a/2"}, RoomChange{Room: "r", Key: "a/0", Value: []byte("zero")}); err != nil {
+				t.Fatal(err)
+			}
+			s = restart(t, s)
+			var got []string
+			for key, v := range s.Room("r").All("a/") {
+				got = append(got, key+"="+string(v))
+			}
+			if want := []string{"a/0=zero", "a/1=one"}; !slices.Equal(got, want) {
+				t.Errorf("a/ has %q", got)
+			}
+			if v, ok := s.Room("r").Get("b"); !ok || v == nil || len(v) != 0 {
+				t.Errorf("an empty value is %v, %v", v, ok)
+			}
+			if v, ok := s.Room("r").Get("a/2"); ok || v != nil {
+				t.Errorf("a deleted value is %v, %v", v, ok)
+			}
+			for range s.Room("nobody").All("") {
+				t.Error("an unknown room has keys")
+			}
+		})
+	}
+}
+
+// TestRoomPages walks more keys than a page has, half of them not on disk yet.
+func TestRoomPages(t *testing.T) {
+	s := newStore(t)
+	key := func(i int) string { return string([]byte{'k', byte(i >> 8), byte(i)}) }
+	const n = 3*roomPageSize + 7
+	for _, first := range []int{0, 1} {
+		var changes []RoomChange
+		for i := first; i < n; i += 2 {
+			changes = append(changes, RoomChange{Room: "r", Key: key(i), Value: []byte(key(i))})
+		}
+		if err := s.Change(t.Context(), changes...); err != nil {
+			t.Fatal(err)
+		}
+		if first == 0 {
+			commit(t, s)
+		}
+	}
+	i := 0
+	for k, v := range s.Room("r").All("k") {
+		if k != key(i) || string(v) != k {
+			t.Fatalf("key %d is %q", i, k)
+		}
+		i++
+	}
+	if i != n {
+		t.Errorf("%d keys, want %d", i, n)
+	}
+}
+
+func TestWatch(t *testing.T) {
+	s := newStore(t)
+	a, other := newAccount(t, s), newAccount(t, s)
+	m := open(t, s, a, "INBOX")
+	ofMailbox, ofAccount, ofOther := make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
+	stopMailbox, stopAccount := m.Watch(ofMailbox), s.WatchAccount(a, ofAccount)
+	defer s.WatchAccount(other, ofOther)()
+	signalled := func(c chan struct{}) bool {
+		select {
+		case <-c:
+			return true
+		default:
+			return false
+		}
+	}
+	expect := func(what string, mailbox, account bool) {
+		t.Helper()
+		if signalled(ofMailbox) != mailbox || signalled(ofAccount) != account || signalled(ofOther) {
+			t.Errorf("%s: the wrong ones were told", what)
+		}
+	}
+	deliver(t, s, a, "INBOX", letter(1))
+	deliver(t, s, a, "INBOX", letter(2)) // one signal stands for both
+	expect("INBOX", true, true)
+	deliver(t, s, a, "Sent", letter(3))
+	expect("Sent", false, true)
+	if err := s.Subscribe(t.Context(), a, "x", true); err != nil {
+		t.Error(err)
+	}
+	expect("subscription", false, true)
+	if _, err := s.Create(t.Context(), a, "x", ""); err != nil {
+		t.Error(err)
+	}
+	expect("new mailbox", false, true)
+	stopMailbox()
+	stopAccount()
+	deliver(t, s, a, "INBOX", letter(4))
+	expect("after stop", false, false)
+}
+
+func TestClosed(t *testing.T) {
+	s := newStore(t)
+	a := newAccount(t, s)
+	closeStore(t, s)
+	if err := s.Subscribe(t.Context(), a, "x", true); !errors.Is(err, ErrClosed) {
+		t.Errorf("write: %v", err)
+	}
+	if err := s.Close(); !errors.Is(err, ErrClosed) {
+		t.Errorf("second Close: %v", err)
+	}
+}
