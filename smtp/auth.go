@@ -58,7 +58,7 @@ func (s *session) exchangeAuth(x directory.Exchange, response []byte) error {
 		if err != nil || done {
 			return err
 		}
-		s.interim(say(334, "", base64.StdEncoding.EncodeToString(challenge)))
+		s.write(say(334, "", base64.StdEncoding.EncodeToString(challenge)))
 		line, err := s.prompt(s.server.limits.AuthLine)
 		if err != nil {
 			return err
@@ -111,7 +111,8 @@ func (s *session) loggedIn(mechanism string, a directory.Account) reply {
 	if !s.conn.LoggedIn(a.ID) {
 		return bye(421, "4.7.0", "Too many connections of your account")
 	}
-	s.conn.SetDeadline(time.Time{})
+	s.end = time.Time{}
+	s.conn.SetDeadline(s.end)
 	s.account = a
 	s.log = s.log.With("account", a.Name)
 	s.log.Info("smtp: logged in", "mechanism", mechanism, "tls", s.tls != nil)

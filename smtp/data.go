@@ -11,7 +11,7 @@ func data(s *session, arg []byte) (reply, error) {
 	}
 	s.tx.message = s.newMessage(true)
 	defer s.drop()
-	s.interim(say(354, "", "End with a dot on a line of its own"))
+	s.write(say(354, "", "End with a dot on a line of its own"))
 	if err := s.readDots(s.tx.message); err != nil {
 		return reply{}, err
 	}
@@ -44,6 +44,7 @@ func (s *session) accept() (reply, error) {
 	m := s.tx.message
 	err := m.finish()
 	if err == nil {
+		s.tx.EightBit, s.tx.UTF8 = m.eightBit, !m.asciiHeader || !s.tx.ascii()
 		err = s.server.o.Deliver.Accept(s.ctx(), s.tx.Transaction, m.body)
 	}
 	if err != nil {

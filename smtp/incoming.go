@@ -2,7 +2,9 @@ package smtp
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"unicode/utf8"
 
 	"mailstead/mailbox"
 )
@@ -24,6 +26,9 @@ type incoming struct {
 	header []byte                              // so far, while it is not whole
 	inBody bool
 	size   int64
+
+	asciiHeader bool // the header has no octets above 127
+	eightBit    bool // something has
 }
 
 // newMessage begins the transaction's message.
@@ -38,6 +43,7 @@ func (m *incoming) Write(p []byte) (int, error) {
 	if m.size += int64(len(p)); m.size > m.limits.MessageSize {
 		return 0, errTooBig
 	}
+	m.eightBit = m.eightBit || !ascii(p)
 	if m.inBody {
 		return m.body.Write(p)
 	}
@@ -77,6 +83,7 @@ func (m *incoming) begin(header, rest []byte) error {
 	if len(header) > m.limits.HeaderSize {
 		return errHeaderTooBig
 	}
+	m.asciiHeader = ascii(header)
 	h, err := m.edit(header)
 	if err == nil {
 		_, err = m.body.Write(h)
@@ -98,3 +105,23 @@ func (m *incoming) finish() error {
 }
 
 func (m *incoming) abort() { m.body.Abort() }
+
+// ascii reports whether p has no octet above 127, eight at a time: every
+// message passes through here.
+func ascii(p []byte) bool {
+	const high = 0x8080808080808080
+	for len(p) >= 32 {
+		q := p[:32]
+		if (binary.LittleEndian.Uint64(q)|binary.LittleEndian.Uint64(q[8:])|
+			binary.LittleEndian.Uint64(q[16:])|binary.LittleEndian.Uint64(q[24:]))&high != 0 {
+			return false
+		}
+		p = p[32:]
+	}
+	for _, b := range p {
+		if b >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}

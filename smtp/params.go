@@ -67,12 +67,12 @@ func validParam(p param) bool {
 
 // mailParams is what MAIL's parameters say.
 type mailParams struct {
-	size     int64 // SIZE (RFC 1870); 0 when not said
-	eightBit bool  // BODY=8BITMIME (RFC 6152)
-	utf8     bool  // SMTPUTF8 (RFC 6531)
+	size int64 // SIZE (RFC 1870); 0 when not said
+	utf8 bool  // SMTPUTF8 (RFC 6531)
 }
 
-// mailParamsOf reads MAIL's parameters. AUTH= (RFC 4954 section 5) is known
+// mailParamsOf reads MAIL's parameters. What BODY (RFC 6152) says is seen in
+// the message itself. AUTH= (RFC 4954 section 5) is known
 // where AUTH is; whom the client names there is not our matter.
 func mailParamsOf(ps []param, auth bool) (m mailParams, err error) {
 	for _, p := range ps {
@@ -81,9 +81,7 @@ func mailParamsOf(ps []param, auth bool) (m mailParams, err error) {
 			if m.size, err = parseSize(p.value); err != nil {
 				return m, err
 			}
-		case p.key == "BODY" && strings.EqualFold(p.value, "8BITMIME"):
-			m.eightBit = true
-		case p.key == "BODY" && strings.EqualFold(p.value, "7BIT"):
+		case p.key == "BODY" && (strings.EqualFold(p.value, "8BITMIME") || strings.EqualFold(p.value, "7BIT")):
 		case p.key == "SMTPUTF8" && !p.given:
 			m.utf8 = true
 		case p.key == "AUTH" && p.given && auth:

@@ -114,7 +114,7 @@ func TestMailParams(t *testing.T) {
 		err  error
 	}{
 		{"", mailParams{}, nil},
-		{" SIZE=1000 BODY=8BITMIME SMTPUTF8", mailParams{1000, true, true}, nil},
+		{" SIZE=1000 BODY=8BITMIME SMTPUTF8", mailParams{1000, true}, nil},
 		{" size=1000  body=7bit", mailParams{size: 1000}, nil},
 		{" SIZE=99999999999999999999", mailParams{size: 1<<63 - 1}, nil},
 		{" SIZE=999999999999999999999", mailParams{}, errParamSyntax},

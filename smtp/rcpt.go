@@ -20,7 +20,7 @@ func rcpt(s *session, arg []byte) (reply, error) {
 		return reply{}, errParamUnknown // those of DSN (RFC 3461) are not announced
 	case to.local == "":
 		return reply{}, errPathSyntax
-	case !s.tx.UTF8 && !to.ascii():
+	case !s.tx.utf8 && !to.ascii():
 		return reply{}, errPathUTF8
 	case len(s.tx.Recipients) >= s.maxRecipients():
 		return reply{}, say(452, "4.5.3", "Too many recipients")

@@ -198,6 +198,7 @@ func TestDialogues(t *testing.T) {
 		{folder: "receiver"},
 		{folder: "receiver-limits", change: func(o *Options) { o.Limits = smallLimits() }},
 		{folder: "receiver-idle", change: func(o *Options) { o.Limits = Limits{Idle: 700 * time.Millisecond} }},
+		{folder: "receiver-session", change: func(o *Options) { o.Limits = Limits{Session: 700 * time.Millisecond} }},
 		{folder: "submission", role: Submission},
 		{folder: "submission-clear", role: Submission, change: func(o *Options) { o.CleartextAuth = true }},
 		{folder: "submission-limits", role: Submission, change: func(o *Options) { o.CleartextAuth, o.Limits = true, smallLimits() }},

@@ -26,6 +26,7 @@ type session struct {
 	out    *bufio.Writer
 	log    *slog.Logger
 	remote netip.Addr
+	end    time.Time // of a stranger's session; zero after login
 
 	tls     *tls.ConnectionState // nil without
 	helo    string               // what the client calls itself; "" before HELO and EHLO
@@ -49,6 +50,7 @@ func newSession(s *Server, conn *serve.Conn) *session {
 		server: s, conn: conn, remote: conn.Remote(),
 		out: bufio.NewWriterSize(conn, outputBuffer),
 		log: s.o.Logger.With("remote", conn.Remote()),
+		end: time.Now().Add(s.limits.Session),
 	}
 	line := s.limits.CommandLine
 	if s.o.Role == Submission {
@@ -63,10 +65,10 @@ func (s *session) serve() {
 	defer s.in.release()
 	defer s.drop()
 	defer s.apologize()
-	s.conn.SetDeadline(time.Now().Add(s.server.limits.Session))
 	if !s.secured(s.conn.Handshake()) {
 		return
 	}
+	s.conn.SetDeadline(s.end)
 	s.write(say(220, "", s.server.o.Hostname+" ESMTP mailstead"))
 	for s.exchange() {
 	}
@@ -132,9 +134,6 @@ func (s *session) speak(r reply) bool {
 	}
 	return !r.last
 }
-
-// interim sends a reply in the midst of a command.
-func (s *session) interim(r reply) { s.write(r) }
 
 // write puts a reply into the buffer: it leaves with others of its group, when
 // no input waits (RFC 2920 section 3.2).

@@ -184,6 +184,33 @@ func TestElsewhere(t *testing.T) {
 	}
 }
 
+// TestWhatTheMessageNeeds: the queue is told what is in the message, not what
+// the client said of it.
+func TestWhatTheMessageNeeds(t *testing.T) {
+	h := newHouse(t)
+	o := h.options(Submission)
+	o.CleartextAuth = true
+	address, _ := listen(t, o, false)
+	c := dial(t, address).login()
+	for i, tc := range []struct {
+		params, to, message string
+		eightBit, utf8      bool
+	}{
+		{" BODY=8BITMIME SMTPUTF8", "x@b.example", "From: ann@example.test\r\n\r\nplain\r\n", false, false},
+		{"", "x@b.example", "From: ann@example.test\r\n\r\n" + strings.Repeat("x", 40) + "\xff" + strings.Repeat("x", 40) + "\r\n", true, false},
+		{"", "x@b.example", "From: ann@example.test\r\nSubject: \u00fcber\r\n\r\n", true, true},
+		{" SMTPUTF8", "\u00fc@b.example", "From: ann@example.test\r\n\r\n", false, true},
+	} {
+		c.say("MAIL FROM:<ann@example.test>"+tc.params, "250")
+		c.say("RCPT TO:<"+tc.to+">", "250")
+		c.say("DATA", "354")
+		c.say(tc.message+".", "250")
+		if e := h.queue.all()[i]; e.EightBit != tc.eightBit || e.UTF8 != tc.utf8 {
+			t.Errorf("%d: queued %+v", i, e)
+		}
+	}
+}
+
 // acceptor answers as a test wants.
 type acceptor struct {
 	Acceptor

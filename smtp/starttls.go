@@ -1,5 +1,7 @@
 package smtp
 
+import "time"
+
 // startTLS is RFC 3207.
 func startTLS(s *session, arg []byte) (reply, error) {
 	switch {
@@ -24,5 +26,8 @@ func (s *session) upgrade() bool {
 	s.drop()
 	s.helo, s.esmtp = "", false
 	s.in.reset()
-	return s.secured(s.conn.StartTLS(s.server.o.TLSConfig))
+	s.conn.SetDeadline(time.Time{}) // a handshake has a bound of its own
+	err := s.conn.StartTLS(s.server.o.TLSConfig)
+	s.conn.SetDeadline(s.end)
+	return s.secured(err)
 }

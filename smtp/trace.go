@@ -52,7 +52,7 @@ func (s *session) traceFrom() string {
 func (s *session) protocol() string {
 	var b strings.Builder
 	switch {
-	case s.tx.UTF8:
+	case s.tx.utf8:
 		b.WriteString("UTF8SMTP")
 	case s.esmtp:
 		b.WriteString("ESMTP")

@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -11,7 +12,8 @@ import (
 // and EHLO replace it.
 type transaction struct {
 	local.Transaction
-	message *incoming // since the first BDAT
+	utf8    bool      // SMTPUTF8 was said
+	message *incoming // since DATA or the first BDAT
 	failed  bool      // a chunk was refused; only RSET and further chunks follow
 	read    int64     // octets of chunks
 }
@@ -25,13 +27,17 @@ func (t *transaction) fail() {
 	t.message, t.failed = nil, true
 }
 
+// ascii reports whether the envelope can be said without SMTPUTF8.
+func (t *transaction) ascii() bool {
+	return isASCII(t.From) && !slices.ContainsFunc(t.Recipients, func(r local.Recipient) bool { return !isASCII(r.Address) })
+}
+
 // newTransaction begins with the reverse-path.
 func (s *session) newTransaction(from path, p mailParams) *transaction {
 	now := s.server.o.Now()
 	return &transaction{Transaction: local.Transaction{
-		ID: nameAt(now, s.server.counter.Add(1)), From: from.String(), Account: s.account.ID,
-		EightBit: p.eightBit, UTF8: p.utf8, Received: now,
-	}}
+		ID: nameAt(now, s.server.counter.Add(1)), From: from.String(), Account: s.account.ID, Received: now,
+	}, utf8: p.utf8}
 }
 
 // nameAt names the nth transaction: by time, so that logs of years have no two.

@@ -16,8 +16,8 @@ type Transaction struct {
 	From       string // reverse-path without brackets; "" is the null one
 	Recipients []Recipient
 	Account    mailbox.AccountID // who submitted it; 0 for mail from outside
-	EightBit   bool              // BODY=8BITMIME was said
-	UTF8       bool              // SMTPUTF8 was said
+	EightBit   bool              // the message has octets above 127
+	UTF8       bool              // an address or a header field has them (RFC 6531)
 	Received   time.Time
 }
 
