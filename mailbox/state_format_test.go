@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -159,4 +160,35 @@ func dumpState(t *testing.T, d *disk) map[string]any {
 	}
 	dump["room"] = page
 	return dump
+}
+
+// The tests that docs/STORAGE.md names as proof exist.
+func TestStorageDocument(t *testing.T) {
+	document, err := os.ReadFile("../docs/STORAGE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var code []byte
+	for _, pattern := range []string{"*_test.go", "log/*_test.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range files {
+			b, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			code = append(code, b...)
+		}
+	}
+	named := regexp.MustCompile(`\b(Test|Fuzz)[A-Z]\w+`).FindAllString(string(document), -1)
+	if len(named) == 0 {
+		t.Error("the document names no test")
+	}
+	for _, name := range named {
+		if !strings.Contains(string(code), "\nfunc "+name+"(") {
+			t.Errorf("docs/STORAGE.md names %s, which does not exist", name)
+		}
+	}
 }

@@ -1,0 +1,101 @@
+package mailbox
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	goimap "github.com/emersion/go-imap/v2"
+
+	"mailstead/mailbox/log"
+)
+
+func TestEachChunk(t *testing.T) {
+	type call struct {
+		number uint32
+		uids   []goimap.UID
+	}
+	for _, c := range []struct {
+		name   string
+		ranges []uidRange
+		below  goimap.UID
+		want   []call
+	}{
+		{"none", nil, 100, nil},
+		{"beyond UIDNEXT", []uidRange{{50, 60}}, 50, nil},
+		{"cut at UIDNEXT", []uidRange{{48, 4294967295}}, 50, []call{{0, []goimap.UID{48, 49}}}},
+		{"wrong way round", []uidRange{{9, 3}}, 50, nil},
+		{"one chunk, two ranges", []uidRange{{1, 2}, {9, 9}}, 50, []call{{0, []goimap.UID{1, 2, 9}}}},
+		{"over a border", []uidRange{{255, 257}}, 500, []call{{0, []goimap.UID{255}}, {1, []goimap.UID{256, 257}}}},
+		{"in no order", []uidRange{{300, 300}, {1, 1}, {301, 301}}, 500,
+			[]call{{1, []goimap.UID{300}}, {0, []goimap.UID{1}}, {1, []goimap.UID{301}}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got []call
+			err := eachChunk(c.ranges, c.below, func(number uint32, hit *uidBits) error {
+				g := call{number: number}
+				for low := range goimap.UID(1 << chunkBits) {
+					if uid := goimap.UID(number)<<chunkBits + low; hit.has(uid) {
+						g.uids = append(g.uids, uid)
+					}
+				}
+				got = append(got, g)
+				return nil
+			})
+			same := slices.EqualFunc(got, c.want, func(a, b call) bool { return a.number == b.number && slices.Equal(a.uids, b.uids) })
+			if err != nil || !same {
+				t.Errorf("got %v, error %v, want %v", got, err, c.want)
+			}
+		})
+	}
+}
+
+func TestBodyChunkRoundTrip(t *testing.T) {
+	list := []storedBody{
+		{ID: 64, Refs: 3, Place: log.Place{Segment: 7, Offset: 4096, Size: 1 << 20}},
+		{ID: 65, Refs: 1, Lost: true},
+		{ID: 66, Refs: 0, Died: 1 << 40, Place: log.Place{Segment: 4294967295, Offset: 4294967295, Size: 1 << 50, Big: true}},
+		{ID: 127, Refs: 1 << 33, Place: log.Place{Segment: 1}},
+	}
+	value := appendBodyChunk(nil, list)
+	got, err := decodeBodyChunk(nil, 1, value)
+	if err != nil || !slices.Equal(got, list) {
+		t.Errorf("got %+v, error %v", got, err)
+	}
+	for n := 1; n < len(value); n++ { // no prefix is taken for more than it is
+		if got, err := decodeBodyChunk(nil, 1, value[:n]); err == nil && !slices.Equal(got, list[:len(got)]) {
+			t.Errorf("%d bytes: %+v", n, got)
+		}
+	}
+}
+
+// Whatever a damaged page holds is an error, never a panic or more memory than
+// a small multiple of the value.
+func FuzzDecodeStored(f *testing.F) {
+	messages := []added{testMessage(1, 1, FlagSet{}), testMessage(5, 9, bits(seen))}
+	m := diskMailbox{Info: Info{Account: 1, Name: "x", UIDValidity: 3}, Keywords: []string{"k"}}
+	f.Add(appendMessageChunk(nil, messages))
+	f.Add(appendFlagChunk(nil, []flagged{{1, bits(seen), 5}, {3, FlagSet{}, 2}}))
+	f.Add(appendBodyChunk(nil, []storedBody{{ID: 1, Refs: 1, Place: place(1)}, {ID: 2, Died: 3}}))
+	f.Add(appendMessages(nil, messages))
+	f.Add(appendRanges(nil, []uidRange{{1, 2}, {5, 5}}))
+	f.Add(appendGone(nil, 5, &m))
+	f.Add(appendCounters(nil, &m))
+	f.Add(appendRoomEntry(nil, 5, []byte("value")))
+	f.Fuzz(func(t *testing.T, value []byte) {
+		_, err1 := decodeMessageChunk(nil, value)
+		_, err2 := decodeFlagChunk(nil, value)
+		_, err3 := decodeBodyChunk(nil, 0, value)
+		_, err4 := decodeDeleted(value)
+		_, err5 := decodeHistory(value)
+		_, _, err6 := decodeGone(value)
+		err7 := decodeCounters(new(diskMailbox), value)
+		_, err8 := decodeRoomEntry(value)
+		_, err9 := decodeChunks(nil, value, value)
+		for i, err := range []error{err1, err2, err3, err4, err5, err6, err7, err8, err9} {
+			if err != nil && !errors.Is(err, errDatabase) {
+				t.Errorf("decoder %d: %v", i+1, err)
+			}
+		}
+	})
+}
