@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Entry is one record to be written. From Append until Wait has returned,
-// Meta and Body must not be changed.
+// Entry is one record to be written; it is used once. From Append (or Sum)
+// until Wait has returned, Meta and Body must not be changed.
 type Entry struct {
 	Kind   Kind
 	Meta   []byte // everything the record says; at most MetaLimit bytes

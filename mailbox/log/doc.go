@@ -90,21 +90,24 @@
 // # Recovery
 //
 // Open reads from the segment that holds the first record behind
-// Options.Applied. It accepts a record if its checksums hold, its epoch is
-// the segment's and its LSN is the previous one + 1; a segment may begin with
-// a larger one if its header names the last accepted record as the one before.
+// Options.Applied. A header of which both copies are lost is made up from the
+// records, if they are of the run that wrote a neighbour or the first one is
+// whole. It accepts a record if its checksums hold, its epoch is the segment's
+// and its LSN is the previous one + 1; a segment may begin with a larger one
+// if its header names the last accepted record as the one before.
 //
 // Where that fails, at LSN k, everything behind it is searched. If k is
-// certain to have been on disk (it is applied, or a valid record or
-// header behind it, written later, says so), this is damage: it is reported, fenced
+// certain to have been on disk (it is applied, or a valid record or header
+// behind it, written later, says so), this is damage: it is reported, fenced
 // off, and reading goes on behind it. Otherwise it is the remains of a write
 // that was never acknowledged, and the log ends there. One case cannot be told
 // apart: damage in the last group of all looks like a torn write.
 //
-// What was accepted is then made durable: records that no later one proves
-// to have been on disk are written again and synced, the segment is cut at its
-// end. Only after that comes the replay. Every start goes on in a new segment
-// with a new epoch, so remains of an old write never validate again. If the
-// caller has applied more than the log holds, that is reported and numbering
-// goes on behind it.
+// What was accepted is then made durable: records that no later one proves to
+// have been on disk are written again and synced, and the segment is cut at
+// its end, unless damage was passed over: the proof may stand behind the end,
+// and a start after this one needs it too. Only after that comes the replay.
+// Every start goes on in a new segment with a new epoch, so remains of an old
+// write never validate again. If the caller has applied more than the log
+// holds, that is reported and numbering goes on behind it.
 package log

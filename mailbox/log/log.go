@@ -241,7 +241,9 @@ func (l *Log) Segments() []SegmentInfo {
 	defer l.mu.Unlock()
 	var infos []SegmentInfo
 	for _, s := range l.segments.sorted() {
-		infos = append(infos, SegmentInfo{s.number, s.first, s.last, s.end, s.sealed})
+		if s.sealed || s.end > headerPage { // else its first write is under way
+			infos = append(infos, SegmentInfo{s.number, s.first, s.last, s.end, s.sealed})
+		}
 	}
 	return infos
 }

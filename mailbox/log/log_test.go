@@ -373,3 +373,61 @@ func TestPlaceEncoding(t *testing.T) {
 		t.Errorf("short place: %v", err)
 	}
 }
+
+// Writers, readers, sealing, removing and verifying beside each other.
+func TestEverythingAtOnce(t *testing.T) {
+	l, _ := mustOpen(t, quiet(t.TempDir()), nil)
+	defer mustClose(t, l)
+	const writers, each = 8, 60
+	var writing, beside sync.WaitGroup
+	written := make(chan *Entry, writers*each)
+	for w := range writers {
+		writing.Go(func() {
+			for i := range each {
+				e := letter(1+w*each+i, 4000)
+				e.Sum()
+				if err := put(l, e); err != nil {
+					t.Error(err)
+					return
+				}
+				written <- e
+			}
+		})
+	}
+	beside.Go(func() {
+		for e := range written {
+			got, err := readBody(l, e.Place, e.BodyID)
+			if !errors.Is(err, ErrGone) && (err != nil || !bytes.Equal(got, e.Body)) {
+				t.Errorf("body %d: %v", e.BodyID, err)
+			}
+		}
+	})
+	stop := make(chan struct{})
+	beside.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := l.Seal(); err != nil {
+				t.Error(err)
+			}
+			if damaged, err := l.Verify(func(Record, []byte) error { return nil }); err != nil || len(damaged) > 0 {
+				t.Errorf("Verify: %v, %v", damaged, err)
+			}
+			for _, s := range l.Segments()[:max(0, len(l.Segments())-3)] {
+				if err := l.Remove(s.Number); err != nil && !errors.Is(err, ErrInUse) {
+					t.Error(err)
+				}
+			}
+		}
+	})
+	writing.Wait()
+	close(written)
+	close(stop)
+	beside.Wait()
+	if l.Durable() != writers*each {
+		t.Errorf("durable is %d", l.Durable())
+	}
+}
