@@ -88,6 +88,7 @@ var commands = []command{
 	{"CLOSE", stateSelected, newsNone, (*session).close},
 	{"UNSELECT", stateSelected, newsNone, (*session).unselect},
 	{"EXPUNGE", stateSelected, newsAll, (*session).expunge},
+	{"FETCH", stateSelected, newsNumber, (*session).fetch},
 	{"STORE", stateSelected, newsNumber, (*session).store},
 	{"COPY", stateSelected, newsAll, (*session).copy},
 	{"MOVE", stateSelected, newsAll, (*session).move},

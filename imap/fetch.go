@@ -1,0 +1,271 @@
+package imap
+
+import (
+	"errors"
+	"sync"
+
+	goimap "github.com/emersion/go-imap/v2"
+
+	"mailstead/mailbox"
+	"mailstead/mailbox/message"
+)
+
+// fetch is FETCH and UID FETCH (RFC 3501 section 6.4.5) with CHANGEDSINCE (RFC 7162
+// section 3.1.4.1).
+func (s *session) fetch(r *request) (reply, error) {
+	s.dec.SP()
+	spans := s.numbers(r)
+	s.dec.SP()
+	plan := parseFetch(s.dec, r.uid)
+	s.dec.End()
+	if err := s.dec.Err(); err != nil {
+		return reply{}, err
+	}
+	if plan.modseq {
+		if err := s.enableCondstore(); err != nil {
+			return reply{}, err
+		}
+	}
+	f := fetchings.Get().(*fetching)
+	defer f.release()
+	f.session, f.plan = s, plan
+	if err := f.run(spans); err != nil {
+		return reply{}, err
+	}
+	if f.unreadable != nil {
+		return reply{}, f.unreadable
+	}
+	if f.missing && !r.uid { // a UID command tells of the expunges before its reply
+		return reply{Code: "EXPUNGEISSUED", Text: "some messages are not there any more"}, nil
+	}
+	return reply{}, nil
+}
+
+// fetching is a FETCH under way, with its buffers.
+type fetching struct {
+	session *session
+	plan    *fetchPlan
+	out     output
+
+	stored     mailbox.ModSeq // of the change that set \Seen; 0 = none
+	missing    bool           // some messages of the set are gone
+	unreadable error          // what came of the first message that could not be read
+
+	rows   []mailbox.Row
+	msgs   []mailbox.Message
+	views  []message.View // of the rows whose bodies are to be opened
+	arena  []byte         // what these views show
+	header []byte         // of one message
+	fields []byte         // those wanted of it
+}
+
+// fetchings keep their buffers from one command to the next, not from one session to
+// itself: idle sessions hold none.
+var fetchings = sync.Pool{New: func() any { return new(fetching) }}
+
+// maxKeptHeader is the largest scratch buffer kept.
+const maxKeptHeader = 256 << 10
+
+func (f *fetching) release() {
+	clear(f.views)
+	kept := fetching{rows: f.rows[:0], msgs: f.msgs[:0], views: f.views[:0]}
+	if cap(f.arena) <= 2*maxInTransaction {
+		kept.arena = f.arena[:0]
+	}
+	if cap(f.header)+cap(f.fields) <= 2*maxKeptHeader {
+		kept.header, kept.fields = f.header[:0], f.fields[:0]
+	}
+	*f = kept
+	fetchings.Put(f)
+}
+
+// run answers for all messages.
+func (f *fetching) run(spans []span) error {
+	if err := f.markSeen(spans); err != nil {
+		return err
+	}
+	f.out.begin(f.session.enc)
+	defer f.out.end()
+	return f.chunks(spans, f.answer)
+}
+
+// chunks calls do with the messages of the spans in f.rows, a few hundred between two
+// looks at the store.
+func (f *fetching) chunks(spans []span, do func() error) error {
+	s := f.session
+	for _, sp := range spans {
+		for from := sp.from; from <= sp.to; from += rowsAtOnce {
+			if err := s.ctx.Err(); err != nil {
+				return err
+			}
+			to := min(sp.to, from+rowsAtOnce-1)
+			f.rows = s.selected.view.Rows(f.rows[:0], from, to)
+			f.missing = f.missing || uint32(len(f.rows)) <= to-from
+			f.dropUnchanged()
+			if err := do(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// dropUnchanged leaves out what CHANGEDSINCE does not ask for.
+func (f *fetching) dropUnchanged() {
+	since := f.plan.changedSince
+	if since == 0 {
+		return
+	}
+	n := 0
+	for i := range f.rows {
+		if f.rows[i].ModSeq > since {
+			f.rows[n] = f.rows[i]
+			n++
+		}
+	}
+	f.rows = f.rows[:n]
+}
+
+// markSeen sets \Seen for all messages that lack it, in one change before the first
+// answer, so that each answer shows its message as it is then.
+func (f *fetching) markSeen(spans []span) error {
+	s := f.session
+	if !f.plan.seen || s.selected.readOnly {
+		return nil
+	}
+	var unseen []goimap.UID
+	err := f.chunks(spans, func() error {
+		for i := range f.rows {
+			if row := &f.rows[i]; !row.Flags.Has(mailbox.FlagSeen) {
+				unseen = append(unseen, row.UID)
+			}
+		}
+		return nil
+	})
+	if err != nil || len(unseen) == 0 {
+		return err
+	}
+	result, err := s.selected.mailbox.Store(s.ctx, mailbox.StoreChange{
+		UIDs: unseen, Op: mailbox.FlagsAdd, Flags: []goimap.Flag{goimap.FlagSeen},
+	})
+	if errors.Is(err, mailbox.ErrNoSpace) {
+		return nil // a full disk keeps nobody from reading
+	}
+	if err != nil {
+		return err
+	}
+	if f.stored = result.ModSeq; f.stored != 0 {
+		s.selected.view.Reported(f.stored)
+	}
+	return nil
+}
+
+// answer answers for the messages of one chunk.
+func (f *fetching) answer() error {
+	if len(f.rows) == 0 {
+		return nil
+	}
+	if f.plan.flags || f.stored != 0 {
+		f.out.lend(f.session.tellKeywords)
+	}
+	switch {
+	case f.plan.index:
+		return f.fromIndexes()
+	case f.plan.bodies:
+		for i := range f.rows {
+			if err := f.withBody(&f.rows[i], nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for i := range f.rows {
+		f.out.room(maxRow)
+		f.begin(&f.rows[i])
+		for k := range f.plan.items {
+			f.ofRow(&f.plan.items[k], &f.rows[i])
+		}
+		f.endRow()
+	}
+	return f.session.enc.Err()
+}
+
+// maxInTransaction is how many octets of answers, and of views kept for later, may
+// come together while a transaction of the store is open: nothing is written to the
+// client meanwhile.
+const maxInTransaction = 1 << 20
+
+// errEnough ends a walk over indexes early.
+var errEnough = errors.New("imap: enough for one transaction")
+
+// fromIndexes answers with the help of the stored indexes.
+func (f *fetching) fromIndexes() error {
+	for rows := f.rows; len(rows) > 0; {
+		n, err := f.inTransaction(rows)
+		later := rows[n-len(f.views) : n]
+		for i := range f.views {
+			if err := f.withBody(&later[i], &f.views[i]); err != nil {
+				return err
+			}
+		}
+		rows = rows[n:]
+		if err != nil && !errors.Is(err, errEnough) {
+			if err := f.unread(&rows[0], err); err != nil {
+				return err
+			}
+			rows = rows[1:]
+		}
+		if err := f.session.enc.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inTransaction answers for messages from their indexes as long as these suffice, and
+// keeps the views of the others, and of all behind the first of them, in f.views. It
+// returns for how many messages one or the other was done; an error other than errEnough
+// concerns the next.
+func (f *fetching) inTransaction(rows []mailbox.Row) (n int, err error) {
+	f.msgs, f.views, f.arena = f.msgs[:0], f.views[:0], f.arena[:0]
+	for i := range rows {
+		f.msgs = append(f.msgs, rows[i].Message)
+	}
+	f.out.room(min(len(rows)*maxRow, bulkChunk))
+	before := len(f.out.b)
+	err = f.session.options.Store.Indexes(f.msgs, func(i int, v message.View) error {
+		if len(f.out.b)-before+len(f.arena) > maxInTransaction {
+			return errEnough
+		}
+		n++
+		if len(f.views) > 0 || !f.plan.answeredBy(&v) {
+			v, f.arena = v.CloneTo(f.arena)
+			f.views = append(f.views, v)
+			return nil
+		}
+		f.fromIndex(&rows[i], &v)
+		return nil
+	})
+	return n, err
+}
+
+// unread notes that a message cannot be read. The others are answered all the same;
+// the error that is returned ends the command.
+func (f *fetching) unread(row *mailbox.Row, err error) error {
+	switch {
+	case errors.Is(err, mailbox.ErrGone):
+		f.missing = true
+		return nil
+	case !errors.Is(err, mailbox.ErrDamaged):
+		return err
+	}
+	s := f.session
+	s.log.Error("imap: a message cannot be read", "account", s.account.Name, "uid", row.UID, "error", err)
+	if f.unreadable == nil {
+		f.unreadable = err
+	}
+	if f.stored != 0 && row.ModSeq == f.stored { // it is marked as seen nevertheless
+		f.out.lend(func() { s.tellRow(row, true) })
+	}
+	return nil
+}
