@@ -209,6 +209,9 @@ func (f *fetching) fromIndexes() error {
 			}
 		}
 		rows = rows[n:]
+		if err != nil && len(rows) == 0 {
+			return err
+		}
 		if err != nil && !errors.Is(err, errEnough) {
 			if err := f.unread(&rows[0], err); err != nil {
 				return err

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// maxRow is more than an answer has that needs no index and no body: eight items,
-	// the longest of which are flags.
+	// maxRow is room for an answer without index and body. One with hundreds of keywords
+	// is longer: then the buffer grows.
 	maxRow = 1 << 10
 	// maxFilteredHeader bounds the octets of a header in which fields are looked for
 	// when they do not stand in the index.

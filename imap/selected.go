@@ -15,9 +15,16 @@ type selected struct {
 	view     *mailbox.View
 	readOnly bool
 
-	keywords  int      // how many of the mailbox's keywords the client was told of
-	flagForms [][]byte // wire forms of flag sets by Message.FlagsID, without \Recent and parentheses
+	keywords  int        // how many of the mailbox's keywords the client was told of
+	flagForms []flagForm // by Message.FlagsID
 	rows      []mailbox.Row
+}
+
+// flagForm is the wire form of a flag set, without \Recent and parentheses. The store
+// may number its sets anew, so a form says which set it is of.
+type flagForm struct {
+	flags mailbox.FlagSet
+	form  []byte // nil = not made yet
 }
 
 // rowsAtOnce is how many messages are taken from the view at a time, between writes
@@ -159,11 +166,13 @@ func (sel *selected) appendFlags(dst []byte, m *mailbox.Message) []byte {
 // flagForm returns the wire form of a message's flags, without \Recent.
 func (sel *selected) flagForm(m *mailbox.Message) []byte {
 	id := int(m.FlagsID)
-	if id < len(sel.flagForms) && sel.flagForms[id] != nil {
-		return sel.flagForms[id]
+	if id < len(sel.flagForms) {
+		if known := &sel.flagForms[id]; known.form != nil && known.flags == m.Flags {
+			return known.form
+		}
 	}
 	if id >= len(sel.flagForms) {
-		sel.flagForms = append(sel.flagForms, make([][]byte, id+1-len(sel.flagForms))...)
+		sel.flagForms = append(sel.flagForms, make([]flagForm, id+1-len(sel.flagForms))...)
 	}
 	form := []byte{}
 	for i, f := range flagsOf(m.Flags, sel.mailbox.Keywords()) {
@@ -172,7 +181,7 @@ func (sel *selected) flagForm(m *mailbox.Message) []byte {
 		}
 		form = append(form, f...)
 	}
-	sel.flagForms[id] = form
+	sel.flagForms[id] = flagForm{m.Flags, form}
 	return form
 }
 
