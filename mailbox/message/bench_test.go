@@ -2,7 +2,6 @@ package message
 
 import (
 	"bytes"
-	"fmt"
 	"strings"
 	"testing"
 )
@@ -112,11 +111,12 @@ func BenchmarkContains(b *testing.B) {
 
 func BenchmarkFold(b *testing.B) {
 	for name, s := range map[string]string{"ascii": strings.Repeat("The quick brown fox ", 100), "greek": strings.Repeat("Ελληνικά ", 100)} {
-		b.Run(fmt.Sprint(name), func(b *testing.B) {
+		b.Run(name, func(b *testing.B) {
 			b.SetBytes(int64(len(s)))
 			var dst []byte
+			text := []byte(s)
 			for b.Loop() {
-				dst = Fold(dst[:0], []byte(s))
+				dst = Fold(dst[:0], text)
 			}
 		})
 	}

@@ -53,7 +53,7 @@ func nextField(header []byte) (f Field, rest []byte) {
 	}
 	// White space before the colon is obsolete but allowed (RFC 5322 section 4.5.8); within a name it is not.
 	name := bytes.TrimRight(f.Raw[:colon], " \t")
-	if len(name) > 0 && bytes.IndexAny(name, " \t") < 0 {
+	if len(name) > 0 && !bytes.ContainsAny(name, " \t") {
 		f.Name, f.Value = name, trimLineEnd(f.Raw[colon+1:])
 	}
 	return f, header[end:]

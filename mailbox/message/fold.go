@@ -3,6 +3,7 @@ package message
 import (
 	"bytes"
 	"slices"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -16,10 +17,11 @@ import (
 // characters, gives the same as folding it whole, and a text contains a needle when its fold contains the needle's.
 func Fold(dst, s []byte) []byte {
 	for len(s) > 0 {
-		n := asciiPrefix(s)
-		dst = appendUpper(dst, s[:n])
-		if s = s[n:]; len(s) == 0 {
-			break
+		if s[0] < utf8.RuneSelf {
+			n := asciiPrefix(s)
+			dst = appendUpper(dst, s[:n])
+			s = s[n:]
+			continue
 		}
 		r, size := utf8.DecodeRune(s)
 		dst = foldRune(dst, r)
@@ -47,8 +49,39 @@ func appendUpper(dst, s []byte) []byte {
 	return dst
 }
 
+// foldRune appends the fold of a character above ASCII.
 func foldRune(dst []byte, r rune) []byte {
-	r = unicode.ToTitle(r)
+	switch {
+	case r < shortFolds:
+		t := shortFoldTable()
+		return append(dst, t.text[t.at[r]:t.at[r+1]]...)
+	case 0x3400 <= r && r < 0xa000:
+		return utf8.AppendRune(dst, r) // Chinese characters have neither case nor decompositions
+	}
+	return appendFold(dst, r)
+}
+
+// shortFolds is the number of characters whose folds are kept in a table: those that UTF-8 writes in two octets, the
+// alphabets of Europe and the Near East.
+const shortFolds = 0x800
+
+// foldTable holds the folds of the characters below shortFolds, one after the other.
+type foldTable struct {
+	at   [shortFolds + 1]uint16
+	text []byte
+}
+
+var shortFoldTable = sync.OnceValue(func() *foldTable {
+	var t foldTable
+	for r := range rune(shortFolds) {
+		t.text = appendFold(t.text, r)
+		t.at[r+1] = uint16(len(t.text))
+	}
+	return &t
+})
+
+// appendFold computes a fold from the Unicode tables.
+func appendFold(dst []byte, r rune) []byte {
 	if l, v, t := decomposeHangul(r); l != 0 {
 		dst = utf8.AppendRune(utf8.AppendRune(dst, l), v)
 		if t != 0 {
@@ -57,7 +90,7 @@ func foldRune(dst []byte, r rune) []byte {
 		return dst
 	}
 	var b [utf8.UTFMax]byte
-	n := utf8.EncodeRune(b[:], r)
+	n := utf8.EncodeRune(b[:], unicode.ToTitle(r))
 	d := norm.NFKD.Properties(b[:n]).Decomposition()
 	if d == nil {
 		return append(dst, b[:n]...)

@@ -162,6 +162,10 @@ func (v *View) AppendHeader(dst []byte) []byte {
 	return v.appendBlank(append(dst, v.section(sectionFields)...))
 }
 
+// StoredHeader is the stored header fields as they stand, in the order of the message, for [Fields], [FieldValue] and
+// [HeaderContains]. Of names that v does not cover, see Covers, it may lack fields.
+func (v *View) StoredHeader() []byte { return v.section(sectionFields) }
+
 // AppendHeaderFields appends the wanted header fields exactly as they stand in the message, in its order, and the blank
 // line (RFC 3501 section 6.4.5: without one only if the message has none). It is right only if v covers m.
 func (v *View) AppendHeaderFields(dst []byte, m *FieldMatcher) []byte {

@@ -49,14 +49,6 @@ func appendQuoted(dst, s []byte) []byte {
 	return append(dst, '"')
 }
 
-// appendNString appends a string, or NIL for a nil slice.
-func appendNString(dst, s []byte) []byte {
-	if s == nil {
-		return append(dst, "NIL"...)
-	}
-	return appendQuoted(dst, s)
-}
-
 // appendUpperQuoted appends an ASCII token in upper case.
 func appendUpperQuoted(dst, s []byte) []byte {
 	start := len(dst)
