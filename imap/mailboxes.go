@@ -108,3 +108,13 @@ func (s *session) subscribe(r *request) (reply, error) {
 	}
 	return reply{}, s.options.Store.Subscribe(s.ctx, s.account.ID, name, r.name == "SUBSCRIBE")
 }
+
+// namespace is RFC 2342: all mailboxes are personal.
+func (s *session) namespace(*request) (reply, error) {
+	s.dec.End()
+	if err := s.dec.Err(); err != nil {
+		return reply{}, err
+	}
+	s.enc.Text("* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n")
+	return reply{}, nil
+}

@@ -292,25 +292,3 @@ func (s *session) tellRow(row *mailbox.Row, flags bool) {
 	}
 	s.enc.SetBuf(append(b, ")\r\n"...))
 }
-
-// enableCondstore notes that the client knows MODSEQ; from the first time on it is
-// told of it (RFC 7162 section 3.1.2).
-func (s *session) enableCondstore() error {
-	if s.condstore {
-		return nil
-	}
-	s.condstore = true
-	if s.selected == nil {
-		return nil
-	}
-	info, err := s.selected.mailbox.Info()
-	if err != nil {
-		return err
-	}
-	s.tellHighestModSeq(info)
-	return nil
-}
-
-func (s *session) tellHighestModSeq(info mailbox.Info) {
-	s.enc.Text("* OK [HIGHESTMODSEQ ").Number(uint64(info.HighestModSeq)).Text("] highest\r\n")
-}

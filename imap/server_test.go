@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -35,7 +36,7 @@ func (ts *testServer) connect(t testing.TB) *lineConn {
 
 func newLineConn(t testing.TB, nc net.Conn) *lineConn {
 	t.Cleanup(func() { nc.Close() })
-	nc.SetDeadline(time.Now().Add(10 * time.Second))
+	nc.SetDeadline(time.Now().Add(30 * time.Second))
 	return &lineConn{t: t, Conn: nc, in: bufio.NewReader(nc)}
 }
 
@@ -206,4 +207,28 @@ func TestResponsesAreBatched(t *testing.T) {
 	if err != nil || strings.Count(string(buf[:n]), "n OK") != 20 {
 		t.Fatalf("first read: %q, %v", buf[:n], err)
 	}
+}
+
+// TestAppendStreams proves that a message is not held in memory while it is received.
+func TestAppendStreams(t *testing.T) {
+	const size = 40 << 20
+	ts := newTestServer(t)
+	c := ts.connect(t).login()
+	chunk := []byte(strings.Repeat(strings.Repeat("x", 1022)+"\r\n", 64))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	c.send(fmt.Sprintf("a APPEND INBOX {%d+}\r\n", size))
+	for sent := 0; sent < size; sent += len(chunk) {
+		if _, err := c.Write(chunk); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.send("\r\n")
+	c.expect("a OK")
+	runtime.ReadMemStats(&after)
+	if used := after.TotalAlloc - before.TotalAlloc; used > size/4 {
+		t.Errorf("receiving %d octets allocated %d", size, used)
+	}
+	c.send("b STATUS INBOX (MESSAGES SIZE)\r\n")
+	c.expect(fmt.Sprintf("* STATUS INBOX (MESSAGES 1 SIZE %d)", size))
 }
