@@ -21,27 +21,28 @@ const (
 // command is one line of the table. run is given what follows the verb and
 // returns what to say; errors are made replies by replyTo.
 type command struct {
-	in  state
-	run func(s *session, arg []byte) (reply, error)
+	in   state
+	run  func(s *session, arg []byte) (reply, error)
+	idle bool // brings no message forward: counted
 }
 
 // commands is all that can be said. BDAT is said in any state because its
 // octets follow in any case and have to be read.
 var commands = map[string]command{
-	"HELO":     {inAny, helo},
-	"EHLO":     {inAny, ehlo},
-	"MAIL":     {inReady, mail},
-	"RCPT":     {inMail | inRcpt, rcpt},
-	"DATA":     {inRcpt, data},
-	"BDAT":     {inAny, bdat},
-	"RSET":     {inAny, rset},
-	"NOOP":     {inAny, noop},
-	"QUIT":     {inAny, quit},
-	"VRFY":     {inAny, vrfy},
-	"EXPN":     {inAny, expn},
-	"HELP":     {inAny, help},
-	"STARTTLS": {inReady, startTLS},
-	"AUTH":     {inReady, auth},
+	"HELO":     {inAny, helo, true},
+	"EHLO":     {inAny, ehlo, true},
+	"MAIL":     {inReady, mail, false},
+	"RCPT":     {inMail | inRcpt, rcpt, false},
+	"DATA":     {inRcpt, data, false},
+	"BDAT":     {inAny, bdat, false},
+	"RSET":     {inAny, rset, true},
+	"NOOP":     {inAny, noop, true},
+	"QUIT":     {inAny, quit, false},
+	"VRFY":     {inAny, vrfy, true},
+	"EXPN":     {inAny, expn, true},
+	"HELP":     {inAny, help, true},
+	"STARTTLS": {inReady, startTLS, false},
+	"AUTH":     {inReady, auth, false},
 }
 
 // httpVerbs are what a browser says when somebody makes it talk to us; what
@@ -62,8 +63,16 @@ func (s *session) run(line []byte) (reply, error) {
 		return reply{}, errLineTooLong
 	case c.in&s.state() == 0:
 		return s.outOfOrder(verb), nil
+	case c.idle && s.idles():
+		return bye(421, "4.7.0", "Too many commands without a message"), nil
 	}
 	return c.run(s, arg)
+}
+
+// idles counts the commands with which a stranger keeps a connection busy.
+func (s *session) idles() bool {
+	s.idling++
+	return s.account.ID == 0 && s.idling > s.server.limits.IdleCommands
 }
 
 // splitCommand cuts the verb, in upper case, from its argument.

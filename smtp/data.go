@@ -51,6 +51,7 @@ func (s *session) accept() (reply, error) {
 		s.log.Info("smtp: message refused", "id", s.tx.ID, "from", s.tx.From, "size", m.size, "err", err)
 		return reply{}, err
 	}
+	s.idling = 0
 	s.log.Info("smtp: message accepted", "id", s.tx.ID, "from", s.tx.From, "recipients", len(s.tx.Recipients), "size", m.size)
 	return say(250, "2.0.0", "Accepted as "+s.tx.ID), nil
 }

@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"encoding/base64"
 	"fmt"
 	"io"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/emersion/go-sasl"
 	gosmtp "github.com/emersion/go-smtp"
+	"github.com/xdg-go/scram"
 )
 
 // TestIndependentClient sends with a client that others wrote, over each port.
@@ -58,4 +60,47 @@ func loggedIn(c *gosmtp.Client, err error) func(sasl.Client) (*gosmtp.Client, er
 		}
 		return c, c.Auth(s)
 	}
+}
+
+// TestScram runs the exchanges of RFC 5802 with a client that others wrote; the
+// last challenge is answered by an empty line (RFC 4954 section 4).
+func TestScram(t *testing.T) {
+	h := newHouse(t)
+	o := h.options(Submission)
+	o.CleartextAuth = true
+	address, _ := listen(t, o, false)
+	for mechanism, hash := range map[string]scram.HashGeneratorFcn{"SCRAM-SHA-256": scram.SHA256, "SCRAM-SHA-1": scram.SHA1} {
+		for _, initial := range []bool{true, false} {
+			client, err := hash.NewClient("ann@example.test", "secret", "")
+			must(t, err)
+			talk := client.NewConversation()
+			first, err := talk.Step("")
+			must(t, err)
+			c := dial(t, address).hello()
+			var challenge string
+			if initial {
+				challenge = c.say("AUTH "+mechanism+" "+encode(first), "334 ")
+			} else {
+				c.say("AUTH "+mechanism, "334 ")
+				challenge = c.say(encode(first), "334 ")
+			}
+			final, err := talk.Step(decode(t, challenge))
+			must(t, err)
+			last, err := talk.Step(decode(t, c.say(encode(final), "334 ")))
+			must(t, err)
+			if !talk.Valid() || last != "" {
+				t.Errorf("%s: the server did not prove that it knows the password", mechanism)
+			}
+			c.say("", "235 2.7.0")
+		}
+	}
+}
+
+func encode(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+func decode(t *testing.T, reply string) string {
+	t.Helper()
+	b, err := base64.StdEncoding.DecodeString(reply[len("334 "):])
+	must(t, err)
+	return string(b)
 }

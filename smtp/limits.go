@@ -20,6 +20,7 @@ type Limits struct {
 	Errors                int           // of a connection, then each further one costs ErrorDelay; 10
 	MaxErrors             int           // then it is cut; 20
 	ErrorDelay            time.Duration // 1 s
+	IdleCommands          int           // NOOP, RSET and the like of a stranger between two messages; 100
 	AuthFailures          int           // of a connection, then it is cut; 5
 	Idle                  time.Duration // waiting for the peer's next octets; 300 s (RFC 5321 section 4.5.3.2.7)
 	Session               time.Duration // whole session of those not logged in; 30 min
@@ -40,6 +41,7 @@ func (l Limits) withDefaults() Limits {
 	l.Errors = cmp.Or(l.Errors, 10)
 	l.MaxErrors = cmp.Or(l.MaxErrors, 20)
 	l.ErrorDelay = cmp.Or(l.ErrorDelay, time.Second)
+	l.IdleCommands = cmp.Or(l.IdleCommands, 100)
 	l.AuthFailures = cmp.Or(l.AuthFailures, 5)
 	l.Idle = cmp.Or(l.Idle, 300*time.Second)
 	l.Session = cmp.Or(l.Session, 30*time.Minute)

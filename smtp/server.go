@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"sync/atomic"
 	"time"
@@ -62,7 +63,7 @@ type Server struct {
 	o       Options
 	limits  Limits
 	conns   *serve.Server
-	counter atomic.Uint64 // makes transaction names unique
+	counter atomic.Uint64 // makes transaction names unique; begins anywhere, so that servers side by side differ
 }
 
 // ErrClosed is what Serve returns after Shutdown.
@@ -77,6 +78,7 @@ func New(o Options) *Server {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{o: o, limits: o.Limits.withDefaults()}
+	s.counter.Store(rand.Uint64N(maxFirstName))
 	s.conns = serve.New(serve.Options{
 		Name: "smtp", Logger: o.Logger, WriteTimeout: writeTimeout,
 		MaxPerAddress: s.limits.ConnectionsPerAddress, MaxPerAccount: s.limits.ConnectionsPerAccount,
@@ -84,6 +86,9 @@ func New(o Options) *Server {
 	}, func(c *serve.Conn) { newSession(s, c).serve() })
 	return s
 }
+
+// maxFirstName keeps the first names of transactions short.
+const maxFirstName = 36 * 36 * 36 * 36
 
 // writeTimeout is for a peer that does not take a few lines of reply.
 const writeTimeout = time.Minute

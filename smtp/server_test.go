@@ -182,7 +182,7 @@ func clientTLS() *tls.Config {
 func smallLimits() Limits {
 	return Limits{
 		MessageSize: 4000, CommandLine: 200, HeaderSize: 1000, HeaderFields: 10, Received: 3, Recipients: 2, UserRecipients: 3,
-		UnknownRecipients: 3, Errors: 2, MaxErrors: 4, ErrorDelay: time.Millisecond, AuthFailures: 2,
+		UnknownRecipients: 3, Errors: 2, MaxErrors: 4, ErrorDelay: time.Millisecond, IdleCommands: 4, AuthFailures: 2,
 	}
 }
 

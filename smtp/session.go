@@ -35,6 +35,7 @@ type session struct {
 	tx      *transaction         // nil between messages
 
 	mistakes     int // replies of 5xx so far
+	idling       int // commands since the last message that brought none forward
 	unknown      int // recipients that are not here
 	authFailures int
 }

@@ -91,12 +91,13 @@ func TestStoredOctets(t *testing.T) {
 	h := newHouse(t)
 	o := h.options(Receiver)
 	o.Now = atNoon
-	address, _ := listen(t, o, false)
+	address, s := listen(t, o, false)
 	message := "Subject: \xfcber\r\nBcc: x@example.test\r\n\r\n.a\r\n..b\r\ngr\xc3\xbc\xdfe \x01\x7f\r\n" + strings.Repeat("long", 1000) + "\r\n"
+	first := s.counter.Load()
 	c := dial(t, address).hello()
 	c.send("sender@b.example", []string{"ann@example.test", "bob@example.test"}, strings.ReplaceAll("\r\n"+message, "\r\n.", "\r\n..")[2:], "250 2.0.0")
 	want := "Return-Path: <sender@b.example>\r\n" +
-		"Received: from client.example ([127.0.0.1])\r\n\tby mx.example.test with ESMTP id " + nameAt(atNoon(), 1) + ";\r\n\tSun, 22 Nov 2026 12:00:00 +0000\r\n" + message
+		"Received: from client.example ([127.0.0.1])\r\n\tby mx.example.test with ESMTP id " + nameAt(atNoon(), first+1) + ";\r\n\tSun, 22 Nov 2026 12:00:00 +0000\r\n" + message
 	for name, account := range map[string]mailbox.AccountID{"ann": h.ann, "bob": h.bob} {
 		if got := h.inbox(t, account); len(got) != 1 || got[0] != want {
 			t.Errorf("%s has %q, want %q", name, got, want)
@@ -123,9 +124,10 @@ func TestSubmittedHeader(t *testing.T) {
 	h := newHouse(t)
 	o := h.options(Submission)
 	o.CleartextAuth, o.Now = true, atNoon
-	address, _ := listen(t, o, false)
+	address, s := listen(t, o, false)
+	first := s.counter.Load()
 	received := func(n uint64) string {
-		return "Received: from mx.example.test\r\n\tby mx.example.test with ESMTPA id " + nameAt(atNoon(), n) + ";\r\n\tSun, 22 Nov 2026 12:00:00 +0000\r\n"
+		return "Received: from mx.example.test\r\n\tby mx.example.test with ESMTPA id " + nameAt(atNoon(), first+n) + ";\r\n\tSun, 22 Nov 2026 12:00:00 +0000\r\n"
 	}
 	const trace, date = "Return-Path: <ann@example.test>\r\n", "Date: Sun, 22 Nov 2026 12:00:00 +0000\r\n"
 	c := dial(t, address).login()
