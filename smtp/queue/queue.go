@@ -1,10 +1,30 @@
 // Package queue keeps outgoing mail until it is delivered, refused or too old,
 // durably in a room of the store, and tells senders what became of it.
+//
+// An entry is one message for the recipients of one destination. Its states on
+// disk are those of its key in the room:
+//
+//	state              what a crash in it leaves
+//	not there          nothing: the message was not answered 250, or is done
+//	recipients open    they are tried again, also those a courier has just
+//	                   delivered to and whose note was lost: at least once
+//	recipients failed  their notice could not be stored (the disk was full) and
+//	                   is made at the next attempt
+//
+// The message's body is held by its entries. An entry is made by the record that
+// stores the body, and ends by the record that stores the notice about it, where
+// there is one: nothing is ever between the two.
 package queue
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
 	"time"
 
 	"mailstead/mailbox"
@@ -12,11 +32,12 @@ import (
 
 // Message is what a courier is given: one message for recipients of one destination.
 type Message struct {
-	From       string   // reverse-path without brackets; "" is the null one
-	Recipients []string // addresses without brackets
-	Size       int64    // octets
-	EightBit   bool     // the body has octets above 127
-	UTF8       bool     // needs SMTPUTF8: an address or a header has them (RFC 6531)
+	From       string            // reverse-path without brackets; "" is the null one
+	Recipients []string          // addresses without brackets
+	Account    mailbox.AccountID // who submitted it; 0 for mail from outside and our own notices
+	Size       int64             // octets
+	EightBit   bool              // the body has octets above 127
+	UTF8       bool              // needs SMTPUTF8: an address or a header has them (RFC 6531)
 	Open       func() (io.ReadCloser, error)
 }
 
@@ -43,7 +64,7 @@ type Outcome struct {
 
 // Courier carries a message to a destination: to the world (smtp/remote) or
 // to mailboxes of this server (smtp/local). It returns one outcome for each
-// recipient, always.
+// recipient, always, and soon after ctx has ended.
 type Courier interface {
 	Deliver(ctx context.Context, destination string, m Message) []Outcome
 }
@@ -53,20 +74,177 @@ type Envelope struct {
 	From       string
 	Recipients []string
 	Account    mailbox.AccountID // who submitted it; 0 for mail from outside and our own notices
-	Size       int64
+	Size       int64             // octets
 	EightBit   bool
 	UTF8       bool
-	Received   time.Time
+	Received   time.Time // zero = now
+}
+
+// Options are what a queue works with. Remote, Local and IsLocal are needed, the
+// zero value of each other field is good.
+type Options struct {
+	Remote  Courier                  // to other domains
+	Local   Courier                  // to domains of this server, and to "postmaster" without domain
+	IsLocal func(domain string) bool // reports whether a domain is of this server
+
+	// Disabled says that there is no way to other domains: mail for them waits,
+	// visible, and never gets too old.
+	Disabled bool
+
+	Hostname string           // our name in notices; "" = localhost
+	Now      func() time.Time // nil = time.Now
+	Rand     func() float64   // in [0,1), spreads retries; nil = that of math/rand
+	Logger   *slog.Logger     // nil = none
+	Limits   Limits
+}
+
+// Limits bound what the queue does at once; a zero field takes its default.
+type Limits struct {
+	Attempts       int           // at the same time; 20
+	PerDestination int           // of them to one destination; 5
+	Grace          time.Duration // for attempts under way when stopping; 20 s
+}
+
+func (o Options) withDefaults() Options {
+	if o.Hostname == "" {
+		o.Hostname = "localhost"
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Float64
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Limits.Attempts <= 0 {
+		o.Limits.Attempts = 20
+	}
+	if o.Limits.PerDestination <= 0 {
+		o.Limits.PerDestination = 5
+	}
+	if o.Limits.Grace <= 0 {
+		o.Limits.Grace = 20 * time.Second
+	}
+	return o
+}
+
+// Queue is the outgoing queue. Its methods may be called concurrently.
+type Queue struct {
+	store *mailbox.Store
+	room  *mailbox.Room
+	o     Options
+	log   *slog.Logger
+
+	kick     chan struct{} // wakes Run
+	closing  chan struct{}
+	runs     sync.WaitGroup // of Run
+	attempts sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
+	lastID entryID
+	fresh  []freshEntry // given out by Add, not seen on disk yet
+	board  board
+}
+
+// freshEntry is an entry whose record was not durable yet when it was looked for.
+type freshEntry struct {
+	id    entryID
+	given time.Time
+}
+
+// Open reads what is in the queue. Nothing is tried before Run.
+func Open(s *mailbox.Store, o Options) (*Queue, error) {
+	if o.Remote == nil || o.Local == nil || o.IsLocal == nil {
+		return nil, errors.New("queue: couriers and local domains are needed")
+	}
+	q := &Queue{
+		store: s, room: s.Room(roomName), o: o.withDefaults(),
+		kick: make(chan struct{}, 1), closing: make(chan struct{}),
+	}
+	q.log = q.o.Logger
+	q.board = newBoard(q.o.Limits)
+	for key, value := range q.room.All("") {
+		id, e, err := decodeEntry(key, value)
+		if err != nil {
+			// It stays in the room, for a program that can read it.
+			q.log.Error("queue: an entry cannot be read", "id", key, "err", err)
+			continue
+		}
+		q.lastID = max(q.lastID, id)
+		q.board.add(id, &e)
+	}
+	return q, nil
 }
 
 // Add returns the changes that put an envelope with the body into the queue,
 // to be made with the record that stores the body: what is answered 250 is in
 // the mailboxes and in the queue at once, or nowhere. After that record is
 // durable the caller calls Wake.
-func (q *Queue) Add(e Envelope) func(mailbox.BodyID) []mailbox.RoomChange { panic("being built") }
+func (q *Queue) Add(e Envelope) func(mailbox.BodyID) []mailbox.RoomChange {
+	return q.add(e, ordinary)
+}
+
+func (q *Queue) add(env Envelope, notice noticeKind) func(mailbox.BodyID) []mailbox.RoomChange {
+	return func(body mailbox.BodyID) []mailbox.RoomChange {
+		now := q.o.Now()
+		entries := split(env, notice, body, now)
+		changes := make([]mailbox.RoomChange, len(entries))
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		for i := range entries {
+			q.lastID = max(q.lastID+1, entryID(now.UnixMicro()))
+			q.fresh = append(q.fresh, freshEntry{q.lastID, now})
+			changes[i] = entries[i].change(q.lastID)
+		}
+		return changes
+	}
+}
 
 // Wake makes the queue look for new entries now.
-func (q *Queue) Wake() { panic("being built") }
+func (q *Queue) Wake() {
+	select {
+	case q.kick <- struct{}{}:
+	default: // it is awake
+	}
+}
 
-// Queue is the outgoing queue.
-type Queue struct{}
+// freshFor is how long a record may take to become durable. What takes longer
+// failed, or is found at the next start.
+const freshFor = time.Hour
+
+// adopt takes over entries whose record has become durable.
+func (q *Queue) adopt() {
+	q.mu.Lock()
+	fresh := q.fresh
+	q.fresh = nil
+	q.mu.Unlock()
+	if len(fresh) == 0 {
+		return
+	}
+	now := q.o.Now()
+	wait := slices.DeleteFunc(fresh, func(f freshEntry) bool {
+		e, err := q.load(f.id)
+		if err == nil {
+			q.mu.Lock()
+			q.board.add(f.id, &e)
+			q.mu.Unlock()
+		}
+		return err == nil || now.Sub(f.given) > freshFor
+	})
+	q.mu.Lock()
+	q.fresh = append(q.fresh, wait...)
+	q.mu.Unlock()
+}
+
+// load reads an entry. ErrNoSuch.
+func (q *Queue) load(id entryID) (entry, error) {
+	value, ok := q.room.Get(id.String())
+	if !ok {
+		return entry{}, fmt.Errorf("%w: %v", ErrNoSuch, id)
+	}
+	_, e, err := decodeEntry(id.String(), value)
+	return e, err
+}

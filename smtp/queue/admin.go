@@ -1,0 +1,198 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Info is an entry as administrators see it.
+type Info struct {
+	ID          string     `json:"id"`
+	State       string     `json:"state"` // waiting, trying, held, or disabled: there is no way to that destination
+	From        string     `json:"from"`  // "" is the null reverse-path
+	Destination string     `json:"destination"`
+	Recipients  []string   `json:"recipients"` // those that are not delivered
+	Size        int64      `json:"size"`       // octets
+	Received    time.Time  `json:"received"`
+	Attempts    int        `json:"attempts"`
+	NextAttempt *time.Time `json:"next_attempt"` // null while held or disabled
+	LastError   string     `json:"last_error"`   // "" before the first failure
+}
+
+// Details is an entry with all that is known of it.
+type Details struct {
+	Info
+	Errors []RecipientError `json:"errors"` // one for each recipient that has failed
+}
+
+// RecipientError is how the last attempt failed for a recipient.
+type RecipientError struct {
+	Recipient string    `json:"recipient"`
+	At        time.Time `json:"at"`
+	Code      int       `json:"code"`   // SMTP reply code, 0 where there was none
+	Status    string    `json:"status"` // enhanced status code
+	Text      string    `json:"text"`
+	Host      string    `json:"host"` // who said so, "" for this server
+	TLS       bool      `json:"tls"`
+	Permanent bool      `json:"permanent"` // the sender has still to be told
+}
+
+// List returns the entries on disk, the oldest first.
+func (q *Queue) List() []Info {
+	var list []Info
+	for key, value := range q.room.All("") {
+		if id, e, err := decodeEntry(key, value); err == nil {
+			list = append(list, q.info(id, &e))
+		}
+	}
+	return list
+}
+
+// Show returns one entry. ErrNoSuch.
+func (q *Queue) Show(id string) (Details, error) {
+	n, err := parseID(id)
+	if err != nil {
+		return Details{}, err
+	}
+	e, err := q.load(n)
+	if err != nil {
+		return Details{}, err
+	}
+	d := Details{Info: q.info(n, &e)}
+	for _, r := range e.Recipients {
+		if f := r.Last; f != nil {
+			d.Errors = append(d.Errors, RecipientError{
+				Recipient: r.Address, At: f.At, Code: f.Code, Status: f.Enhanced,
+				Text: f.Text, Host: f.Host, TLS: f.TLS, Permanent: r.Failed,
+			})
+		}
+	}
+	return d, nil
+}
+
+func (q *Queue) info(id entryID, e *entry) Info {
+	i := Info{
+		ID: id.String(), State: "waiting", From: cleanAddress(e.From), Destination: e.Destination, Size: e.Size,
+		Received: e.Received, Attempts: e.Attempts, LastError: e.last().String(),
+	}
+	for _, r := range e.Recipients {
+		i.Recipients = append(i.Recipients, cleanAddress(r.Address))
+	}
+	next := e.Next
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if j := q.board.jobs[id]; j != nil {
+		next = j.next.UTC()
+		if j.state == trying {
+			i.State = "trying"
+		}
+	}
+	switch {
+	case e.Held:
+		i.State = "held"
+	case !q.reachable(e.Destination):
+		i.State = "disabled"
+	default:
+		i.NextAttempt = &next
+	}
+	return i
+}
+
+// Retry has an entry tried now, or all of them with the id "all". Held ones
+// stay held. ErrNoSuch.
+func (q *Queue) Retry(id string) error {
+	defer q.Wake()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if id == "all" {
+		for _, j := range q.board.jobs {
+			q.retry(j)
+		}
+		return nil
+	}
+	j, err := q.find(id)
+	if err == nil {
+		q.retry(j)
+	}
+	return err
+}
+
+// retry is for a caller that has q.mu. What is under way is tried again: who
+// asks may have mended what that attempt stumbles over.
+func (q *Queue) retry(j *job) {
+	j.to.outage = outage{}
+	if j.state == trying {
+		j.again = true
+		return
+	}
+	q.board.schedule(j, q.o.Now())
+}
+
+// find is for a caller that has q.mu.
+func (q *Queue) find(id string) (*job, error) {
+	n, err := parseID(id)
+	if err != nil {
+		return nil, err
+	}
+	if j := q.board.jobs[n]; j != nil {
+		return j, nil
+	}
+	return nil, fmt.Errorf("%w: %s", ErrNoSuch, id)
+}
+
+// Hold keeps an entry from being tried until Release; an attempt under way
+// ends as it does. A held entry does not get too old. ErrNoSuch.
+func (q *Queue) Hold(ctx context.Context, id string) error {
+	return q.edit(ctx, id, func(e *entry) { e.Held = true })
+}
+
+// Release has a held entry tried again, now. ErrNoSuch.
+func (q *Queue) Release(ctx context.Context, id string) error {
+	return q.edit(ctx, id, func(e *entry) { e.Held = false })
+}
+
+// Remove takes an entry out of the queue; nobody is told. An attempt under
+// way may still deliver it. ErrNoSuch.
+func (q *Queue) Remove(ctx context.Context, id string) error {
+	return q.edit(ctx, id, func(e *entry) { e.Recipients = nil })
+}
+
+// edit changes an entry on disk and then on the board.
+func (q *Queue) edit(ctx context.Context, id string, change func(*entry)) error {
+	q.adopt()
+	q.mu.Lock()
+	j, err := q.find(id)
+	q.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	j.edit.Lock()
+	defer j.edit.Unlock()
+	e, err := q.load(j.id)
+	if err != nil {
+		return err
+	}
+	change(&e)
+	if err := q.store.Change(ctx, e.change(j.id)); err != nil {
+		return fmt.Errorf("queue: change entry %v: %w", j.id, err)
+	}
+	q.mu.Lock()
+	q.reflect(j, &e)
+	q.mu.Unlock()
+	q.Wake()
+	return nil
+}
+
+// reflect brings a change by an administrator onto the board. An attempt under
+// way does that itself when it ends.
+func (q *Queue) reflect(j *job, e *entry) {
+	j.held = e.Held
+	switch {
+	case j.state == trying:
+	case len(e.Recipients) == 0:
+		q.board.remove(j)
+	default:
+		q.board.schedule(j, q.o.Now())
+	}
+}

@@ -1,0 +1,203 @@
+package queue
+
+import (
+	"cmp"
+	"container/heap"
+	"sync"
+	"time"
+)
+
+// board is which entry is to be tried when: all that is kept of the queue in
+// memory, some hundred bytes an entry. It is guarded by Queue.mu.
+//
+// An entry waits in the heap until it is due, then in its destination's line;
+// destinations take turns, so a long line costs the others nothing.
+type board struct {
+	limits       Limits
+	jobs         map[entryID]*job
+	destinations map[string]*destination
+	heap         jobHeap
+	turns        []*destination // those with a line that may have one more attempt
+	running      int
+}
+
+// job is an entry on the board.
+type job struct {
+	id    entryID
+	to    *destination
+	next  time.Time
+	state jobState
+	held  bool
+	again bool       // to be tried again as soon as the attempt under way is over
+	index int        // in the heap
+	edit  sync.Mutex // is held from reading the entry until it is written
+}
+
+type jobState uint8
+
+const (
+	parked    jobState = iota // held, or no courier goes there
+	scheduled                 // in the heap
+	inLine                    // of its destination
+	trying                    // an attempt is under way
+)
+
+// destination is where one courier goes at a time, or a few.
+type destination struct {
+	name    string
+	jobs    int
+	running int
+	line    []*job // those that are not inLine any more are passed over
+	inTurns bool
+	outage  outage
+}
+
+// outage is why a destination could not be reached, which counts for all its
+// entries until a time.
+type outage struct {
+	until   time.Time
+	outcome Outcome
+}
+
+func newBoard(l Limits) board {
+	return board{limits: l, jobs: make(map[entryID]*job), destinations: make(map[string]*destination)}
+}
+
+// add puts an entry on the board, unless it is there.
+func (b *board) add(id entryID, e *entry) {
+	if b.jobs[id] != nil {
+		return
+	}
+	d := b.destinations[e.Destination]
+	if d == nil {
+		d = &destination{name: e.Destination}
+		b.destinations[d.name] = d
+	}
+	d.jobs++
+	j := &job{id: id, to: d, held: e.Held}
+	b.jobs[id] = j
+	b.schedule(j, e.Next)
+}
+
+// remove takes a job off the board that has no attempt under way.
+func (b *board) remove(j *job) {
+	b.park(j)
+	delete(b.jobs, j.id)
+	if j.to.jobs--; j.to.jobs == 0 {
+		delete(b.destinations, j.to.name)
+	}
+}
+
+// schedule has a job tried at a time; if it is held, when it is released.
+func (b *board) schedule(j *job, at time.Time) {
+	b.park(j)
+	j.next = at
+	if !j.held {
+		j.state = scheduled
+		heap.Push(&b.heap, j)
+	}
+}
+
+// park takes a job out of heap and line.
+func (b *board) park(j *job) {
+	if j.state == scheduled {
+		heap.Remove(&b.heap, j.index)
+	}
+	j.state = parked
+}
+
+// line up the jobs that are due; those to where reachable says no are parked.
+// It returns when the next one will be due, zero for never.
+func (b *board) lineUp(now time.Time, reachable func(destination string) bool) time.Time {
+	for len(b.heap) > 0 {
+		j := b.heap[0]
+		if j.next.After(now) {
+			return j.next
+		}
+		heap.Pop(&b.heap)
+		if !reachable(j.to.name) {
+			j.state = parked
+			continue
+		}
+		j.state = inLine
+		j.to.line = append(j.to.line, j)
+		b.giveTurn(j.to)
+	}
+	return time.Time{}
+}
+
+func (b *board) giveTurn(d *destination) {
+	if !d.inTurns && len(d.line) > 0 && d.running < b.limits.PerDestination {
+		d.inTurns = true
+		b.turns = append(b.turns, d)
+	}
+}
+
+// start returns a job whose attempt may begin now, or nil.
+func (b *board) start() *job {
+	for b.running < b.limits.Attempts && len(b.turns) > 0 {
+		d := b.turns[0]
+		b.turns[0], b.turns = nil, b.turns[1:]
+		d.inTurns = false
+		j := d.first()
+		if j == nil {
+			continue
+		}
+		j.state = trying
+		d.running++
+		b.running++
+		b.giveTurn(d)
+		return j
+	}
+	return nil
+}
+
+// first takes the first job out of the line.
+func (d *destination) first() *job {
+	for len(d.line) > 0 {
+		j := d.line[0]
+		d.line[0], d.line = nil, d.line[1:]
+		if j.state == inLine {
+			return j
+		}
+	}
+	d.line = nil
+	return nil
+}
+
+// finish ends an attempt; the job is parked then.
+func (b *board) finish(j *job) {
+	j.state = parked
+	j.to.running--
+	b.running--
+	b.giveTurn(j.to)
+}
+
+// jobHeap is container/heap's, the job that is due next first.
+type jobHeap []*job
+
+func (h jobHeap) Len() int { return len(h) }
+
+func (h jobHeap) Less(i, k int) bool {
+	return cmp.Or(h[i].next.Compare(h[k].next), cmp.Compare(h[i].id, h[k].id)) < 0
+}
+
+func (h jobHeap) Swap(i, k int) {
+	h[i], h[k] = h[k], h[i]
+	h[i].index, h[k].index = i, k
+}
+
+// Push and Pop are for container/heap only.
+func (h *jobHeap) Push(x any) {
+	j := x.(*job)
+	j.index = len(*h)
+	*h = append(*h, j)
+}
+
+func (h *jobHeap) Pop() any {
+	last := len(*h) - 1
+	j := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return j
+}
