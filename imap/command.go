@@ -89,6 +89,7 @@ var commands = []command{
 	{"UNSELECT", stateSelected, newsNone, (*session).unselect},
 	{"EXPUNGE", stateSelected, newsAll, (*session).expunge},
 	{"FETCH", stateSelected, newsNumber, (*session).fetch},
+	{"SEARCH", stateSelected, newsNumber, (*session).search},
 	{"STORE", stateSelected, newsNumber, (*session).store},
 	{"COPY", stateSelected, newsAll, (*session).copy},
 	{"MOVE", stateSelected, newsAll, (*session).move},

@@ -1,0 +1,258 @@
+package imap
+
+import (
+	"cmp"
+	"slices"
+
+	goimap "github.com/emersion/go-imap/v2"
+
+	"mailstead/mailbox"
+	"mailstead/mailbox/message"
+)
+
+// keyKind is the kind of a search key. The order is that of their cost: what the row
+// tells, what the index tells, what is in the body.
+type keyKind uint8
+
+const (
+	keyAll keyKind = iota
+	keyNever
+	keyFlag
+	keyRecent
+	keySet
+	keyLarger
+	keySmaller
+	keyModSeq
+	keyBefore
+	keyOn
+	keySince
+	keySentBefore
+	keySentOn
+	keySentSince
+	keyHeader
+	keyBody
+	keyText
+
+	keyAnd
+	keyOr
+	keyNot
+)
+
+// searchKey is a node of a search program (RFC 3501 section 6.4.4).
+type searchKey struct {
+	kind keyKind
+	kids []searchKey // of AND and OR; one of NOT
+	cost keyKind     // of the most expensive leaf below
+
+	flag    goimap.Flag // keyFlag
+	bits    mailbox.FlagSet
+	numbers goimap.NumSet // keySet
+	spans   []span
+	number  int64 // octets, a mod-sequence, or days since 1970
+	field   string
+	matcher message.FieldMatcher
+	needle  []byte // folded
+}
+
+// verdict is what a key says of a message.
+type verdict uint8
+
+const (
+	verdictUnknown verdict = iota // more of the message has to be looked at
+	verdictNo
+	verdictYes
+)
+
+func verdictOf(is bool) verdict {
+	if is {
+		return verdictYes
+	}
+	return verdictNo
+}
+
+// resolve makes the program ready for the selected mailbox: what numbers and keywords
+// mean there, and cheap keys in front of expensive ones.
+func (k *searchKey) resolve(sel *selected) error {
+	switch k.kind {
+	case keyAnd, keyOr, keyNot:
+		for i := range k.kids {
+			if err := k.kids[i].resolve(sel); err != nil {
+				return err
+			}
+			k.cost = max(k.cost, k.kids[i].cost)
+		}
+		slices.SortStableFunc(k.kids, func(a, b searchKey) int { return cmp.Compare(a.cost, b.cost) })
+		return nil
+	case keySet:
+		switch set := k.numbers.(type) {
+		case goimap.SeqSet:
+			k.spans = sel.spansWithin(set)
+		case goimap.UIDSet:
+			k.spans = sel.spansOfUIDs(set)
+		}
+	case keyFlag:
+		bits, err := sel.mailbox.Bits([]goimap.Flag{k.flag}, false)
+		if err != nil {
+			return err
+		}
+		if k.bits = bits; bits == (mailbox.FlagSet{}) {
+			k.kind = keyNever // a keyword that no message can have
+		}
+	}
+	k.cost = k.kind
+	return nil
+}
+
+// spansWithin resolves a set of a search, where numbers beyond the mailbox match
+// nothing; "n:*" holds the last message whatever n is.
+func (sel *selected) spansWithin(set goimap.SeqSet) []span {
+	n := sel.view.Len()
+	var spans []span
+	for _, r := range set {
+		sp := span{r.Start, min(r.Stop, n)}
+		if r.Stop == 0 {
+			sp.to = n
+			if sp.from == 0 {
+				sp.from = n
+			}
+			sp.from = min(sp.from, n)
+		}
+		if len(spans) > 0 {
+			sp.from = max(sp.from, spans[len(spans)-1].to+1)
+		}
+		if sp.from > 0 && sp.from <= sp.to {
+			spans = append(spans, sp)
+		}
+	}
+	return spans
+}
+
+// inSpans reports whether seq is in one of the ascending spans.
+func inSpans(spans []span, seq uint32) bool {
+	_, found := slices.BinarySearchFunc(spans, seq, func(sp span, seq uint32) int {
+		switch {
+		case seq < sp.from:
+			return 1
+		case seq > sp.to:
+			return -1
+		}
+		return 0
+	})
+	return found
+}
+
+// spans are the messages that can match: all of the mailbox, or those of a set that
+// every match has to be in.
+func (k *searchKey) candidates(view *mailbox.View) []span {
+	if k.kind == keySet {
+		return k.spans
+	}
+	if k.kind == keyAnd {
+		for i := range k.kids {
+			if k.kids[i].kind == keySet {
+				return k.kids[i].spans
+			}
+		}
+	}
+	if view.Len() == 0 {
+		return nil
+	}
+	return []span{{1, view.Len()}}
+}
+
+// eval judges the message that e looks at, from what e has of it.
+func (k *searchKey) eval(e *examiner) verdict {
+	switch k.kind {
+	case keyAnd:
+		return evalAnd(k.kids, e)
+	case keyOr:
+		return evalOr(k.kids, e)
+	case keyNot:
+		switch k.kids[0].eval(e) {
+		case verdictYes:
+			return verdictNo
+		case verdictNo:
+			return verdictYes
+		}
+		return verdictUnknown
+	case keySentBefore, keySentOn, keySentSince:
+		return e.sent(k)
+	case keyHeader:
+		return e.inHeader(k)
+	case keyBody, keyText:
+		return e.inText(k)
+	}
+	return verdictOf(k.evalRow(e.row, e.view))
+}
+
+func evalAnd(kids []searchKey, e *examiner) verdict {
+	v := verdictYes
+	for i := range kids {
+		switch kids[i].eval(e) {
+		case verdictNo:
+			return verdictNo
+		case verdictUnknown:
+			v = verdictUnknown
+		}
+	}
+	return v
+}
+
+func evalOr(kids []searchKey, e *examiner) verdict {
+	v := verdictNo
+	for i := range kids {
+		switch kids[i].eval(e) {
+		case verdictYes:
+			return verdictYes
+		case verdictUnknown:
+			v = verdictUnknown
+		}
+	}
+	return v
+}
+
+// evalRow judges by the row alone.
+func (k *searchKey) evalRow(row *mailbox.Row, view *mailbox.View) bool {
+	switch k.kind {
+	case keyAll:
+		return true
+	case keyFlag:
+		return row.Flags[0]&k.bits[0]|row.Flags[1]&k.bits[1] != 0
+	case keyRecent:
+		return view.Recent(row.UID)
+	case keySet:
+		return inSpans(k.spans, row.Seq)
+	case keyLarger:
+		return row.Size > k.number
+	case keySmaller:
+		return row.Size < k.number
+	case keyModSeq:
+		return int64(row.ModSeq) >= k.number
+	case keyBefore, keyOn, keySince:
+		return k.onDay(dayOf(row.Internal.Unix + int64(row.Internal.Zone)*60))
+	}
+	return false
+}
+
+// onDay compares a day with that of the key.
+func (k *searchKey) onDay(day int64) bool {
+	switch k.kind {
+	case keyBefore, keySentBefore:
+		return day < k.number
+	case keyOn, keySentOn:
+		return day == k.number
+	}
+	return day >= k.number
+}
+
+const secondsPerDay = 24 * 60 * 60
+
+// dayOf is the number of days since 1970 at a moment given in seconds. A search
+// disregards time and zone (RFC 3501 section 6.4.4): the moment is a local one.
+func dayOf(seconds int64) int64 {
+	day := seconds / secondsPerDay
+	if seconds%secondsPerDay < 0 {
+		day--
+	}
+	return day
+}

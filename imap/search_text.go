@@ -1,0 +1,159 @@
+package imap
+
+import (
+	"bytes"
+	"errors"
+	"io"
+
+	"mailstead/mailbox"
+	"mailstead/mailbox/message"
+)
+
+// maxWholeBody is the size up to which a body is read in one piece, so that a small
+// message costs one system call.
+const maxWholeBody = 128 << 10
+
+// examiner looks at one message after the other, at each as closely as it is told to. It
+// belongs to one goroutine.
+type examiner struct {
+	store *mailbox.Store
+	view  *mailbox.View // does not change meanwhile
+
+	row     *mailbox.Row
+	index   *message.View // nil = not to be looked at yet
+	mayRead bool          // the body may be read
+
+	body   io.ReaderAt // once it was needed
+	opened *mailbox.Body
+	err    error // of reading
+
+	whole  []byte // a small body
+	fields []byte // header fields
+	folded []byte
+	text   message.TextReader
+}
+
+// judge is the verdict on a message: from the row alone, from the index where that is
+// given, from the body where that may be read.
+func (e *examiner) judge(k *searchKey, row *mailbox.Row, index *message.View, mayRead bool) (verdict, error) {
+	e.row, e.index, e.mayRead, e.err = row, index, mayRead, nil
+	v := k.eval(e)
+	if e.opened != nil {
+		e.opened.Close()
+		e.opened, e.body = nil, nil
+	}
+	return v, e.err
+}
+
+// sent judges by the Date field, without time and zone. A message that has none was
+// sent on no day.
+func (e *examiner) sent(k *searchKey) verdict {
+	if e.index == nil {
+		return verdictUnknown
+	}
+	unix, ok := e.index.SentDate()
+	return verdictOf(ok && k.onDay(dayOf(unix+int64(e.index.SentZone()))))
+}
+
+// inHeader judges by the header fields of one name.
+func (e *examiner) inHeader(k *searchKey) verdict {
+	switch {
+	case e.index == nil:
+		return verdictUnknown
+	case e.index.Covers(&k.matcher):
+		e.fields = e.index.AppendHeaderFields(e.fields[:0], &k.matcher)
+		for f := range message.Fields(e.fields) {
+			if len(k.needle) == 0 || e.contains(f.Value, k.needle) {
+				return verdictYes
+			}
+		}
+		return verdictNo
+	case !e.mayRead:
+		return verdictUnknown
+	}
+	return verdictOf(e.readHeader() && message.HeaderContains(e.fields, k.field, k.needle))
+}
+
+// readHeader reads the header into e.fields.
+func (e *examiner) readHeader() bool {
+	if !e.open() {
+		return false
+	}
+	size := min(e.index.HeaderSize(), maxFilteredHeader)
+	if int64(cap(e.fields)) < size {
+		e.fields = make([]byte, size)
+	}
+	e.fields = e.fields[:size]
+	n, err := e.body.ReadAt(e.fields, 0)
+	e.fields = e.fields[:n]
+	if err != nil && err != io.EOF {
+		e.err = err
+		return false
+	}
+	return true
+}
+
+// contains reports whether the decoded value of a header field contains the folded
+// needle, without allocation where nothing has to be decoded.
+func (e *examiner) contains(value, needle []byte) bool {
+	value = bytes.Trim(value, " \t\r\n")
+	if !plainValue(value) {
+		value = []byte(message.DecodeHeader(value))
+	}
+	e.folded = message.Fold(e.folded[:0], value)
+	return bytes.Contains(e.folded, needle)
+}
+
+// plainValue reports whether decoding would leave a trimmed value as it is.
+func plainValue(value []byte) bool {
+	for i, c := range value {
+		if c < ' ' && c != '\t' || c > '~' || c == '=' && i+1 < len(value) && value[i+1] == '?' {
+			return false
+		}
+	}
+	return true
+}
+
+// inText judges by the decoded text.
+func (e *examiner) inText(k *searchKey) verdict {
+	if e.index == nil || !e.mayRead {
+		return verdictUnknown
+	}
+	if !e.open() {
+		return verdictNo
+	}
+	scope := message.ScopeBody
+	if k.kind == keyText {
+		scope = message.ScopeText
+	}
+	found, err := e.text.Contains(e.body, e.index, scope, k.needle)
+	if err != nil {
+		e.err = err
+	}
+	return verdictOf(found)
+}
+
+// open opens the body, once for all keys. A small one is read whole.
+func (e *examiner) open() bool {
+	if e.body != nil || e.err != nil {
+		return e.err == nil
+	}
+	if e.opened, e.err = e.store.OpenBody(e.row.Body); e.err != nil {
+		return false
+	}
+	size := e.opened.Size()
+	if size > maxWholeBody {
+		e.body = e.opened
+		return true
+	}
+	if int64(cap(e.whole)) < size {
+		e.whole = make([]byte, maxWholeBody)
+	}
+	e.whole = e.whole[:size]
+	if _, err := e.opened.ReadAt(e.whole, 0); err != nil && !errors.Is(err, io.EOF) {
+		e.err = err
+		return false
+	}
+	e.body = bytes.NewReader(e.whole)
+	return true
+}
