@@ -16,11 +16,7 @@ func bdat(s *session, arg []byte) (reply, error) {
 		defer s.drop()
 	}
 	if s.tx == nil || len(s.tx.Recipients) == 0 || s.tx.failed {
-		r := s.outOfOrder("BDAT")
-		if err := s.readOctets(n, func([]byte) {}); err != nil {
-			return reply{}, err
-		}
-		return r, nil
+		return s.outOfOrder("BDAT"), s.readOctets(n, func([]byte) {})
 	}
 	if s.tx.message == nil {
 		s.tx.message = s.newMessage(false)

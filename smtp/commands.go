@@ -66,7 +66,11 @@ func (s *session) run(line []byte) (reply, error) {
 	case c.idle && s.idles():
 		return bye(421, "4.7.0", "Too many commands without a message"), nil
 	}
-	return c.run(s, arg)
+	r, err := c.run(s, arg)
+	if err != nil && (verb == "MAIL" || verb == "RCPT") { // what others say may be a secret
+		s.log.Info("smtp: refused", "command", printable(string(line)), "err", err)
+	}
+	return r, err
 }
 
 // idles counts the commands with which a stranger keeps a connection busy.
