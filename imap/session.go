@@ -143,7 +143,7 @@ func (s *session) finish(r *request, rep reply, err error) error {
 	switch {
 	case s.conn.failure != nil:
 		return s.conn.failure
-	case s.enc.Err() != nil: // a literal that was promised and is not there
+	case s.enc.Err() != nil:
 		return s.enc.Err()
 	case errors.Is(err, errAnswered):
 		return nil

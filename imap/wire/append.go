@@ -41,14 +41,6 @@ func AppendString(dst []byte, s string) []byte {
 	return dst
 }
 
-// AppendNString appends s as AppendString does, or NIL if ok is false.
-func AppendNString(dst []byte, s string, ok bool) []byte {
-	if !ok {
-		return append(dst, "NIL"...)
-	}
-	return AppendString(dst, s)
-}
-
 func quotable(s string) bool {
 	if len(s) > maxQuoted {
 		return false

@@ -98,10 +98,6 @@ func (d *Decoder) Fail(format string, args ...any) {
 	}
 }
 
-// Buffered returns how many octets have been read from the connection and not
-// been used.
-func (d *Decoder) Buffered() int { return d.end - d.start }
-
 // Next waits for the first line of the next command. An error is one of the
 // connection (after a time-out Next may be called again, nothing is lost) or
 // ErrLineTooLong.

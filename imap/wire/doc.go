@@ -6,7 +6,7 @@
 // is a field of [Limits] or a named constant beside it.
 //
 // The [Encoder] collects responses in a pooled buffer and writes it out when it
-// is full or when the engine says so, large bodies go to the connection directly.
+// is full or when the engine says so. Who has much to say appends to its buffer.
 //
 // The package knows tokens, not commands: which token may follow which is said
 // by the engine in package imap.

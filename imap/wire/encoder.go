@@ -38,9 +38,6 @@ func (e *Encoder) Reset(w io.Writer) {
 // Err returns the first error of the writer.
 func (e *Encoder) Err() error { return e.err }
 
-// Buffered returns how many octets wait to be written.
-func (e *Encoder) Buffered() int { return len(e.buf) }
-
 // Flush writes out what waits.
 func (e *Encoder) Flush() error {
 	if len(e.buf) > 0 && e.err == nil {
@@ -99,12 +96,6 @@ func (e *Encoder) Text(s ...string) *Encoder {
 	return e
 }
 
-// Bytes appends b as it is.
-func (e *Encoder) Bytes(b []byte) *Encoder {
-	e.SetBuf(append(e.Buf(), b...))
-	return e
-}
-
 // Number appends n in decimal.
 func (e *Encoder) Number(n uint64) *Encoder {
 	e.SetBuf(strconv.AppendUint(e.Buf(), n, 10))
@@ -131,41 +122,3 @@ func (e *Encoder) Flags(flags []goimap.Flag) *Encoder {
 
 // CRLF ends a line.
 func (e *Encoder) CRLF() *Encoder { return e.Text("\r\n") }
-
-// Literal sends a literal of exactly n octets from src. Beyond flushAt octets it goes
-// from src to the connection without passing the buffer. If src gives an error, or
-// less than n octets, the client has been promised what does not exist: the error
-// sticks, and the connection has to end.
-func (e *Encoder) Literal(n int64, src io.Reader) error {
-	e.SetBuf(AppendLiteralHeader(e.Buf(), n))
-	if e.err != nil {
-		return e.err
-	}
-	if n <= flushAt {
-		e.small(int(n), src)
-		return e.err
-	}
-	e.spill()
-	if e.err != nil {
-		return e.err
-	}
-	var copied int64
-	copied, e.err = io.Copy(e.w, &io.LimitedReader{R: src, N: n})
-	if e.err == nil && copied < n {
-		e.err = io.ErrUnexpectedEOF
-	}
-	return e.err
-}
-
-// small reads a literal into the buffer.
-func (e *Encoder) small(n int, src io.Reader) {
-	b := e.Buf()
-	for free := cap(b) - len(b); free < n; free = cap(b) - len(b) {
-		b = append(b[:cap(b)], 0)[:len(b)]
-	}
-	if _, err := io.ReadFull(src, b[len(b):len(b)+n]); err != nil {
-		e.err = err
-		return
-	}
-	e.SetBuf(b[:len(b)+n])
-}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"strings"
 	"testing"
-	"testing/iotest"
 	"time"
 	"unicode/utf8"
 
@@ -154,28 +153,31 @@ func TestEncoder(t *testing.T) {
 	if err := e.Flush(); err != nil || w.String() != "* 7 FETCH (FLAGS (\\Seen a) X \"y\")\r\n" || w.n != 1 {
 		t.Fatalf("%q, %d writes, %v", w.String(), w.n, err)
 	}
-	if e.Buffered() != 0 || e.pool != nil {
+	if len(e.buf) != 0 || e.pool != nil {
 		t.Fatal("an idle encoder keeps a buffer")
 	}
-	for _, size := range []int{0, 10, flushAt, flushAt + 1, 1 << 20} {
-		w.Reset()
-		body := strings.Repeat("x", size)
-		if err := e.Literal(int64(size), strings.NewReader(body+"more")); err != nil {
-			t.Fatal(err)
-		}
-		e.Text(")").Flush()
-		if want := string(AppendLiteralHeader(nil, int64(size))) + body + ")"; w.String() != want {
-			t.Fatalf("literal of %d octets: %d written", size, w.Len())
-		}
+	// A full buffer is written out without being asked to, a broken writer is remembered.
+	w.Reset()
+	for range flushAt {
+		e.Text("0123456789")
 	}
-	if err := e.Literal(10, strings.NewReader("short")); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if w.Len() < 9*flushAt || e.Err() != nil {
+		t.Fatalf("%d octets written of %d", w.Len(), 10*flushAt)
+	}
+	e.Reset(brokenWriter{})
+	e.Text("x")
+	if err := e.Flush(); !errors.Is(err, io.ErrClosedPipe) {
 		t.Fatal(err)
 	}
-	e.Reset(&w)
-	if err := e.Literal(1<<20, iotest.ErrReader(io.ErrClosedPipe)); !errors.Is(err, io.ErrClosedPipe) {
-		t.Fatal(err)
+	if e.Text(strings.Repeat("x", 10*flushAt)); !errors.Is(e.Err(), io.ErrClosedPipe) || len(e.buf) != 0 {
+		t.Fatal("more is collected for a broken writer")
 	}
 }
+
+// brokenWriter is a connection that is gone.
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
 // BenchmarkEncodeFlags writes the line that clients ask for most.
 func BenchmarkEncodeFlags(b *testing.B) {
