@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -152,7 +153,7 @@ func (b *NewBody) finish() error {
 		return errors.New("mailbox: body was delivered or aborted")
 	}
 	if b.stored == nil {
-		b.stored = b.Index().AppendTo(nil)
+		b.stored = storedIndex(b.Index())
 	}
 	if b.big != nil && !b.bigDone {
 		if b.err = b.s.spaceError(b.big.Commit()); b.err != nil {
@@ -161,6 +162,14 @@ func (b *NewBody) finish() error {
 		b.bigDone = true
 	}
 	return nil
+}
+
+// storedIndex is the value for derived.db, in no more memory than it takes: it
+// is kept until it is there.
+func storedIndex(ix *message.Index) []byte {
+	scratch := ix.AppendTo(getBuffer(bufferSizes[0]))
+	defer putBuffer(scratch)
+	return bytes.Clone(scratch)
 }
 
 // inline is the number of body bytes that go into the record; nil is no body.

@@ -89,7 +89,7 @@ func (s *Store) remakeIndex(id BodyID) ([]byte, error) {
 	if _, err := b.WriteTo(x); err != nil {
 		return nil, fmt.Errorf("indexing body %d: %w", id, err)
 	}
-	value := x.Finish().AppendTo(nil)
+	value := storedIndex(x.Finish())
 	s.overlay.remade(id, value)
 	return value, nil
 }

@@ -76,7 +76,7 @@ func (s *Store) number(rec *record, decide func(*decision) error) (used int64, e
 	if err := decide(&d); err != nil || len(d.ops) == 0 {
 		return 0, err
 	}
-	rec.entry.Meta = appendOps(nil, d.ops)
+	rec.entry.Meta = appendOps(make([]byte, 0, usualMeta), d.ops)
 	if len(rec.entry.Meta) > s.log.MetaLimit() {
 		return 0, fmt.Errorf("%w: one change of so many messages", ErrLimit)
 	}
@@ -93,6 +93,9 @@ func (s *Store) number(rec *record, decide func(*decision) error) (used int64, e
 	}
 	return used, nil
 }
+
+// usualMeta is what the metadata of a delivery with a room's change fits in, in bytes.
+const usualMeta = 128
 
 // recordOverhead is about what a record takes in memory beside its metadata, in bytes.
 const recordOverhead = 512

@@ -1,0 +1,95 @@
+package mailbox
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	goimap "github.com/emersion/go-imap/v2"
+	"golang.org/x/sys/unix"
+)
+
+// smallDisk is a folder on a file system of its own.
+func smallDisk(t *testing.T, size string) string {
+	dir := t.TempDir()
+	if err := unix.Mount("mailstead-test", dir, "tmpfs", 0, "size="+size); err != nil {
+		t.Skipf("a small file system cannot be mounted here (that takes root): %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// TestFullDisk fills a disk with mail. What was acknowledged stays, flags and
+// expunges go on, and service returns by itself when there is space.
+func TestFullDisk(t *testing.T) {
+	dir := smallDisk(t, "48m")
+	s := openStore(t, filepath.Join(dir, "store"))
+	a := newAccount(t, s)
+	filler := filepath.Join(dir, "filler")
+	if err := os.WriteFile(filler, make([]byte, 24<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := letter(1) + strings.Repeat("0123456789\r\n", 1000)
+	stored := 0
+	try := func() error {
+		b := s.NewBody()
+		defer b.Abort()
+		if _, err := io.WriteString(b, text); err != nil {
+			return err
+		}
+		_, err := s.Deliver(t.Context(), b, []Target{{Account: a, Name: "INBOX"}}, nil)
+		if err == nil {
+			stored++
+		}
+		return err
+	}
+	var err error
+	for err == nil && stored < 10_000 {
+		err = try()
+	}
+	if !errors.Is(err, ErrNoSpace) || stored == 0 {
+		t.Fatalf("after %d messages: %v", stored, err)
+	}
+	large := s.NewBody()
+	if _, err = large.Write(make([]byte, 8<<20)); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("a large body: %v", err)
+	}
+	large.Abort()
+
+	m := open(t, s, a, "INBOX")
+	if len(rows(m)) != stored {
+		t.Fatalf("%d messages, %d were stored", len(rows(m)), stored)
+	}
+	if _, err := m.Store(t.Context(), StoreChange{UIDs: uids(m), Op: FlagsAdd, Flags: []goimap.Flag{goimap.FlagDeleted}}); err != nil {
+		t.Errorf("flags on a full disk: %v", err)
+	}
+	if _, err := m.Expunge(t.Context(), []goimap.UID{1, 2}, true); err != nil {
+		t.Errorf("expunge on a full disk: %v", err)
+	}
+	commit(t, s)
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	// The log asks for free space a few times a second only.
+	for deadline := time.Now().Add(5 * time.Second); ; runtime.Gosched() {
+		if err = try(); !errors.Is(err, ErrNoSpace) || time.Now().After(deadline) {
+			break
+		}
+	}
+	if err != nil {
+		t.Errorf("with space again: %v", err)
+	}
+	s = reopen(t, s)
+	if n := len(rows(open(t, s, a, "INBOX"))); n != stored-2 {
+		t.Errorf("%d messages, want %d", n, stored-2)
+	}
+}
