@@ -526,10 +526,21 @@ func (w *world) compareBox(info Info, b *mirrorBox) {
 		w.t.Errorf("%q: %+v with %d messages; want UIDNEXT %d and %d messages", info.Name, info, len(list), b.next, len(b.messages))
 		return
 	}
+	count := Info{Messages: uint32(len(b.messages))}
 	for i, want := range b.messages {
 		r := list[i]
+		if !strings.Contains(want.flags, `\Seen`) {
+			count.Unseen++
+		}
+		if strings.Contains(want.flags, `\Deleted`) {
+			count.Deleted++
+		}
+		count.Size += int64(len(want.text))
 		if r.UID != want.uid || m.flagNames(r.Flags) != want.flags || text(w.t, w.s, r.Body) != want.text {
 			w.t.Errorf("%q: message %d is %+v, want %+v", info.Name, i, r, want)
 		}
+	}
+	if info.Messages != count.Messages || info.Unseen != count.Unseen || info.Deleted != count.Deleted || info.Size != count.Size {
+		w.t.Errorf("%q: %+v, want %+v", info.Name, info, count)
 	}
 }

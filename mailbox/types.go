@@ -71,7 +71,7 @@ func (f FlagSet) Without(b int) FlagSet { f[b>>6] &^= 1 << (b & 63); return f }
 // Message is one message of a mailbox, as the arrays in memory know it.
 type Message struct {
 	UID      goimap.UID
-	FlagsID  uint32 // names Flags among the open mailbox's different sets: dense, from 0, so a session can cache the wire form of each
+	FlagsID  uint32 // names Flags among the open mailbox's different sets: small, from 0, so a session can cache the wire form of each; it may come to name another set, so a cache compares Flags
 	Flags    FlagSet
 	ModSeq   ModSeq
 	Size     int64 // RFC822.SIZE in octets
