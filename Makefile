@@ -15,7 +15,7 @@ build: ## the binary, ./mailstead
 	$(GO) build -trimpath -o mailstead ./cmd/mailstead
 
 run: build ## a whole mail server on loopback, two accounts, a letter in the inbox
-	./mailstead local --account user1@example.test:pass1 --account user2@example.test:pass2
+	./mailstead local --welcome --account user1@example.test:pass1 --account user2@example.test:pass2
 
 test: ## all tests, in under 5 minutes on 2 cores
 	$(GO) test -timeout 5m ./...

@@ -2,4 +2,135 @@
 // and the store behind them, in one binary.
 package main
 
-func main() {}
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"mailstead/mailbox"
+)
+
+// cli is the command line: a field for each sub-command, in the order of help.
+type cli struct {
+	LogLevel slog.Level `default:"info" placeholder:"LEVEL" help:"Least level of what is logged: debug, info, warn or error."`
+
+	Local   localCommand   `cmd:"" help:"Run the whole server on loopback: to try it, and to develop and test mail clients with it."`
+	Serve   serveCommand   `cmd:"" help:"Run the server."`
+	Domain  domainCommand  `cmd:"" help:"Domains of this server."`
+	Account accountCommand `cmd:"" help:"Accounts, their addresses and passwords."`
+	Alias   aliasCommand   `cmd:"" help:"Addresses that lead to others."`
+	Queue   queueCommand   `cmd:"" help:"Mail on its way out."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+	Help    helpCommand    `cmd:"" help:"Print help on a command."`
+}
+
+// streams is where a command reads and writes: results on out, everything else
+// on err.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+func main() {
+	mailbox.RunChildCheck() // does not return in a child that checks a database
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+// run is the whole program but for the process it runs in. It returns the exit
+// status.
+func run(ctx context.Context, args []string, std streams) int {
+	var c cli
+	exited := -1
+	parser, err := kong.New(&c,
+		kong.Name("mailstead"),
+		kong.Description("A personal mail server: SMTP, IMAP, POP3 and submission in one binary."),
+		kong.Vars{"config": defaultConfig},
+		kong.Writers(std.out, std.err),
+		kong.Exit(func(code int) { exited = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(std),
+	)
+	if err != nil {
+		fmt.Fprintln(std.err, "mailstead:", err)
+		return exitFailed
+	}
+	parsed, err := parser.Parse(args)
+	if exited >= 0 { // --help was answered
+		return exited
+	}
+	if err != nil {
+		fmt.Fprintf(std.err, "mailstead: %v\nTry 'mailstead --help'.\n", err)
+		return exitUsage
+	}
+	logger := slog.New(slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: c.LogLevel}))
+	if err := parsed.Run(parser, logger); err != nil {
+		fmt.Fprintln(std.err, "mailstead:", err)
+		return exitCode(err)
+	}
+	return 0
+}
+
+// The exit status of every sub-command.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+	exitNoSuch = 3
+	exitExists = 4
+)
+
+// failure is an error with its exit status, as it comes through the control
+// socket.
+type failure struct {
+	Exit int    `json:"exit"`
+	Text string `json:"text"`
+}
+
+func (f *failure) Error() string { return f.Text }
+
+func exitCode(err error) int {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f.Exit
+	}
+	return exitFailed
+}
+
+// usage is a wrong use that the parser does not see.
+func usage(format string, args ...any) error {
+	return &failure{Exit: exitUsage, Text: fmt.Sprintf(format, args...)}
+}
+
+type versionCommand struct{}
+
+// version is set by the linker in releases.
+var version = "0.1.0-dev"
+
+func (versionCommand) Run(std streams) error {
+	_, err := fmt.Fprintln(std.out, "mailstead", version)
+	return err
+}
+
+type helpCommand struct {
+	Command []string `arg:"" optional:"" help:"The command, say: account add."`
+}
+
+func (h helpCommand) Run(parser *kong.Kong) error {
+	path, err := kong.Trace(parser, h.Command)
+	if err != nil {
+		return err
+	}
+	if path.Error != nil {
+		return usage("%v", path.Error)
+	}
+	return path.PrintUsage(false)
+}

@@ -104,6 +104,17 @@ func (d *Directory) Domains() []Domain {
 	return slices.SortedFunc(maps.Values(d.names.domains), func(a, b Domain) int { return cmp.Compare(a.Name, b.Name) })
 }
 
+// Domain returns one domain. ErrNoSuch.
+func (d *Directory) Domain(name string) (Domain, error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	v, ok := d.names.domains[foldDomain(name)]
+	if !ok {
+		return Domain{}, ErrNoSuch
+	}
+	return v, nil
+}
+
 // free checks an address that is to be made: its domain is ours and nobody has it.
 func (d *Directory) free(s string) (address, error) {
 	addr, err := newAddress(s)
@@ -213,6 +224,20 @@ func (d *Directory) SetPassword(ctx context.Context, name, password string) erro
 		a.Password = c
 		return nil
 	})
+}
+
+// HasPassword reports whether password is one of the account's, for an
+// administrator who sets it again: no throttle, no delay. ErrNoSuch.
+func (d *Directory) HasPassword(ctx context.Context, name, password string) (bool, error) {
+	a, err := d.find(name)
+	if err != nil {
+		return false, err
+	}
+	prepared, err := preparePassword(password)
+	if err != nil {
+		return false, err
+	}
+	return d.check(ctx, a.Password, prepared)
 }
 
 // AddAddress gives an account a further address. ErrNoSuch, ErrExists, ErrAddress, ErrNotLocal.

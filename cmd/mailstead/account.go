@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"time"
+)
+
+// accountCommand is `mailstead account`.
+type accountCommand struct {
+	Add      accountAddCommand      `cmd:"" help:"Add an account; the password is asked for, or read from standard input."`
+	Remove   accountRemoveCommand   `cmd:"" help:"Remove an account with all its mail."`
+	List     accountListCommand     `cmd:"" help:"List the accounts."`
+	Show     accountShowCommand     `cmd:"" help:"Show one account."`
+	Password accountPasswordCommand `cmd:"" help:"Set an account's password."`
+	Address  addressCommand         `cmd:"" help:"Further addresses of an account."`
+}
+
+type accountAddCommand struct {
+	place
+	Address string `arg:"" help:"The account's address, which is also its user name."`
+}
+
+func (c accountAddCommand) Run(ctx context.Context, std streams, log *slog.Logger) error {
+	password, err := readPassword(std)
+	if err != nil {
+		return err
+	}
+	_, err = call[nothing](ctx, c.place, log, "account add", passwordParams{c.Address, password})
+	return err
+}
+
+type accountPasswordCommand struct {
+	place
+	Address string `arg:"" help:"An address of the account."`
+}
+
+func (c accountPasswordCommand) Run(ctx context.Context, std streams, log *slog.Logger) error {
+	password, err := readPassword(std)
+	if err != nil {
+		return err
+	}
+	_, err = call[nothing](ctx, c.place, log, "account password", passwordParams{c.Address, password})
+	return err
+}
+
+type accountRemoveCommand struct {
+	place
+	Address string `arg:"" help:"An address of the account."`
+}
+
+func (c accountRemoveCommand) Run(ctx context.Context, log *slog.Logger) error {
+	_, err := call[nothing](ctx, c.place, log, "account remove", name{c.Address})
+	return err
+}
+
+type accountListCommand struct {
+	place
+	format
+}
+
+func (c accountListCommand) Run(ctx context.Context, std streams, log *slog.Logger) error {
+	rows, err := call[[]accountInfo](ctx, c.place, log, "account list", nothing{})
+	if err != nil {
+		return err
+	}
+	return printAccounts(std, c.format, rows)
+}
+
+type accountShowCommand struct {
+	place
+	format
+	Address string `arg:"" help:"An address of the account."`
+}
+
+func (c accountShowCommand) Run(ctx context.Context, std streams, log *slog.Logger) error {
+	row, err := call[accountInfo](ctx, c.place, log, "account show", name{c.Address})
+	if err != nil {
+		return err
+	}
+	return printAccounts(std, c.format, []accountInfo{row})
+}
+
+func printAccounts(std streams, f format, rows []accountInfo) error {
+	heads := []string{"ACCOUNT", "MESSAGES", "OCTETS", "SINCE", "FURTHER ADDRESSES"}
+	return print(std.out, f, rows, heads, func(a accountInfo) []any {
+		return []any{a.Name, a.Messages, a.Size, a.Created.Format(time.DateOnly), strings.Join(a.Addresses, " ")}
+	})
+}
+
+// addressCommand is `mailstead account address`.
+type addressCommand struct {
+	Add    addressAddCommand    `cmd:"" help:"Give an account a further address."`
+	Remove addressRemoveCommand `cmd:"" help:"Take a further address back."`
+}
+
+type addressAddCommand struct {
+	place
+	Account string `arg:"" help:"An address of the account."`
+	Address string `arg:"" help:"The further address."`
+}
+
+func (c addressAddCommand) Run(ctx context.Context, log *slog.Logger) error {
+	_, err := call[nothing](ctx, c.place, log, "account address add", addressParams{c.Account, c.Address})
+	return err
+}
+
+type addressRemoveCommand struct {
+	place
+	Account string `arg:"" help:"An address of the account."`
+	Address string `arg:"" help:"The further address."`
+}
+
+func (c addressRemoveCommand) Run(ctx context.Context, log *slog.Logger) error {
+	_, err := call[nothing](ctx, c.place, log, "account address remove", addressParams{c.Account, c.Address})
+	return err
+}

@@ -1,0 +1,278 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"mailstead/mailbox"
+	"mailstead/mailbox/directory"
+	"mailstead/smtp/queue"
+)
+
+// admin is everything that can be done to a server from the command line,
+// whether through the control socket or alone on the folder.
+type admin struct {
+	store          *mailbox.Store
+	directory      *directory.Directory
+	queue          *queue.Queue
+	domainsChanged func() error
+}
+
+// admin is that of the running server.
+func (s *server) admin() *admin {
+	return &admin{store: s.store, directory: s.directory, queue: s.queue, domainsChanged: s.renameCertificate}
+}
+
+// newAdmin is one alone on the folder. Its queue is only looked at and changed.
+func newAdmin(store *mailbox.Store, d *directory.Directory, log *slog.Logger) (*admin, error) {
+	s := &server{settings: settings{Hostname: "localhost", MXPort: 25}, log: log, store: store, directory: d}
+	if _, err := s.openQueue(); err != nil {
+		return nil, err
+	}
+	q := s.queue
+	return &admin{store: store, directory: d, queue: q, domainsChanged: func() error { return nil }}, nil
+}
+
+// nothing is the result of actions that only succeed or fail.
+type nothing struct{}
+
+// name is the parameter of actions on one thing.
+type name struct {
+	Name string `json:"name"`
+}
+
+// actions is the table of all of them.
+var actions = map[string]func(*admin, context.Context, json.RawMessage) (any, error){
+	"domain add":             act((*admin).domainAdd),
+	"domain remove":          act((*admin).domainRemove),
+	"domain list":            act((*admin).domainList),
+	"domain show":            act((*admin).domainShow),
+	"domain catch-all":       act((*admin).domainCatchAll),
+	"account add":            act((*admin).accountAdd),
+	"account remove":         act((*admin).accountRemove),
+	"account list":           act((*admin).accountList),
+	"account show":           act((*admin).accountShow),
+	"account password":       act((*admin).accountPassword),
+	"account address add":    act((*admin).addressAdd),
+	"account address remove": act((*admin).addressRemove),
+	"alias add":              act((*admin).aliasAdd),
+	"alias remove":           act((*admin).aliasRemove),
+	"alias list":             act((*admin).aliasList),
+	"alias show":             act((*admin).aliasShow),
+	"queue list":             act((*admin).queueList),
+	"queue show":             act((*admin).queueShow),
+	"queue retry":            act((*admin).queueRetry),
+	"queue hold":             act((*admin).queueHold),
+	"queue release":          act((*admin).queueRelease),
+	"queue remove":           act((*admin).queueRemove),
+}
+
+// act makes an action of a method: its parameters are read from JSON.
+func act[P, R any](f func(*admin, context.Context, P) (R, error)) func(*admin, context.Context, json.RawMessage) (any, error) {
+	return func(a *admin, ctx context.Context, params json.RawMessage) (any, error) {
+		var p P
+		if err := json.Unmarshal(params, &p); err != nil {
+			return nil, usage("parameters: %v", err)
+		}
+		return f(a, ctx, p)
+	}
+}
+
+// do performs a request.
+func (a *admin) do(ctx context.Context, q request) response {
+	f, ok := actions[q.Action]
+	if !ok {
+		return response{Failure: &failure{Exit: exitUsage, Text: fmt.Sprintf("the server does not know %q", q.Action)}}
+	}
+	result, err := f(a, ctx, q.Params)
+	if err != nil {
+		return response{Failure: failureOf(err)}
+	}
+	encoded, err := json.Marshal(result)
+	if err != nil {
+		return response{Failure: failureOf(err)}
+	}
+	return response{Result: encoded}
+}
+
+// failures are the errors of actions with the exit status and text that people get.
+var failures = []struct {
+	err  error
+	exit int
+	text string
+}{
+	{directory.ErrNoSuch, exitNoSuch, "there is no such thing here"},
+	{queue.ErrNoSuch, exitNoSuch, "there is no such message in the queue"},
+	{directory.ErrNotLocal, exitNoSuch, "the domain is not one of this server; add it first"},
+	{directory.ErrExists, exitExists, "it exists already"},
+	{directory.ErrAddress, exitUsage, "that is no address or domain that can be used here"},
+	{directory.ErrPassword, exitUsage, ""},
+	{directory.ErrInUse, exitFailed, "it is still in use"},
+}
+
+func failureOf(err error) *failure {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f
+	}
+	for _, f := range failures {
+		if errors.Is(err, f.err) {
+			return &failure{Exit: f.exit, Text: cmp.Or(f.text, err.Error())}
+		}
+	}
+	return &failure{Exit: exitFailed, Text: err.Error()}
+}
+
+func (a *admin) domainAdd(ctx context.Context, p name) (nothing, error) {
+	if err := a.directory.AddDomain(ctx, p.Name); err != nil {
+		return nothing{}, err
+	}
+	return nothing{}, a.domainsChanged()
+}
+
+func (a *admin) domainRemove(ctx context.Context, p name) (nothing, error) {
+	if err := a.directory.RemoveDomain(ctx, p.Name); err != nil {
+		return nothing{}, err
+	}
+	return nothing{}, a.domainsChanged()
+}
+
+func (a *admin) domainList(context.Context, nothing) ([]directory.Domain, error) {
+	return a.directory.Domains(), nil
+}
+
+func (a *admin) domainShow(_ context.Context, p name) (directory.Domain, error) {
+	return a.directory.Domain(p.Name)
+}
+
+type catchAllParams struct {
+	Domain  string `json:"domain"`
+	Account string `json:"account"`
+}
+
+func (a *admin) domainCatchAll(ctx context.Context, p catchAllParams) (nothing, error) {
+	return nothing{}, a.directory.SetCatchAll(ctx, p.Domain, p.Account)
+}
+
+type passwordParams struct {
+	Name     string `json:"name"`
+	Password string `json:"password"`
+}
+
+func (a *admin) accountAdd(ctx context.Context, p passwordParams) (nothing, error) {
+	_, err := a.directory.AddAccount(ctx, p.Name, p.Password)
+	return nothing{}, err
+}
+
+func (a *admin) accountPassword(ctx context.Context, p passwordParams) (nothing, error) {
+	return nothing{}, a.directory.SetPassword(ctx, p.Name, p.Password)
+}
+
+func (a *admin) accountRemove(ctx context.Context, p name) (nothing, error) {
+	return nothing{}, a.directory.RemoveAccount(ctx, p.Name)
+}
+
+// accountInfo is an account with what it holds.
+type accountInfo struct {
+	Name      string    `json:"name"`
+	Addresses []string  `json:"addresses"`
+	Created   time.Time `json:"created"`
+	Messages  int64     `json:"messages"`
+	Size      int64     `json:"size"` // octets
+}
+
+func (a *admin) accountList(context.Context, nothing) ([]accountInfo, error) {
+	list := []accountInfo{}
+	for _, e := range a.directory.Accounts() {
+		info, err := a.info(e)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, info)
+	}
+	return list, nil
+}
+
+func (a *admin) info(e directory.Entry) (accountInfo, error) {
+	u, err := a.store.Usage(e.ID)
+	if err != nil {
+		return accountInfo{}, fmt.Errorf("account %s: %w", e.Name, err)
+	}
+	return accountInfo{Name: e.Name, Addresses: e.Addresses, Created: e.Created, Messages: u.Messages, Size: u.Size}, nil
+}
+
+func (a *admin) accountShow(_ context.Context, p name) (accountInfo, error) {
+	e, err := a.directory.Account(p.Name)
+	if err != nil {
+		return accountInfo{}, err
+	}
+	return a.info(e)
+}
+
+type addressParams struct {
+	Account string `json:"account"`
+	Address string `json:"address"`
+}
+
+func (a *admin) addressAdd(ctx context.Context, p addressParams) (nothing, error) {
+	return nothing{}, a.directory.AddAddress(ctx, p.Account, p.Address)
+}
+
+func (a *admin) addressRemove(ctx context.Context, p addressParams) (nothing, error) {
+	return nothing{}, a.directory.RemoveAddress(ctx, p.Account, p.Address)
+}
+
+type aliasParams struct {
+	Address string   `json:"address"`
+	Members []string `json:"members"`
+}
+
+func (a *admin) aliasAdd(ctx context.Context, p aliasParams) (nothing, error) {
+	return nothing{}, a.directory.AddAlias(ctx, p.Address, p.Members...)
+}
+
+func (a *admin) aliasRemove(ctx context.Context, p aliasParams) (nothing, error) {
+	return nothing{}, a.directory.RemoveAlias(ctx, p.Address, p.Members...)
+}
+
+func (a *admin) aliasList(context.Context, nothing) ([]directory.Alias, error) {
+	return a.directory.Aliases(), nil
+}
+
+func (a *admin) aliasShow(_ context.Context, p name) (directory.Alias, error) {
+	aliases := a.directory.Aliases()
+	i := slices.IndexFunc(aliases, func(v directory.Alias) bool { return v.Address == p.Name })
+	if i < 0 {
+		return directory.Alias{}, directory.ErrNoSuch
+	}
+	return aliases[i], nil
+}
+
+func (a *admin) queueList(context.Context, nothing) ([]queue.Info, error) {
+	return a.queue.List(), nil
+}
+
+func (a *admin) queueShow(_ context.Context, p name) (queue.Details, error) {
+	return a.queue.Show(p.Name)
+}
+
+func (a *admin) queueRetry(_ context.Context, p name) (nothing, error) {
+	return nothing{}, a.queue.Retry(p.Name)
+}
+
+func (a *admin) queueHold(ctx context.Context, p name) (nothing, error) {
+	return nothing{}, a.queue.Hold(ctx, p.Name)
+}
+
+func (a *admin) queueRelease(ctx context.Context, p name) (nothing, error) {
+	return nothing{}, a.queue.Release(ctx, p.Name)
+}
+
+func (a *admin) queueRemove(ctx context.Context, p name) (nothing, error) {
+	return nothing{}, a.queue.Remove(ctx, p.Name)
+}

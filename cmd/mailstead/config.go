@@ -1,0 +1,183 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// settings are what the wiring in serve.go is told. `serve` reads them from
+// its configuration file, `local` makes them up.
+type settings struct {
+	// Hostname is the server's own name: in greetings, trace headers and
+	// notices, and what its certificate is for. Required.
+	Hostname string `toml:"hostname"`
+	// Dir is the folder of all that the server keeps. Default /var/lib/mailstead.
+	Dir string `toml:"dir"`
+	// Listen are the addresses of the listeners.
+	Listen listen `toml:"listen"`
+	// Certificate and Key are PEM files of the operator's certificate; they are
+	// read again when they change. Without them the certificate is self-signed.
+	Certificate string `toml:"certificate"`
+	Key         string `toml:"key"`
+	// Resolvers are DNS servers, IP:PORT. Absent: those of /etc/resolv.conf. An
+	// empty list: no name is looked up, and mail to other domains waits.
+	Resolvers []string `toml:"resolvers"`
+	// MXPort is the port of other domains' mail servers. Default 25.
+	MXPort int `toml:"mx_port"`
+	// MaxMessageSize is in octets. Default 52428800 (50 MiB).
+	MaxMessageSize int64 `toml:"max_message_size"`
+	// SessionsPerAccount is how many IMAP sessions, and as many POP3 and
+	// submission ones, an account may have. Default 100; 0 = any number.
+	SessionsPerAccount int `toml:"sessions_per_account"`
+
+	local bool // cleartext passwords are accepted, and the certificate is of our own CA
+}
+
+// listen are the addresses of the listeners, HOST:PORT; an empty host is every
+// address. An empty list switches a listener off.
+type listen struct {
+	SMTP        []string `toml:"smtp"`        // mail from other servers. Default [":25"]
+	Submission  []string `toml:"submission"`  // mail of our users, STARTTLS. Default [":587"]
+	Submissions []string `toml:"submissions"` // the same, implicit TLS. Default [":465"]
+	IMAP        []string `toml:"imap"`        // STARTTLS. Default [":143"]
+	IMAPS       []string `toml:"imaps"`       // implicit TLS. Default [":993"]
+	POP3        []string `toml:"pop3"`        // STLS. Default [":110"]
+	POP3S       []string `toml:"pop3s"`       // implicit TLS. Default [":995"]
+}
+
+const (
+	defaultConfig     = "/etc/mailstead/mailstead.toml"
+	maxConfig         = 1 << 20 // octets of a configuration file; nobody's is larger by intent
+	systemResolvers   = "/etc/resolv.conf"
+	defaultMaxMessage = 50 << 20
+)
+
+// defaultSettings are the settings of an empty configuration file.
+func defaultSettings() settings {
+	return settings{
+		Dir: "/var/lib/mailstead",
+		Listen: listen{
+			SMTP: []string{":25"}, Submission: []string{":587"}, Submissions: []string{":465"},
+			IMAP: []string{":143"}, IMAPS: []string{":993"}, POP3: []string{":110"}, POP3S: []string{":995"},
+		},
+		MXPort:             25,
+		MaxMessageSize:     defaultMaxMessage,
+		SessionsPerAccount: 100,
+	}
+}
+
+// readConfig reads a configuration file.
+func readConfig(name string) (settings, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return settings{}, fmt.Errorf("configuration: %w", err)
+	}
+	defer f.Close()
+	s, err := parseConfig(io.LimitReader(f, maxConfig))
+	if err != nil {
+		return settings{}, fmt.Errorf("configuration %s: %w", name, err)
+	}
+	if s.Resolvers == nil {
+		s.Resolvers, err = readResolvConf(systemResolvers)
+	}
+	return s, err
+}
+
+// parseConfig reads settings and checks them. A key that is not known is an
+// error: most often it is a known one with a slip of the finger.
+func parseConfig(r io.Reader) (settings, error) {
+	s := defaultSettings()
+	err := toml.NewDecoder(r).DisallowUnknownFields().Decode(&s)
+	if strict, ok := errors.AsType[*toml.StrictMissingError](err); ok {
+		return settings{}, errors.New("unknown setting:\n" + strict.String())
+	}
+	if at, ok := errors.AsType[*toml.DecodeError](err); ok {
+		return settings{}, errors.New(at.String())
+	}
+	if err != nil {
+		return settings{}, err
+	}
+	return s, s.check()
+}
+
+func (s *settings) check() error {
+	var errs []error
+	problem := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if s.Hostname == "" || strings.ContainsFunc(s.Hostname, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		problem("hostname must be set to the server's own name, like mail.example.org")
+	}
+	if s.Dir == "" {
+		problem("dir must not be empty")
+	}
+	if (s.Certificate == "") != (s.Key == "") {
+		problem("certificate and key belong together")
+	}
+	if s.MXPort < 1 || s.MXPort > 65535 {
+		problem("mx_port must be 1 to 65535")
+	}
+	if s.MaxMessageSize < 1<<16 || s.MaxMessageSize > 1<<30 {
+		problem("max_message_size must be 65536 to 1073741824")
+	}
+	if s.SessionsPerAccount < 0 {
+		problem("sessions_per_account must not be negative")
+	}
+	for _, r := range s.Resolvers {
+		if _, err := netip.ParseAddrPort(r); err != nil {
+			problem("resolvers: %q is not IP:PORT", r)
+		}
+	}
+	for _, l := range s.Listen.all() {
+		for _, a := range l.addresses {
+			if _, _, err := net.SplitHostPort(a); err != nil {
+				problem("listen.%s: %q is not HOST:PORT", l.name, a)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// endpoint is one kind of listener.
+type endpoint struct {
+	name      string
+	addresses []string
+}
+
+func (l listen) all() []endpoint {
+	return []endpoint{
+		{"smtp", l.SMTP}, {"submission", l.Submission}, {"submissions", l.Submissions},
+		{"imap", l.IMAP}, {"imaps", l.IMAPS}, {"pop3", l.POP3}, {"pop3s", l.POP3S},
+	}
+}
+
+// readResolvConf finds the system's DNS servers.
+func readResolvConf(name string) ([]string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("the system's resolvers: %w", err)
+	}
+	defer f.Close()
+	return parseResolvConf(f), nil
+}
+
+// parseResolvConf reads the nameserver lines of resolv.conf(5).
+func parseResolvConf(r io.Reader) []string {
+	servers := []string{}
+	for lines := bufio.NewScanner(io.LimitReader(r, maxConfig)); lines.Scan(); {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 2 || fields[0] != "nameserver" {
+			continue
+		}
+		if ip, err := netip.ParseAddr(fields[1]); err == nil {
+			servers = append(servers, netip.AddrPortFrom(ip, 53).String())
+		}
+	}
+	return servers
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"mailstead/mailbox"
+)
+
+// The control socket is how sub-commands act while a server has the store: one
+// request and one answer, each a JSON value, on a connection of its own. It
+// lies in the server's folder and is open to the folder's owner only.
+const (
+	controlName    = "control.sock"
+	maxRequest     = 1 << 20         // octets of a request: an alias with its thousand members is a tenth of it
+	controlTimeout = 5 * time.Minute // of a whole exchange; removing a large account takes a while
+)
+
+// request names an action with its parameters.
+type request struct {
+	Action string          `json:"action"`
+	Params json.RawMessage `json:"params"`
+}
+
+// response is what an action returned.
+type response struct {
+	Failure *failure        `json:"failure,omitempty"`
+	Result  json.RawMessage `json:"result,omitempty"`
+}
+
+// control serves the control socket.
+type control struct {
+	listener net.Listener
+	admin    *admin
+	log      *slog.Logger
+	running  sync.WaitGroup
+}
+
+// listenControl opens the socket. One that a killed server left is replaced:
+// whoever has the store's lock owns the folder.
+func listenControl(dir string, a *admin, log *slog.Logger) (*control, error) {
+	name := filepath.Join(dir, controlName)
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	// The socket must not be open to others even for the moment until chmod.
+	old := syscall.Umask(0o177)
+	l, err := net.Listen("unix", name)
+	syscall.Umask(old)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	c := &control{listener: l, admin: a, log: log}
+	c.running.Go(c.accept)
+	return c, nil
+}
+
+func (c *control) accept() {
+	for {
+		conn, err := c.listener.Accept()
+		if err != nil {
+			return // closed
+		}
+		c.running.Go(func() {
+			defer conn.Close()
+			if err := c.answer(conn); err != nil {
+				c.log.Warn("control socket", "error", err)
+			}
+		})
+	}
+}
+
+func (c *control) answer(conn net.Conn) error {
+	if err := conn.SetDeadline(time.Now().Add(controlTimeout)); err != nil {
+		return err
+	}
+	var q request
+	if err := json.NewDecoder(io.LimitReader(conn, maxRequest)).Decode(&q); err != nil {
+		return fmt.Errorf("read request: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), controlTimeout)
+	defer cancel()
+	return json.NewEncoder(conn).Encode(c.admin.do(ctx, q))
+}
+
+// close ends the socket when its exchanges have ended.
+func (c *control) close() error {
+	err := c.listener.Close()
+	c.running.Wait()
+	return err
+}
+
+// place says which server a sub-command is about.
+type place struct {
+	Dir    string `help:"The server's folder." placeholder:"DIR" type:"path" xor:"place"`
+	Config string `help:"The server's configuration file, which names its folder (default ${config})." placeholder:"FILE" type:"path" xor:"place"`
+}
+
+// folder is the folder of the server.
+func (p place) folder() (string, error) {
+	if p.Dir != "" {
+		return p.Dir, nil
+	}
+	name := p.Config
+	if name == "" {
+		name = defaultConfig
+	}
+	s, err := readConfig(name)
+	return s.Dir, err
+}
+
+// call performs an action: in the running server through its socket, or else
+// here, as the folder's own owner.
+func call[R any](ctx context.Context, p place, log *slog.Logger, action string, params any) (R, error) {
+	var result R
+	dir, err := p.folder()
+	if err != nil {
+		return result, err
+	}
+	q := request{Action: action}
+	if q.Params, err = json.Marshal(params); err != nil {
+		return result, fmt.Errorf("%s: %w", action, err)
+	}
+	answer, err := ask(ctx, filepath.Join(dir, controlName), q)
+	if errors.Is(err, errNoServer) {
+		answer, err = actAlone(ctx, dir, log, q)
+	}
+	switch {
+	case err != nil:
+		return result, err
+	case answer.Failure != nil:
+		return result, answer.Failure
+	}
+	if err := json.Unmarshal(answer.Result, &result); err != nil {
+		return result, fmt.Errorf("%s: %w", action, err)
+	}
+	return result, nil
+}
+
+// errNoServer says that nobody listens on the control socket.
+var errNoServer = errors.New("no server is running")
+
+func ask(ctx context.Context, socket string, q request) (response, error) {
+	var r response
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		return r, errNoServer
+	}
+	if err != nil {
+		return r, fmt.Errorf("ask the running server: %w", err)
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if err := json.NewEncoder(conn).Encode(q); err != nil {
+		return r, fmt.Errorf("ask the running server: %w", err)
+	}
+	if err := json.NewDecoder(conn).Decode(&r); err != nil {
+		return r, fmt.Errorf("the running server's answer: %w", err)
+	}
+	return r, nil
+}
+
+// actAlone opens the store for one action.
+func actAlone(ctx context.Context, dir string, log *slog.Logger, q request) (response, error) {
+	if _, err := os.Stat(storeDir(dir)); err != nil {
+		return response{}, fmt.Errorf("no server's folder: %w", err)
+	}
+	store, d, err := openStore(dir, log, defaultMaxMessage)
+	if errors.Is(err, mailbox.ErrLocked) {
+		return response{}, fmt.Errorf("%w, which does not answer on its control socket", err)
+	}
+	if err != nil {
+		return response{}, err
+	}
+	a, err := newAdmin(store, d, log)
+	if err != nil {
+		return response{}, errors.Join(err, store.Close())
+	}
+	r := a.do(ctx, q)
+	return r, store.Close()
+}

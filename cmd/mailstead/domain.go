@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"mailstead/mailbox/directory"
+)
+
+// domainCommand is `mailstead domain`.
+type domainCommand struct {
+	Add      domainAddCommand      `cmd:"" help:"Add a domain."`
+	Remove   domainRemoveCommand   `cmd:"" help:"Remove a domain that has no accounts and aliases."`
+	List     domainListCommand     `cmd:"" help:"List the domains."`
+	Show     domainShowCommand     `cmd:"" help:"Show one domain."`
+	CatchAll domainCatchAllCommand `cmd:"" name:"catch-all" help:"Lead addresses that nobody has to an account."`
+}
+
+type domainAddCommand struct {
+	place
+	Domain string `arg:"" help:"The domain."`
+}
+
+func (c domainAddCommand) Run(ctx context.Context, log *slog.Logger) error {
+	_, err := call[nothing](ctx, c.place, log, "domain add", name{c.Domain})
+	return err
+}
+
+type domainRemoveCommand struct {
+	place
+	Domain string `arg:"" help:"The domain."`
+}
+
+func (c domainRemoveCommand) Run(ctx context.Context, log *slog.Logger) error {
+	_, err := call[nothing](ctx, c.place, log, "domain remove", name{c.Domain})
+	return err
+}
+
+type domainListCommand struct {
+	place
+	format
+}
+
+func (c domainListCommand) Run(ctx context.Context, std streams, log *slog.Logger) error {
+	rows, err := call[[]directory.Domain](ctx, c.place, log, "domain list", nothing{})
+	if err != nil {
+		return err
+	}
+	return printDomains(std, c.format, rows)
+}
+
+type domainShowCommand struct {
+	place
+	format
+	Domain string `arg:"" help:"The domain."`
+}
+
+func (c domainShowCommand) Run(ctx context.Context, std streams, log *slog.Logger) error {
+	row, err := call[directory.Domain](ctx, c.place, log, "domain show", name{c.Domain})
+	if err != nil {
+		return err
+	}
+	return printDomains(std, c.format, []directory.Domain{row})
+}
+
+func printDomains(std streams, f format, rows []directory.Domain) error {
+	return print(std.out, f, rows, []string{"DOMAIN", "CATCH-ALL"}, func(d directory.Domain) []any {
+		return []any{d.Name, d.CatchAll}
+	})
+}
+
+type domainCatchAllCommand struct {
+	place
+	Domain  string `arg:"" help:"The domain."`
+	Account string `arg:"" optional:"" help:"The account; none ends it."`
+}
+
+func (c domainCatchAllCommand) Run(ctx context.Context, log *slog.Logger) error {
+	_, err := call[nothing](ctx, c.place, log, "domain catch-all", catchAllParams{c.Domain, c.Account})
+	return err
+}

@@ -1,0 +1,321 @@
+package main
+
+import (
+	"context"
+	cryptotls "crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"mailstead/imap"
+	"mailstead/mailbox"
+	"mailstead/mailbox/directory"
+	"mailstead/pop3"
+	"mailstead/smtp"
+	"mailstead/smtp/dns"
+	"mailstead/smtp/local"
+	"mailstead/smtp/queue"
+	"mailstead/smtp/remote"
+	"mailstead/tls"
+	"mailstead/tls/serve"
+)
+
+// patience is how long a stopping server waits for commands, messages and
+// deliveries that are under way.
+const patience = 10 * time.Second
+
+// server is all of mailstead, wired. The parts are made from the ground up:
+// store, directory, couriers and queue, then what the world talks to.
+type server struct {
+	settings    settings
+	log         *slog.Logger
+	store       *mailbox.Store
+	directory   *directory.Directory
+	queue       *queue.Queue
+	source      tls.Source
+	certificate *tls.Issued // of our own making, for when the operator has none
+	fronts      []front
+}
+
+// front is a protocol server with the listeners it is to serve.
+type front struct {
+	name     string
+	protocol tls.Protocol
+	server   interface {
+		Serve(net.Listener) error
+		Shutdown(context.Context) error
+	}
+	plain, implicit []string // addresses, without and with implicit TLS
+}
+
+// newServer makes all parts. Nothing listens yet.
+func newServer(s settings, log *slog.Logger) (*server, error) {
+	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the server's folder: %w", err)
+	}
+	srv := &server{settings: s, log: log}
+	if err := srv.open(); err != nil {
+		return nil, errors.Join(err, srv.close())
+	}
+	return srv, nil
+}
+
+// open makes the parts, each of those before it.
+func (s *server) open() (err error) {
+	s.store, s.directory, err = openStore(s.settings.Dir, s.log, s.settings.MaxMessageSize)
+	if err != nil {
+		return err
+	}
+	here, err := s.openQueue()
+	if err != nil {
+		return err
+	}
+	if err := s.openCertificates(); err != nil {
+		return err
+	}
+	s.makeFronts(here)
+	return nil
+}
+
+// storeDir is where in the server's folder the store is.
+func storeDir(dir string) string { return filepath.Join(dir, "store") }
+
+func openStore(dir string, log *slog.Logger, maxMessageSize int64) (*mailbox.Store, *directory.Directory, error) {
+	if err := os.MkdirAll(storeDir(dir), 0o700); err != nil {
+		return nil, nil, fmt.Errorf("make the store's folder: %w", err)
+	}
+	store, err := mailbox.Open(storeDir(dir), mailbox.Options{MaxMessageSize: maxMessageSize, Logger: log})
+	if err != nil {
+		return nil, nil, err
+	}
+	d, err := directory.Open(store, directory.Options{Logger: log})
+	if err != nil {
+		return nil, nil, errors.Join(err, store.Close())
+	}
+	return store, d, nil
+}
+
+// openQueue makes the queue with its couriers, and returns the one to our
+// mailboxes, which also takes in what SMTP receives.
+func (s *server) openQueue() (*local.Courier, error) {
+	resolver, err := dns.New(dns.Options{Servers: s.settings.Resolvers})
+	if err != nil {
+		return nil, fmt.Errorf("resolvers: %w", err)
+	}
+	world, err := remote.New(remote.Options{
+		Resolver: resolver, Hostname: s.settings.Hostname, MXPort: s.settings.MXPort, Own: s.ownAddress, Logger: s.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	here := local.New(local.Options{Store: s.store, Directory: s.directory, Logger: s.log})
+	s.queue, err = queue.Open(s.store, queue.Options{
+		Remote: world, Local: here, IsLocal: s.directory.IsLocal,
+		Disabled: len(s.settings.Resolvers) == 0, Hostname: s.settings.Hostname, Logger: s.log,
+		Limits: queue.Limits{Grace: patience},
+	})
+	if err != nil {
+		return nil, err
+	}
+	here.UseQueue(s.queue)
+	return here, nil
+}
+
+// ownAddress reports whether mail that is sent to an address comes back to
+// this server. In `local` nothing does: two instances on loopback may write to
+// each other.
+func (s *server) ownAddress(ip netip.Addr) bool {
+	if s.settings.local {
+		return false
+	}
+	if ip.IsLoopback() {
+		return true
+	}
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(addresses, func(a net.Addr) bool {
+		n, ok := a.(*net.IPNet)
+		if !ok {
+			return false
+		}
+		own, ok := netip.AddrFromSlice(n.IP)
+		return ok && own.Unmap() == ip.Unmap()
+	})
+}
+
+// openCertificates makes the one source that serves every listener: the
+// operator's files, else a certificate of our own.
+func (s *server) openCertificates() (err error) {
+	o := tls.Options{Logger: s.log}
+	var files tls.Source
+	if s.settings.Certificate != "" {
+		files = tls.NewFiles(s.settings.Certificate, s.settings.Key, o)
+	}
+	if s.settings.local {
+		ca, err := tls.LocalCA(s.settings.Dir, o)
+		if err != nil {
+			return err
+		}
+		s.certificate, err = ca.Leaf(s.names()...)
+		if err != nil {
+			return err
+		}
+	} else if s.certificate, err = tls.SelfSigned(filepath.Join(s.settings.Dir, "tls"), s.names(), o); err != nil {
+		return err
+	}
+	s.source = tls.Chain(files, s.certificate)
+	return nil
+}
+
+// names are those that the server's certificate is for.
+func (s *server) names() []string {
+	names := []string{s.settings.Hostname}
+	if s.settings.local {
+		names = tls.LoopbackNames()
+	}
+	for _, d := range s.directory.Domains() {
+		names = append(names, tls.DomainNames(d.Name)...)
+	}
+	return names
+}
+
+// renameCertificate follows a change of the domains.
+func (s *server) renameCertificate() error {
+	if err := s.certificate.SetNames(s.names()...); err != nil {
+		return fmt.Errorf("certificate: %w", err)
+	}
+	return nil
+}
+
+// makeFronts makes the protocol servers.
+func (s *server) makeFronts(here *local.Courier) {
+	base := smtp.Options{
+		Hostname: s.settings.Hostname, Directory: s.directory, Deliver: here, Logger: s.log,
+		Limits: smtp.Limits{MessageSize: s.settings.MaxMessageSize, ConnectionsPerAccount: s.settings.SessionsPerAccount},
+	}
+	receiver, submission := base, base
+	receiver.Role, submission.Role = smtp.Receiver, smtp.Submission
+	receiver.TLSConfig, submission.TLSConfig = tls.Config(s.source, tls.SMTP), tls.Config(s.source, tls.Submission)
+	submission.CleartextAuth = s.settings.local
+	l := s.settings.Listen
+	s.fronts = []front{
+		{name: "smtp", protocol: tls.SMTP, plain: l.SMTP, server: smtp.New(receiver)},
+		{name: "submission", protocol: tls.Submission, plain: l.Submission, implicit: l.Submissions, server: smtp.New(submission)},
+		{name: "imap", protocol: tls.IMAP, plain: l.IMAP, implicit: l.IMAPS, server: imap.New(imap.Options{
+			Store: s.store, Directory: s.directory, TLSConfig: tls.Config(s.source, tls.IMAP), AllowInsecureAuth: s.settings.local,
+			MaxMessageSize: s.settings.MaxMessageSize, MaxPerAccount: s.settings.SessionsPerAccount, Logger: s.log,
+		})},
+		{name: "pop3", protocol: tls.POP3, plain: l.POP3, implicit: l.POP3S, server: pop3.New(pop3.Options{
+			Store: s.store, Directory: s.directory, TLSConfig: tls.Config(s.source, tls.POP3), AllowInsecureAuth: s.settings.local,
+			MaxPerAccount: s.settings.SessionsPerAccount, Logger: s.log,
+		})},
+	}
+}
+
+// bound is a listener with the front that serves it.
+type bound struct {
+	front    front
+	listener net.Listener
+}
+
+// run listens, serves until ctx ends or a listener fails, then stops
+// everything. ready is called when every port listens, never earlier.
+func (s *server) run(ctx context.Context, ready func() error) error {
+	all, err := s.listen(ctx)
+	if err != nil {
+		return errors.Join(err, s.close())
+	}
+	control, err := listenControl(s.settings.Dir, s.admin(), s.log)
+	if err != nil {
+		closeAll(all)
+		return errors.Join(err, s.close())
+	}
+	var running sync.WaitGroup
+	failed := make(chan error, len(all))
+	for _, b := range all {
+		running.Go(func() {
+			if err := b.front.server.Serve(b.listener); !errors.Is(err, serve.ErrClosed) {
+				failed <- fmt.Errorf("%s: %w", b.front.name, err)
+			}
+		})
+	}
+	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	running.Go(func() { s.queue.Run(working) })
+	err = ready()
+	if err == nil {
+		select {
+		case <-ctx.Done():
+		case err = <-failed:
+		}
+	}
+	s.log.Info("stopping")
+	err = errors.Join(err, notifySystemd("STOPPING=1"), control.close())
+	s.shutdownFronts()
+	stopWork()
+	running.Wait()
+	return errors.Join(err, s.close())
+}
+
+// listen opens all listeners, or none.
+func (s *server) listen(ctx context.Context) (all []bound, err error) {
+	defer func() {
+		if err != nil {
+			closeAll(all)
+		}
+	}()
+	for _, f := range s.fronts {
+		for _, address := range f.plain {
+			l, err := tls.Listen(ctx, "tcp", address)
+			if err != nil {
+				return all, fmt.Errorf("%s: %w", f.name, err)
+			}
+			all = append(all, bound{f, l})
+		}
+		for _, address := range f.implicit {
+			l, err := tls.Listen(ctx, "tcp", address)
+			if err != nil {
+				return all, fmt.Errorf("%ss: %w", f.name, err)
+			}
+			all = append(all, bound{f, cryptotls.NewListener(l, tls.Config(s.source, f.protocol))})
+		}
+	}
+	return all, nil
+}
+
+func closeAll(all []bound) {
+	for _, b := range all {
+		b.listener.Close()
+	}
+}
+
+// shutdownFronts ends all sessions, telling their clients.
+func (s *server) shutdownFronts() {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var stopping sync.WaitGroup
+	for _, f := range s.fronts {
+		stopping.Go(func() {
+			if err := f.server.Shutdown(ctx); err != nil {
+				s.log.Warn("sessions were cut off", "server", f.name, "error", err)
+			}
+		})
+	}
+	stopping.Wait()
+}
+
+// close gives back what newServer opened.
+func (s *server) close() error {
+	if s.store == nil {
+		return nil
+	}
+	return s.store.Close()
+}
