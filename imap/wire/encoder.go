@@ -8,8 +8,7 @@ import (
 	goimap "github.com/emersion/go-imap/v2"
 )
 
-// flushAt is how much an encoder collects before it writes: one write of this size
-// is two full TLS records, and more gains nothing measurable.
+// flushAt is how much an encoder collects before it writes: two full TLS records.
 const flushAt = 32 << 10
 
 // writeBuffers hold flushAt octets and a line that goes beyond.
