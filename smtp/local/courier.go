@@ -204,7 +204,7 @@ func (c *Courier) deliverQueued(ctx context.Context, address string, m queue.Mes
 		return err
 	}
 	return c.take(ctx, p, queue.Envelope{
-		From: m.From, Recipients: p.remote, Size: b.Size(),
+		From: m.From, Recipients: p.remote, Account: m.Account, Size: b.Size(),
 		EightBit: m.EightBit, UTF8: m.UTF8, Received: c.now(),
 	}, b)
 }

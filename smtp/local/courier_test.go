@@ -221,10 +221,15 @@ func TestDeliverQueued(t *testing.T) {
 			t.Errorf("%d: %+v", i, outcomes[i])
 		}
 	}
-	o.Deliver(t.Context(), "a.test", queued("s@b.test", "Return-Path: <s@b.test>\r\nagain", "alias@a.test"))
+	again := queued("s@b.test", "Return-Path: <s@b.test>\r\nagain", "alias@a.test")
+	again.Account = o.accounts[2].Account
+	o.Deliver(t.Context(), "a.test", again)
 	o.want(t, [3][]string{
 		{"Return-Path: <>\r\nnotice", "Return-Path: <s@b.test>\r\nagain"}, {"Return-Path: <s@b.test>\r\nagain"}, nil,
 	}, []string{"x@c.test"})
+	if o.queue.envelopes[0].Account != again.Account {
+		t.Error("what was forwarded is not the user's any more")
+	}
 }
 
 func TestDeliverQueuedInTrouble(t *testing.T) {
