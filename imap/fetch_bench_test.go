@@ -1,0 +1,201 @@
+package imap
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	goimap "github.com/emersion/go-imap/v2"
+
+	"mailstead/imap/wire"
+	"mailstead/mailbox"
+)
+
+// benchMessages is how many messages the mailbox of the benchmarks has.
+const benchMessages = 100_000
+
+const thunderbirdFields = "From To Cc Bcc Subject Date Message-ID Priority X-Priority References Newsgroups" +
+	" In-Reply-To Content-Type Reply-To Received"
+
+// BenchmarkMailbox runs commands over a mailbox of 100,000 different messages of 2 KB in
+// a store with the options of a server: what a session does, without the connection
+// that its answers would go to.
+func BenchmarkMailbox(b *testing.B) {
+	store, account := benchStore(b, benchMessages)
+	s := newBenchSession(b, store, account)
+	for _, bench := range []struct{ name, command string }{
+		{"fetch-flags", "UID FETCH 1:* (UID FLAGS)"},
+		{"fetch-fast", "FETCH 1:* FAST"},
+		{"fetch-envelope", "FETCH 1:* (ENVELOPE)"},
+		{"fetch-envelope-bodystructure", "FETCH 1:* (ENVELOPE BODYSTRUCTURE)"},
+		{"fetch-thunderbird", "UID FETCH 1:* (UID RFC822.SIZE FLAGS BODY.PEEK[HEADER.FIELDS (" + thunderbirdFields + ")])"},
+		{"fetch-header", "FETCH 1:* (BODY.PEEK[HEADER])"},
+		{"fetch-bodies", "UID FETCH 1:* (UID RFC822.SIZE BODY.PEEK[])"},
+		{"fetch-text", "FETCH 1:* (BODY.PEEK[TEXT])"},
+		{"fetch-partial", "FETCH 1:* (BODY.PEEK[]<1000.100>)"},
+		{"search-unseen", "UID SEARCH UNSEEN"},
+		{"search-since-larger", "SEARCH SINCE 1-Mar-2025 LARGER 100"},
+		{"search-from", "SEARCH FROM nobody"},
+		{"search-subject", "UID SEARCH UNDELETED SUBJECT \"no such subject\""},
+		{"search-sentsince", "SEARCH RETURN (COUNT) SENTSINCE 1-Mar-2025"},
+		{"search-header", "SEARCH HEADER Message-ID <none@x.example>"},
+		{"search-body", "SEARCH CHARSET UTF-8 UNDELETED BODY xylophonist"},
+		{"search-text", "SEARCH TEXT xylophonist"},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			b.ReportAllocs()
+			s.written = 0
+			for b.Loop() {
+				s.say(b, bench.command)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchMessages, "ns/message")
+			b.ReportMetric(float64(s.written)/b.Elapsed().Seconds()/1e6, "MB/s")
+		})
+	}
+}
+
+// BenchmarkLargeBody fetches one message of 20 MB whole, and in the pieces in which
+// Thunderbird shows it.
+func BenchmarkLargeBody(b *testing.B) {
+	const size = 20 << 20
+	store, account := benchStore(b, 0)
+	deliver(b, store, account, []byte("Subject: large\r\n\r\n"+strings.Repeat(strings.Repeat("x", 76)+"\r\n", size/78)))
+	s := newBenchSession(b, store, account)
+	for _, bench := range []struct{ name, command string }{
+		{"whole", "FETCH 1 (BODY.PEEK[])"},
+		{"piece", "FETCH 1 (BODY.PEEK[]<10000000.65536>)"},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			s.written = 0
+			for b.Loop() {
+				s.say(b, bench.command)
+			}
+			b.ReportMetric(float64(s.written)/b.Elapsed().Seconds()/1e6, "MB/s")
+		})
+	}
+}
+
+// benchSession is a session that reads its commands from a test and whose answers are
+// counted and dropped.
+type benchSession struct {
+	*session
+	commands strings.Reader
+	written  int64
+}
+
+func newBenchSession(b *testing.B, store *mailbox.Store, account mailbox.AccountID) *benchSession {
+	o := Options{Store: store}.orDefault()
+	s := &benchSession{session: &session{options: &o, log: o.Logger, ctx: context.Background(), state: stateLoggedIn}}
+	s.account.ID = account
+	s.enc = wire.NewEncoder(s)
+	s.dec = wire.NewDecoder(&s.commands, wire.Limits{}, wire.Hooks{})
+	s.say(b, "SELECT INBOX")
+	b.Cleanup(s.deselect)
+	return s
+}
+
+// Write takes the session's answers.
+func (s *benchSession) Write(p []byte) (int, error) {
+	s.written += int64(len(p))
+	return len(p), nil
+}
+
+// say runs a command.
+func (s *benchSession) say(b *testing.B, command string) {
+	s.commands.Reset("a " + command + "\r\n")
+	if err := s.dec.Next(); err != nil {
+		b.Fatal(err)
+	}
+	if _, err := s.runCommand(parseCommand(s.dec)); err != nil {
+		b.Fatal(err)
+	}
+	if err := s.enc.Flush(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// benchStore makes a store with n messages in the INBOX of one account.
+func benchStore(b *testing.B, n int) (*mailbox.Store, mailbox.AccountID) {
+	store, err := mailbox.Open(b.TempDir(), mailbox.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	account, err := store.CreateAccount(b.Context(), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	const writers = 64 // they share their flushes
+	var work sync.WaitGroup
+	for w := range writers {
+		work.Go(func() {
+			for i := w; i < n; i += writers {
+				deliver(b, store, account, benchMessage(i))
+			}
+		})
+	}
+	work.Wait()
+	if b.Failed() {
+		b.FailNow()
+	}
+	return store, account
+}
+
+func deliver(b *testing.B, store *mailbox.Store, account mailbox.AccountID, message []byte) {
+	body := store.NewBody()
+	defer body.Abort()
+	if _, err := body.Write(message); err != nil {
+		b.Error(err)
+		return
+	}
+	target := mailbox.Target{Account: account, Name: "INBOX", Date: time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)}
+	if body.Size()%3 == 0 {
+		target.Flags = []goimap.Flag{goimap.FlagSeen, "$label1"}
+	}
+	placed, err := store.Deliver(b.Context(), body, []mailbox.Target{target}, nil)
+	if err != nil || placed[0].Err != nil {
+		b.Error(err, placed)
+	}
+}
+
+// benchMessage makes a message of about 2 KB; one of a thousand has a rare word.
+func benchMessage(i int) []byte {
+	rng := rand.New(rand.NewPCG(uint64(i), 1))
+	word := func() string { return benchWords[rng.IntN(len(benchWords))] }
+	when := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(i) * 7 * time.Minute).Format(time.RFC1123Z)
+	var m bytes.Buffer
+	fmt.Fprintf(&m, "Received: from mx.%s.example (mx.%[1]s.example [192.0.2.7])\r\n\tby mx.example.test with ESMTPS id %08x; %s\r\n", word(), rng.Uint32(), when)
+	fmt.Fprintf(&m, "From: \"%s %s\" <%s@%s.example>\r\nTo: <ann@example.test>\r\nReply-To: <%s@%s.example>\r\n", word(), word(), word(), word(), word(), word())
+	fmt.Fprintf(&m, "Subject: %s %s %s of the %s\r\nDate: %s\r\nMessage-ID: <%d.%08x@%s.example>\r\n", word(), word(), word(), word(), when, i, rng.Uint32(), word())
+	io.WriteString(&m, "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n")
+	for line := 0; m.Len() < 1950; {
+		w := word()
+		if line += len(w) + 1; line > 70 {
+			m.WriteString("\r\n")
+			line = len(w) + 1
+		}
+		m.WriteString(w + " ")
+	}
+	if i%1000 == 500 {
+		m.WriteString("xylophonist")
+	}
+	m.WriteString("\r\n")
+	return m.Bytes()
+}
+
+var benchWords = strings.Fields(`the of and to a in that is was he for it with as his on be at by had not are but from have
+an they which one you were all her she there would their we him been has when who will no more out so what up said about
+invoice meeting report schedule attached regards thanks project budget deadline contract customer release quarter payment
+shipping order confirm newsletter account password update offer holiday family photo ticket flight hotel booking dinner
+weekend garden kitchen music concert school teacher lecture thesis Zürich naïve café déjà über jalapeño`)
