@@ -53,6 +53,7 @@ type fetching struct {
 
 	rows   []mailbox.Row
 	msgs   []mailbox.Message
+	bodies mailbox.Bodies
 	views  []message.View // of the rows whose bodies are to be opened
 	arena  []byte         // what these views show
 	header []byte         // of one message
@@ -68,7 +69,7 @@ const maxKeptHeader = 256 << 10
 
 func (f *fetching) release() {
 	clear(f.views)
-	kept := fetching{rows: f.rows[:0], msgs: f.msgs[:0], views: f.views[:0]}
+	kept := fetching{rows: f.rows[:0], msgs: f.msgs[:0], views: f.views[:0], bodies: f.bodies}
 	if cap(f.arena) <= 2*maxInTransaction {
 		kept.arena = f.arena[:0]
 	}
@@ -89,16 +90,21 @@ func (f *fetching) run(spans []span) error {
 	return f.chunks(spans, f.answer)
 }
 
-// chunks calls do with the messages of the spans in f.rows, a few hundred between two
-// looks at the store.
+// chunkRows is how many messages FETCH and SEARCH take from the view at a time. A look
+// at the stored indexes has the kernel read ahead anew, which costs as much as a few
+// hundred indexes.
+const chunkRows = 1024
+
+// chunks calls do with the messages of the spans in f.rows, chunkRows of them between
+// two looks at the store.
 func (f *fetching) chunks(spans []span, do func() error) error {
 	s := f.session
 	for _, sp := range spans {
-		for from := sp.from; from <= sp.to; from += rowsAtOnce {
+		for from := sp.from; from <= sp.to; from += chunkRows {
 			if err := s.ctx.Err(); err != nil {
 				return err
 			}
-			to := min(sp.to, from+rowsAtOnce-1)
+			to := min(sp.to, from+chunkRows-1)
 			f.rows = s.selected.view.Rows(f.rows[:0], from, to)
 			f.missing = f.missing || uint32(len(f.rows)) <= to-from
 			f.dropUnchanged()
@@ -172,12 +178,7 @@ func (f *fetching) answer() error {
 	case f.plan.index:
 		return f.fromIndexes()
 	case f.plan.bodies:
-		for i := range f.rows {
-			if err := f.withBody(&f.rows[i], nil); err != nil {
-				return err
-			}
-		}
-		return nil
+		return f.withBodies(f.rows, nil)
 	}
 	for i := range f.rows {
 		f.out.room(maxRow)
@@ -190,9 +191,9 @@ func (f *fetching) answer() error {
 	return f.session.enc.Err()
 }
 
-// maxInTransaction is how many octets of answers, and of views kept for later, may
-// come together while a transaction of the store is open: nothing is written to the
-// client meanwhile.
+// maxInTransaction is how many octets of views may be kept for later while a
+// transaction of the store is open. Answers may be of bulkChunk octets and one more:
+// nothing is written to the client meanwhile.
 const maxInTransaction = 1 << 20
 
 // errEnough ends a walk over indexes early.
@@ -202,11 +203,8 @@ var errEnough = errors.New("imap: enough for one transaction")
 func (f *fetching) fromIndexes() error {
 	for rows := f.rows; len(rows) > 0; {
 		n, err := f.inTransaction(rows)
-		later := rows[n-len(f.views) : n]
-		for i := range f.views {
-			if err := f.withBody(&later[i], &f.views[i]); err != nil {
-				return err
-			}
+		if err := f.withBodies(rows[n-len(f.views):n], f.views); err != nil {
+			return err
 		}
 		rows = rows[n:]
 		if err != nil && len(rows) == 0 {
@@ -230,14 +228,12 @@ func (f *fetching) fromIndexes() error {
 // returns for how many messages one or the other was done; an error other than errEnough
 // concerns the next.
 func (f *fetching) inTransaction(rows []mailbox.Row) (n int, err error) {
-	f.msgs, f.views, f.arena = f.msgs[:0], f.views[:0], f.arena[:0]
-	for i := range rows {
-		f.msgs = append(f.msgs, rows[i].Message)
-	}
+	f.views, f.arena = f.views[:0], f.arena[:0]
+	f.take(rows)
 	f.out.room(min(len(rows)*maxRow, bulkChunk))
 	before := len(f.out.b)
 	err = f.session.options.Store.Indexes(f.msgs, func(i int, v message.View) error {
-		if len(f.out.b)-before+len(f.arena) > maxInTransaction {
+		if len(f.out.b)-before > bulkChunk || len(f.arena) > maxInTransaction {
 			return errEnough
 		}
 		n++
@@ -250,6 +246,14 @@ func (f *fetching) inTransaction(rows []mailbox.Row) (n int, err error) {
 		return nil
 	})
 	return n, err
+}
+
+// take puts the messages of rows into f.msgs.
+func (f *fetching) take(rows []mailbox.Row) {
+	f.msgs = f.msgs[:0]
+	for i := range rows {
+		f.msgs = append(f.msgs, rows[i].Message)
+	}
 }
 
 // unread notes that a message cannot be read. The others are answered all the same;

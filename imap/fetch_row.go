@@ -121,14 +121,38 @@ func (f *fetching) literal(it *fetchItem, data []byte) {
 	f.out.b = append(b, ' ')
 }
 
-// withBody answers for a message whose body is needed; v may be nil when its structure
-// is not. If the body fails before anything of the answer is on its way, the message
-// is left out.
-func (f *fetching) withBody(row *mailbox.Row, v *message.View) error {
-	body, err := f.session.options.Store.OpenBody(row.Body)
-	if err != nil {
-		return f.unread(row, err)
+// withBodies answers for messages whose bodies are needed; views are nil when their
+// structure is not.
+func (f *fetching) withBodies(rows []mailbox.Row, views []message.View) error {
+	if len(rows) == 0 {
+		return nil
 	}
+	f.take(rows)
+	if err := f.session.options.Store.LocateBodies(f.msgs, &f.bodies); err != nil {
+		return err
+	}
+	for i := range rows {
+		var v *message.View
+		if views != nil {
+			v = &views[i]
+		}
+		body, err := f.bodies.Open(i)
+		if err == nil {
+			err = f.withBody(&rows[i], v, body)
+		} else {
+			err = f.unread(&rows[i], err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// withBody answers for a message with the help of its body, which it closes; v may be
+// nil. If the body fails before anything of the answer is on its way, the message is
+// left out.
+func (f *fetching) withBody(row *mailbox.Row, v *message.View, body *mailbox.Body) (err error) {
 	defer body.Close()
 	f.out.room(maxRow)
 	start, written := len(f.out.b), f.out.written

@@ -32,7 +32,7 @@ func (s *session) search(r *request) (reply, error) {
 		return reply{}, err
 	}
 	q := &searching{session: s, program: prog, uid: r.uid, asked: time.Now()}
-	q.examiner.store, q.examiner.view = s.options.Store, s.selected.view
+	q.examiner.view = s.selected.view
 	if err := q.run(); err != nil {
 		return reply{}, err
 	}
@@ -62,11 +62,16 @@ type searching struct {
 	examiner examiner  // of the session's goroutine
 	helpers  []*examiner
 
-	rows     []mailbox.Row // undecided ones move to the front
-	verdicts []verdict
-	msgs     []mailbox.Message
-	views    []message.View
-	arena    []byte // what the views show
+	rows      []mailbox.Row
+	verdicts  []verdict // on the rows
+	open      []int     // places in rows of those that their row alone does not decide
+	msgs      []mailbox.Message
+	view      message.View // being looked at
+	undecided []int        // places of those that their index does not decide either
+	views     []message.View
+	arena     []byte // what the views show
+	bodyMsgs  []mailbox.Message
+	bodies    mailbox.Bodies // theirs
 
 	found                uint32
 	numbers              []uint32 // what was found, as the client counts
@@ -77,11 +82,11 @@ type searching struct {
 func (q *searching) run() error {
 	s := q.session
 	for _, sp := range q.program.key.candidates(s.selected.view) {
-		for from := sp.from; from <= sp.to; from += rowsAtOnce {
+		for from := sp.from; from <= sp.to; from += chunkRows {
 			if err := q.goesOn(); err != nil {
 				return err
 			}
-			q.rows = s.selected.view.Rows(q.rows[:0], from, min(sp.to, from+rowsAtOnce-1))
+			q.rows = s.selected.view.Rows(q.rows[:0], from, min(sp.to, from+chunkRows-1))
 			if err := q.chunk(); err != nil {
 				return err
 			}
@@ -149,20 +154,19 @@ func (q *searching) add(row *mailbox.Row) {
 
 // lookCloser decides about the undecided messages of the chunk.
 func (q *searching) lookCloser() error {
-	var open []int // their places in the chunk
-	q.msgs = q.msgs[:0]
+	q.open, q.msgs = q.open[:0], q.msgs[:0]
 	for i, v := range q.verdicts {
 		if v == verdictUnknown {
-			open = append(open, i)
+			q.open = append(q.open, i)
 			q.msgs = append(q.msgs, q.rows[i].Message)
 		}
 	}
-	for len(open) > 0 {
-		n, err := q.inIndexes(open)
-		if err := q.inBodies(open[:n]); err != nil {
+	for open, msgs := q.open, q.msgs; len(open) > 0; {
+		n, err := q.inIndexes(open, msgs)
+		if err := q.inBodies(); err != nil {
 			return err
 		}
-		open, q.msgs = open[n:], q.msgs[n:]
+		open, msgs = open[n:], msgs[n:]
 		if err != nil && !errors.Is(err, errEnough) {
 			if len(open) == 0 {
 				return err
@@ -171,7 +175,7 @@ func (q *searching) lookCloser() error {
 				return err
 			}
 			q.verdicts[open[0]] = verdictNo
-			open, q.msgs = open[1:], q.msgs[1:]
+			open, msgs = open[1:], msgs[1:]
 		}
 		if err := q.goesOn(); err != nil {
 			return err
@@ -180,41 +184,46 @@ func (q *searching) lookCloser() error {
 	return nil
 }
 
-// inIndexes judges the messages at the places by their indexes, and keeps those of the
-// undecided in q.views. It returns for how many it did so; an error other than
-// errEnough concerns the next.
-func (q *searching) inIndexes(open []int) (n int, err error) {
-	q.views, q.arena = q.views[:0], q.arena[:0]
-	err = q.session.options.Store.Indexes(q.msgs, func(i int, v message.View) error {
+// inIndexes judges the messages at the places by their indexes. It notes those that stay
+// undecided, with their indexes in q.views, and returns how many it judged; an error
+// other than errEnough concerns the next.
+func (q *searching) inIndexes(open []int, msgs []mailbox.Message) (n int, err error) {
+	q.views, q.arena, q.undecided = q.views[:0], q.arena[:0], q.undecided[:0]
+	err = q.session.options.Store.Indexes(msgs, func(i int, v message.View) error {
 		if len(q.arena) > maxInTransaction {
 			return errEnough
 		}
 		n++
 		at := open[i]
-		q.verdicts[at], _ = q.examiner.judge(&q.program.key, &q.rows[at], &v, false)
+		q.view = v
+		q.verdicts[at], _ = q.examiner.judge(&q.program.key, &q.rows[at], &q.view, false)
 		if q.verdicts[at] == verdictUnknown {
 			v, q.arena = v.CloneTo(q.arena)
 			q.views = append(q.views, v)
+			q.undecided = append(q.undecided, at)
 		}
 		return nil
 	})
 	return n, err
 }
 
-// inBodies judges by their bodies the messages at the places that are still undecided;
-// q.views has their indexes. Several are read at the same time.
-func (q *searching) inBodies(open []int) error {
-	undecided := open[:0:0]
-	for _, at := range open {
-		if q.verdicts[at] == verdictUnknown {
-			undecided = append(undecided, at)
-		}
+// inBodies judges the undecided messages by their bodies, several at the same time.
+func (q *searching) inBodies() error {
+	if len(q.undecided) == 0 {
+		return nil
 	}
-	workers := min(runtime.GOMAXPROCS(0), maxSearchers, len(undecided))
+	q.bodyMsgs = q.bodyMsgs[:0]
+	for _, at := range q.undecided {
+		q.bodyMsgs = append(q.bodyMsgs, q.rows[at].Message)
+	}
+	if err := q.session.options.Store.LocateBodies(q.bodyMsgs, &q.bodies); err != nil {
+		return err
+	}
+	workers := min(runtime.GOMAXPROCS(0), maxSearchers, len(q.undecided))
 	for len(q.helpers) < workers {
-		q.helpers = append(q.helpers, &examiner{store: q.examiner.store, view: q.examiner.view})
+		q.helpers = append(q.helpers, &examiner{view: q.examiner.view})
 	}
-	share := shared{undecided: undecided}
+	var share shared
 	var work sync.WaitGroup
 	for _, e := range q.helpers[:workers] {
 		work.Go(func() { q.help(e, &share) })
@@ -228,8 +237,7 @@ func (q *searching) inBodies(open []int) error {
 
 // shared is the work that several examiners take their messages from.
 type shared struct {
-	undecided []int // places in the chunk; views are in the same order
-	next      atomic.Int64
+	next atomic.Int64 // index of q.undecided
 
 	mu       sync.Mutex
 	err      error // the first that ends the search
@@ -247,10 +255,11 @@ func (q *searching) help(e *examiner, share *shared) {
 	}()
 	for q.session.ctx.Err() == nil {
 		i := int(share.next.Add(1)) - 1
-		if i >= len(share.undecided) {
+		if i >= len(q.undecided) {
 			return
 		}
-		at := share.undecided[i]
+		at := q.undecided[i]
+		e.bodies, e.place = &q.bodies, i
 		v, err := e.judge(&q.program.key, &q.rows[at], &q.views[i], true)
 		if err != nil {
 			v = verdictNo

@@ -16,12 +16,13 @@ const maxWholeBody = 128 << 10
 // examiner looks at one message after the other, at each as closely as it is told to. It
 // belongs to one goroutine.
 type examiner struct {
-	store *mailbox.Store
-	view  *mailbox.View // does not change meanwhile
+	view *mailbox.View // does not change meanwhile
 
 	row     *mailbox.Row
 	index   *message.View // nil = not to be looked at yet
 	mayRead bool          // the body may be read
+	bodies  *mailbox.Bodies
+	place   int // of the message's body among them
 
 	body   io.ReaderAt // once it was needed
 	opened *mailbox.Body
@@ -62,16 +63,35 @@ func (e *examiner) inHeader(k *searchKey) verdict {
 		return verdictUnknown
 	case e.index.Covers(&k.matcher):
 		e.fields = e.index.AppendHeaderFields(e.fields[:0], &k.matcher)
-		for f := range message.Fields(e.fields) {
-			if len(k.needle) == 0 || e.contains(f.Value, k.needle) {
-				return verdictYes
-			}
-		}
-		return verdictNo
+		return verdictOf(e.fieldsContain(k.needle))
 	case !e.mayRead:
 		return verdictUnknown
 	}
 	return verdictOf(e.readHeader() && message.HeaderContains(e.fields, k.field, k.needle))
+}
+
+// fieldsContain reports whether one of the fields in e.fields has the folded needle in
+// its value. They are whole fields of the name looked for, and perhaps a blank line.
+func (e *examiner) fieldsContain(needle []byte) bool {
+	for fields := e.fields; len(fields) > 0; {
+		end := 0
+		for end < len(fields) {
+			n := bytes.IndexByte(fields[end:], '\n')
+			if n < 0 {
+				end = len(fields)
+				break
+			}
+			if end += n + 1; end < len(fields) && fields[end] != ' ' && fields[end] != '\t' {
+				break
+			}
+		}
+		_, value, isField := bytes.Cut(fields[:end], []byte{':'})
+		if isField && (len(needle) == 0 || e.contains(value, needle)) {
+			return true
+		}
+		fields = fields[end:]
+	}
+	return false
 }
 
 // readHeader reads the header into e.fields.
@@ -138,7 +158,7 @@ func (e *examiner) open() bool {
 	if e.body != nil || e.err != nil {
 		return e.err == nil
 	}
-	if e.opened, e.err = e.store.OpenBody(e.row.Body); e.err != nil {
+	if e.opened, e.err = e.bodies.Open(e.place); e.err != nil {
 		return false
 	}
 	size := e.opened.Size()
