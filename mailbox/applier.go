@@ -181,6 +181,10 @@ func (s *Store) forget(batch []*record) {
 	s.overlay.forget(batch, last)
 }
 
+// maxUnstored is how many indexes are kept while derived.db cannot take them,
+// about 30 MB. Readers make again what is dropped.
+const maxUnstored = 20_000
+
 // applyDerived commits what can be made again. It is not worth a fatal error.
 func (s *Store) applyDerived() error {
 	entries, lsn := s.overlay.unstored()
@@ -189,6 +193,9 @@ func (s *Store) applyDerived() error {
 	}
 	if err := s.disk.applyDerived(entries, lsn); err != nil {
 		s.logger.Warn("storing indexes of messages failed; trying again", "err", err)
+		if len(entries) > maxUnstored {
+			s.overlay.stored(entries)
+		}
 		return err
 	}
 	s.overlay.stored(entries)

@@ -215,3 +215,51 @@ func waitNumbered(s *Store, lsn uint64) {
 		runtime.Gosched()
 	}
 }
+
+// TestLoadingBesideCommits loads a mailbox again and again while it gets
+// messages and state.db is brought up: whatever comes between reading state.db
+// and laying the changes over it must be in neither twice nor nowhere.
+func TestLoadingBesideCommits(t *testing.T) {
+	s := newStore(t)
+	a := newAccount(t, s)
+	deliver(t, s, a, "INBOX", letter(1))
+	m := open(t, s, a, "INBOX")
+	for len(rows(m)) < 2000 {
+		if _, err := m.Copy(t.Context(), uids(m), "INBOX"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commit(t, s)
+	stop := make(chan struct{})
+	var work sync.WaitGroup
+	work.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+				deliver(t, s, a, "INBOX", letter(i))
+				commit(t, s)
+			}
+		}
+	})
+	b := m.box
+	for loads := 0; loads < 100; {
+		if !b.drop() {
+			runtime.Gosched() // a delivery is on its way
+			continue
+		}
+		loads++
+		if err := s.hold(b); err != nil {
+			t.Fatal(err)
+		}
+		b.mu.RLock()
+		if n := uint32(b.messages.len()); n != b.durable.messages || b.messages.uids[n-1] != b.durable.uidNext-1 {
+			t.Errorf("%d messages up to UID %d were loaded; the header says %+v", n, b.messages.uids[n-1], b.durable)
+		}
+		b.mu.RUnlock()
+		s.release(b)
+	}
+	close(stop)
+	work.Wait()
+}

@@ -88,10 +88,15 @@ func (s *Store) number(rec *record, decide func(*decision) error) (used int64, e
 	s.written.Add(used)
 	d.move(rec)
 	s.newest = rec
-	if s.log.Append(&rec.entry) == 0 {
+	switch s.log.Append(&rec.entry) {
+	case d.lsn:
+		return used, nil
+	case 0:
 		return 0, s.log.Wait(&rec.entry) // closed, or failed for good
 	}
-	return used, nil
+	err = fmt.Errorf("mailbox: record %d got number %d", d.lsn, rec.entry.LSN)
+	s.fatal(err) // what was decided and what is written differ
+	return used, err
 }
 
 // usualMeta is what the metadata of a delivery with a room's change fits in, in bytes.
