@@ -37,6 +37,13 @@ const (
 	newsNone   news = iota
 	newsNumber      // all but EXPUNGE: sequence numbers stay (RFC 3501 section 7.4.1)
 	newsAll
+
+	// newsAhead is for FETCH: nothing is told with its reply, but if its set reaches to
+	// "*", news are told before it runs, as with newsNumber. Thunderbird takes no notice
+	// of an EXISTS or EXPUNGE that comes with a body it fetches, and idles on without
+	// the new message; what is not told then is told when it idles. A client that looks
+	// for mail by fetching "n:*" hears of it all the same.
+	newsAhead
 )
 
 // command is one line of the table.
@@ -88,7 +95,7 @@ var commands = []command{
 	{"CLOSE", stateSelected, newsNone, (*session).close},
 	{"UNSELECT", stateSelected, newsNone, (*session).unselect},
 	{"EXPUNGE", stateSelected, newsAll, (*session).expunge},
-	{"FETCH", stateSelected, newsNumber, (*session).fetch},
+	{"FETCH", stateSelected, newsAhead, (*session).fetch},
 	{"SEARCH", stateSelected, newsNumber, (*session).search},
 	{"STORE", stateSelected, newsNumber, (*session).store},
 	{"COPY", stateSelected, newsAll, (*session).copy},
@@ -143,8 +150,22 @@ func (r *request) fullName() string {
 
 // mayTell says what may be told of the mailbox before the tagged reply.
 func (r *request) mayTell() news {
-	if r.uid && r.news == newsNumber {
+	switch {
+	case r.news == newsAhead:
+		return newsNone
+	case r.uid && r.news == newsNumber:
 		return newsAll
 	}
 	return r.news
+}
+
+// mayTellAhead says what may be told before the command runs.
+func (r *request) mayTellAhead() news {
+	switch {
+	case r.news != newsAhead:
+		return newsNone
+	case r.uid:
+		return newsAll
+	}
+	return newsNumber
 }

@@ -24,7 +24,7 @@ type node struct {
 	subscriber bool // a subscribed name is below
 }
 
-// tree is the hierarchy of an account's names, sorted, INBOX first.
+// tree is the hierarchy of an account's names, in the order of rank, then of name.
 type tree []*node
 
 // newTree puts mailboxes, subscriptions and the levels above them together.
@@ -55,15 +55,21 @@ func newTree(infos []mailbox.Info, subscriptions []string) tree {
 		t = append(t, n)
 	}
 	slices.SortFunc(t, func(a, b *node) int {
-		if (a.name == "INBOX") != (b.name == "INBOX") {
-			if a.name == "INBOX" {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Compare(a.name, b.name)
+		return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.name, b.name))
 	})
 	return t
+}
+
+// rank puts INBOX and the mailboxes with a special use in front: a client that shows
+// what has come so far then knows its Sent and Trash before all other names are there.
+func (n *node) rank() int {
+	switch {
+	case n.name == "INBOX":
+		return 0
+	case n.info != nil && n.info.SpecialUse != "":
+		return 1
+	}
+	return 2
 }
 
 // parents yields the levels above a name.

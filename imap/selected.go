@@ -50,14 +50,34 @@ type span struct{ from, to uint32 }
 // mistake of the client, but "1:*" of an empty mailbox is none of it.
 func (s *session) numbers(r *request) []span {
 	if r.uid {
-		return s.selected.spansOfUIDs(s.dec.UIDSet())
+		set := s.dec.UIDSet()
+		if !s.lookAhead(r, set.Dynamic()) {
+			return nil
+		}
+		return s.selected.spansOfUIDs(set)
 	}
 	set := s.dec.SeqSet()
+	if !s.lookAhead(r, set.Dynamic()) {
+		return nil
+	}
 	spans, ok := s.selected.spansOf(set)
 	if !ok {
 		s.dec.Fail("there are only %d messages", s.selected.view.Len())
 	}
 	return spans
+}
+
+// lookAhead tells the news that come before the command, if its set reaches to "*". It
+// reports false when the mailbox turns out to be gone.
+func (s *session) lookAhead(r *request, reaches bool) bool {
+	if !reaches || s.dec.Err() != nil {
+		return true
+	}
+	if s.farewell = s.tellNews(r.mayTellAhead()); s.farewell != nil {
+		s.dec.Fail("the mailbox was deleted")
+		return false
+	}
+	return true
 }
 
 // spansOf resolves "*" and checks that all numbers exist.

@@ -42,7 +42,7 @@ func TestSpans(t *testing.T) {
 		must(t, d.Next())
 		s := &session{dec: d, selected: test.sel}
 		var got []string
-		for _, sp := range s.numbers(&request{uid: uid}) {
+		for _, sp := range s.numbers(&request{command: &command{}, uid: uid}) {
 			got = append(got, fmt.Sprintf("%d:%d", sp.from, sp.to))
 		}
 		if d.Err() != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"time"
@@ -38,6 +39,7 @@ type session struct {
 	selected  *selected         // in stateSelected
 	condstore bool              // the client knows MODSEQ (RFC 7162 section 3.1)
 	bad       int               // bad commands so far
+	farewell  error             // ends the session after the present command, unanswered
 }
 
 func newSession(s *Server, c *serve.Conn) *session {
@@ -70,7 +72,7 @@ func (s *session) serve() {
 	if s.account.Name == "" {
 		level = slog.LevelDebug // scanners
 	}
-	s.log.Log(s.ctx, level, "imap: session ended", "account", s.account.Name, "lasted", time.Since(start), "reason", err)
+	s.log.Log(s.ctx, level, "imap: session ended", "account", s.account.Name, "lasted", time.Since(start), "reason", reason(err))
 }
 
 // end gives back what the session holds, also after a panic.
@@ -78,6 +80,17 @@ func (s *session) end() {
 	s.deselect()
 	s.dec.Reset(nil)
 	s.enc.Reset(nil)
+}
+
+// reason says for the log why a session ended.
+func reason(err error) string {
+	switch {
+	case err == nil:
+		return "logout"
+	case errors.Is(err, io.EOF):
+		return "closed by the client"
+	}
+	return err.Error()
 }
 
 // byeText says why the server ends the session, "" if it does not end it or has
@@ -145,6 +158,8 @@ func (s *session) finish(r *request, rep reply, err error) error {
 		return s.conn.failure
 	case s.enc.Err() != nil:
 		return s.enc.Err()
+	case s.farewell != nil:
+		return s.farewell
 	case errors.Is(err, errAnswered):
 		return nil
 	case errors.Is(err, errBye), errors.Is(err, serve.ErrInterrupted):
