@@ -1,0 +1,293 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"mailstead/mailbox"
+	"mailstead/mailbox/mailboxtest"
+)
+
+// copyOf is the store's folder as a crash now would leave it.
+func (o *office) copyOf() string {
+	o.t.Helper()
+	dir := filepath.Join(o.t.TempDir(), "crashed")
+	if err := os.CopyFS(dir, os.DirFS(o.dir)); err != nil {
+		o.t.Fatal(err)
+	}
+	return dir
+}
+
+// A crash before the note is written repeats the attempt; a crash after it
+// does not, and the notice is there. At no moment is anything lost.
+func TestCrash(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		o := newOffice(t)
+		o.remote.answer("bob@far.test", unknown)
+		var during, between string
+		o.remote.before = func(context.Context, string) { during = o.copyOf() }
+		o.local.before = func(context.Context, string) { between = o.copyOf() }
+		o.run()
+		o.add("bob@far.test", "eve@far.test")
+		synctest.Wait()
+		o.want("left at the end", o.entries())
+		for _, tt := range []struct {
+			name, dir string
+			want      string
+		}{
+			{"while the courier is out", during, "far.test bob@far.test,eve@far.test 0 waiting"},
+			{"before the notice is delivered", between, "us.test ann@us.test 0 waiting"},
+		} {
+			q, err := Open(mailboxtest.OpenStore(t, tt.dir), o.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			crashed := &office{t: t, queue: q}
+			crashed.want(tt.name, crashed.entries(), tt.want)
+		}
+	})
+}
+
+// What waits still waits after a restart, to the minute.
+func TestRestart(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		o := newOffice(t)
+		o.remote.answer("bob@far.test", busy, done)
+		o.run()
+		o.add("bob@far.test")
+		synctest.Wait()
+		before := o.queue.List()
+		o.reopen()
+		after := o.queue.List()
+		if len(before) != 1 || len(after) != 1 || fmt.Sprint(before[0].NextAttempt) != fmt.Sprint(after[0].NextAttempt) || before[0].LastError != after[0].LastError {
+			t.Errorf("was %+v, is %+v", before, after)
+		}
+		o.add("carl@far.test") // ids go on
+		o.run()
+		time.Sleep(4 * time.Minute)
+		synctest.Wait()
+		o.want("calls", o.remote.seen(), "far.test: bob@far.test", "far.test: carl@far.test")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		o.want("calls", o.remote.seen(), "far.test: bob@far.test", "far.test: carl@far.test", "far.test: bob@far.test")
+		o.want("left", o.entries())
+	})
+}
+
+// Without a resolver mail to others waits as long as it takes, and mail for
+// this server does not.
+func TestDisabled(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		o := newOffice(t, func(o *Options) { o.Disabled = true })
+		o.run()
+		o.add("bob@far.test", "ann@us.test")
+		time.Sleep(9 * 24 * time.Hour)
+		synctest.Wait()
+		o.want("local", o.local.seen(), "us.test: ann@us.test")
+		o.want("entries", o.entries(), "far.test bob@far.test 0 disabled")
+		if i := o.queue.List()[0]; i.NextAttempt != nil {
+			t.Errorf("next attempt at %v", i.NextAttempt)
+		}
+		if err := o.queue.Retry("all"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		o.o.Disabled = false
+		o.remote.answer("bob@far.test", busy, done)
+		o.reopen()
+		o.run()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		o.want("remote", o.remote.seen(), "far.test: bob@far.test", "far.test: bob@far.test")
+		o.want("left", o.entries())
+	})
+}
+
+// Who is told of a failure, and that nobody is answered who may not have written.
+func TestWhomToTell(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		e    entry
+		to   string
+		kind noticeKind
+	}{
+		{"a user's message", entry{From: "ann@us.test", Account: 1}, "ann@us.test", toSender},
+		{"a user's read receipt", entry{Account: 1}, "", ordinary},
+		{"mail from outside", entry{From: "stranger@else.test"}, "postmaster", toPostmaster},
+		{"mail from outside in a user's name", entry{From: "ann@us.test"}, "postmaster", toPostmaster},
+		{"a notice from outside", entry{}, "postmaster", toPostmaster},
+		{"our notice to a sender", entry{Notice: toSender}, "postmaster", toPostmaster},
+		{"our notice to the postmaster", entry{Notice: toPostmaster}, "", ordinary},
+	} {
+		if to, kind := tt.e.whomToTell(); to != tt.to || kind != tt.kind {
+			t.Errorf("%s: %q, %d", tt.name, to, kind)
+		}
+	}
+}
+
+// A notice that fails goes to the postmaster with what it returned, and if that
+// fails, too, it ends there.
+func TestFailedNotice(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		o := newOffice(t)
+		o.remote.answer("bob@far.test", unknown)
+		o.local.answer("ann@us.test", unknown)
+		o.local.answer("postmaster", unknown)
+		o.run()
+		o.add("bob@far.test")
+		synctest.Wait()
+		o.want("local", o.local.seen(), "us.test: ann@us.test", ": postmaster")
+		if text := o.local.calls[1].text; !strings.Contains(text, o.local.calls[0].text) || o.local.calls[1].m.From != "" {
+			t.Errorf("the postmaster got\n%s", text)
+		}
+		o.want("left", o.entries())
+	})
+}
+
+// Mail from outside that cannot be forwarded is the postmaster's, whole, and
+// its alleged sender hears nothing.
+func TestNoBackscatter(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		o := newOffice(t)
+		o.remote.answer("bob@far.test", unknown)
+		o.run()
+		o.addEnvelope(Envelope{From: "victim@else.test", Recipients: []string{"bob@far.test"}})
+		synctest.Wait()
+		o.want("remote", o.remote.seen(), "far.test: bob@far.test")
+		o.want("local", o.local.seen(), ": postmaster")
+		if text := o.local.calls[0].text; !strings.Contains(text, letter) {
+			t.Errorf("the postmaster got\n%s", text)
+		}
+		o.want("left", o.entries())
+	})
+}
+
+// Where a notice finds no room, it is known who has to be told, and they are
+// as soon as there is.
+func TestNoticeFindsNoRoom(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		o := newOffice(t)
+		o.stop()
+		if err := o.store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		small, err := mailbox.Open(o.dir, mailbox.Options{SegmentSize: 256 << 10, MaxMessageSize: 300})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.queue, err = Open(small, o.o); err != nil {
+			t.Fatal(err)
+		}
+		o.store, o.stop = small, o.queue.Close
+		o.remote.answer("bob@far.test", unknown)
+		o.run()
+		o.addEnvelope(Envelope{From: "victim@else.test", Recipients: []string{"bob@far.test", "eve@far.test"}})
+		synctest.Wait()
+		d, err := o.queue.Show(o.queue.List()[0].ID)
+		if err != nil || len(d.Recipients) != 1 || len(d.Errors) != 1 || !d.Errors[0].Permanent || d.Errors[0].Status != "5.1.1" {
+			t.Errorf("shown as %+v, %v", d, err)
+		}
+		o.reopen()
+		o.run()
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		o.want("remote", o.remote.seen(), "far.test: bob@far.test eve@far.test")
+		o.want("local", o.local.seen(), ": postmaster")
+		o.want("left", o.entries())
+	})
+}
+
+// A courier that forgets a recipient, or breaks, loses nothing.
+func TestBadCouriers(t *testing.T) {
+	for name, c := range map[string]courierFunc{
+		"no outcomes":      func() []Outcome { return nil },
+		"a zero outcome":   func() []Outcome { return []Outcome{{Recipient: "bob@far.test"}} },
+		"another's":        func() []Outcome { return []Outcome{{Recipient: "eve@far.test", Status: Delivered}} },
+		"a broken courier": func() []Outcome { panic("broken") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				o := newOffice(t, func(o *Options) { o.Remote = c })
+				o.run()
+				o.add("bob@far.test")
+				synctest.Wait()
+				o.want("entries", o.entries(), "far.test bob@far.test 1 waiting")
+			})
+		})
+	}
+}
+
+type courierFunc func() []Outcome
+
+func (f courierFunc) Deliver(context.Context, string, Message) []Outcome { return f() }
+
+// While the queue stops, an attempt may end; one that takes too long is broken
+// off, and does not count.
+func TestStop(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		takes time.Duration
+		want  []string
+	}{
+		{"in time", 19 * time.Second, nil},
+		{"too long", time.Hour, []string{"far.test bob@far.test 0 waiting"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				o := newOffice(t)
+				o.remote.before = func(ctx context.Context, _ string) {
+					select {
+					case <-time.After(tt.takes):
+					case <-ctx.Done():
+						if !errors.Is(context.Cause(ctx), errStopping) {
+							t.Errorf("broken off because of %v", context.Cause(ctx))
+						}
+						o.remote.answer("bob@far.test", silent)
+					}
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				ended := make(chan struct{})
+				go func() {
+					o.queue.Run(ctx)
+					close(ended)
+				}()
+				o.add("bob@far.test")
+				synctest.Wait()
+				began := time.Now()
+				cancel()
+				<-ended
+				if took := time.Since(began); took != min(tt.takes, 20*time.Second) {
+					t.Errorf("took %v", took)
+				}
+				o.want("entries", o.entries(), tt.want...)
+			})
+		})
+	}
+}
+
+func TestOpenNeedsCouriers(t *testing.T) {
+	if _, err := Open(mailboxtest.NewStore(t), Options{}); err == nil {
+		t.Error("opened")
+	}
+}
+
+// An entry that cannot be read is passed over, and stays.
+func TestUnreadableEntry(t *testing.T) {
+	o := newOffice(t)
+	err := o.store.Change(t.Context(), mailbox.RoomChange{Room: roomName, Key: entryID(1).String(), Value: []byte("{")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.reopen()
+	if _, ok := o.store.Room(roomName).Get(entryID(1).String()); !ok {
+		t.Error("is gone")
+	}
+	o.want("entries", o.entries())
+}
