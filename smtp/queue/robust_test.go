@@ -88,7 +88,7 @@ func TestDisabled(t *testing.T) {
 		o := newOffice(t, func(o *Options) { o.Disabled = true })
 		o.run()
 		o.add("bob@far.test", "ann@us.test")
-		time.Sleep(9 * 24 * time.Hour)
+		time.Sleep(6 * 24 * time.Hour)
 		synctest.Wait()
 		o.want("local", o.local.seen(), "us.test: ann@us.test")
 		o.want("entries", o.entries(), "far.test bob@far.test 0 disabled")
