@@ -1,9 +1,15 @@
 package queue
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
+
+	"mailstead/mailbox"
 )
 
 // Info is an entry as administrators see it.
@@ -100,45 +106,31 @@ func (q *Queue) info(id entryID, e *entry) Info {
 }
 
 // Retry has an entry tried now, or all of them with the id "all". Held ones
-// stay held. ErrNoSuch.
+// stay held. An entry that is being tried is tried again: who asks may have
+// mended what that attempt stumbles over. ErrNoSuch.
 func (q *Queue) Retry(id string) error {
-	defer q.Wake()
+	now := func(e *entry) { e.Next = q.o.Now().UTC() }
+	ctx := context.Background() // it waits for nobody but the disk
+	if id != "all" {
+		return q.edit(ctx, id, now)
+	}
+	q.adopt()
+	for jobs := range slices.Chunk(q.all(), editTogether) {
+		if err := q.change(ctx, jobs, now); err != nil && !errors.Is(err, ErrNoSuch) {
+			return err
+		}
+	}
+	return nil
+}
+
+// editTogether is how many entries are changed by one record.
+const editTogether = 100
+
+// all returns the jobs of all entries, the oldest first.
+func (q *Queue) all() []*job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if id == "all" {
-		for _, j := range q.board.jobs {
-			q.retry(j)
-		}
-		return nil
-	}
-	j, err := q.find(id)
-	if err == nil {
-		q.retry(j)
-	}
-	return err
-}
-
-// retry is for a caller that has q.mu. What is under way is tried again: who
-// asks may have mended what that attempt stumbles over.
-func (q *Queue) retry(j *job) {
-	j.to.outage = outage{}
-	if j.state == trying {
-		j.again = true
-		return
-	}
-	q.board.schedule(j, q.o.Now())
-}
-
-// find is for a caller that has q.mu.
-func (q *Queue) find(id string) (*job, error) {
-	n, err := parseID(id)
-	if err != nil {
-		return nil, err
-	}
-	if j := q.board.jobs[n]; j != nil {
-		return j, nil
-	}
-	return nil, fmt.Errorf("%w: %s", ErrNoSuch, id)
+	return slices.SortedFunc(maps.Values(q.board.jobs), func(x, y *job) int { return cmp.Compare(x.id, y.id) })
 }
 
 // Hold keeps an entry from being tried until Release; an attempt under way
@@ -149,7 +141,7 @@ func (q *Queue) Hold(ctx context.Context, id string) error {
 
 // Release has a held entry tried again, now. ErrNoSuch.
 func (q *Queue) Release(ctx context.Context, id string) error {
-	return q.edit(ctx, id, func(e *entry) { e.Held = false })
+	return q.edit(ctx, id, func(e *entry) { e.Held, e.Next = false, q.o.Now().UTC() })
 }
 
 // Remove takes an entry out of the queue; nobody is told. An attempt under
@@ -158,41 +150,65 @@ func (q *Queue) Remove(ctx context.Context, id string) error {
 	return q.edit(ctx, id, func(e *entry) { e.Recipients = nil })
 }
 
-// edit changes an entry on disk and then on the board.
+// edit changes one entry.
 func (q *Queue) edit(ctx context.Context, id string, change func(*entry)) error {
+	n, err := parseID(id)
+	if err != nil {
+		return err
+	}
 	q.adopt()
 	q.mu.Lock()
-	j, err := q.find(id)
+	j := q.board.jobs[n]
 	q.mu.Unlock()
-	if err != nil {
-		return err
+	if j == nil {
+		return fmt.Errorf("%w: %s", ErrNoSuch, id)
 	}
-	j.edit.Lock()
-	defer j.edit.Unlock()
-	e, err := q.load(j.id)
-	if err != nil {
-		return err
+	return q.change(ctx, []*job{j}, change)
+}
+
+// change changes entries on disk, by one record, and then on the board. Those
+// that are gone are passed over; ErrNoSuch when all are.
+func (q *Queue) change(ctx context.Context, jobs []*job, change func(*entry)) error {
+	var changes []mailbox.RoomChange
+	var changed []entry
+	var of []*job
+	for _, j := range jobs { // by age, so that two callers cannot wait for each other
+		j.edit.Lock()
+		defer j.edit.Unlock()
+		e, err := q.load(j.id)
+		if err != nil {
+			continue
+		}
+		change(&e)
+		changes, changed, of = append(changes, e.change(j.id)), append(changed, e), append(of, j)
 	}
-	change(&e)
-	if err := q.store.Change(ctx, e.change(j.id)); err != nil {
-		return fmt.Errorf("queue: change entry %v: %w", j.id, err)
+	if len(of) == 0 {
+		return fmt.Errorf("%w: %v", ErrNoSuch, jobs[0].id)
+	}
+	if err := q.store.Change(ctx, changes...); err != nil {
+		return fmt.Errorf("queue: change entry %v: %w", of[0].id, err)
 	}
 	q.mu.Lock()
-	q.reflect(j, &e)
+	for i, j := range of {
+		q.reflect(j, &changed[i])
+	}
 	q.mu.Unlock()
 	q.Wake()
 	return nil
 }
 
-// reflect brings a change by an administrator onto the board. An attempt under
-// way does that itself when it ends.
+// reflect brings a change by an administrator onto the board, for a caller that
+// has q.mu. What is being tried follows when the attempt ends.
 func (q *Queue) reflect(j *job, e *entry) {
-	j.held = e.Held
+	if j.held = e.Held; !j.held {
+		j.to.outage = outage{} // it may be over: that is why somebody asks
+	}
 	switch {
 	case j.state == trying:
+		j.again = !e.Held
 	case len(e.Recipients) == 0:
 		q.board.remove(j)
 	default:
-		q.board.schedule(j, q.o.Now())
+		q.board.schedule(j, e.Next)
 	}
 }

@@ -71,6 +71,23 @@ func TestRetry(t *testing.T) {
 	})
 }
 
+// A retry without a running queue, by the folder's owner, is on disk.
+func TestRetryBeforeRun(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		o := newOffice(t)
+		o.remote.answer("bob@far.test", busy, done)
+		o.run()
+		o.add("bob@far.test")
+		synctest.Wait()
+		o.reopen()
+		o.must(o.queue.Retry("all"))
+		o.reopen()
+		o.run()
+		synctest.Wait()
+		o.want("left", o.entries())
+	})
+}
+
 // What is done to an entry while a courier is out with it.
 func TestAdministrationDuringAnAttempt(t *testing.T) {
 	for _, tt := range []struct {

@@ -257,12 +257,15 @@ func (q *Queue) noteOnce(ctx context.Context, j *job, outcomes []Outcome) (entry
 	} else {
 		e.record(outcomes, q.o.Now(), q.o.Rand())
 	}
-	q.report(j.id, &e, outcomes)
 	// The result is written also when the queue is stopping.
-	return q.settle(context.WithoutCancel(ctx), j.id, e)
+	left, err := q.settle(context.WithoutCancel(ctx), j.id, e)
+	if err == nil {
+		q.report(j.id, &e, outcomes)
+	}
+	return left, err
 }
 
-// report logs an attempt.
+// report logs an attempt, which left e before anybody was told of it.
 func (q *Queue) report(id entryID, e *entry, outcomes []Outcome) {
 	level, delivered := slog.LevelInfo, 0
 	for _, o := range outcomes {
