@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -52,13 +53,25 @@ func BenchmarkMailbox(b *testing.B) {
 		b.Run(bench.name, func(b *testing.B) {
 			b.ReportAllocs()
 			s.written = 0
+			cpu := cpuTime()
 			for b.Loop() {
 				s.say(b, bench.command)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchMessages, "ns/message")
+			b.ReportMetric(float64(cpuTime()-cpu)/float64(b.N)/benchMessages, "cpu-ns/message")
 			b.ReportMetric(float64(s.written)/b.Elapsed().Seconds()/1e6, "MB/s")
 		})
 	}
+}
+
+// cpuTime is what the process has used of the processors, which tells more than the
+// clock where others use them too.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkLargeBody fetches one message of 20 MB whole, and in the pieces in which

@@ -46,6 +46,15 @@ func (e *examiner) judge(k *searchKey, row *mailbox.Row, index *message.View, ma
 	return v, e.err
 }
 
+// forget drops what belongs to one search, and buffers that a huge header has grown.
+func (e *examiner) forget() {
+	kept := examiner{folded: e.folded, whole: e.whole, text: e.text}
+	if cap(e.fields) <= maxKeptHeader {
+		kept.fields = e.fields
+	}
+	*e = kept
+}
+
 // sent judges by the Date field, without time and zone. A message that has none was
 // sent on no day.
 func (e *examiner) sent(k *searchKey) verdict {

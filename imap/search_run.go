@@ -1,0 +1,212 @@
+package imap
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mailstead/mailbox"
+)
+
+const (
+	// searchNotice is how often a client is told that its search goes on. That keeps a
+	// connection alive on its way, and it is how the server learns that the client has
+	// gone: nothing is read meanwhile.
+	searchNotice = 2 * time.Second
+	// searchRows is how many messages are taken from the view at a time.
+	searchRows = 4096
+	// maxSearchers bounds the goroutines of one search.
+	maxSearchers = 4
+	// minBatch and maxBatch bound the messages that a searcher takes at a time: few
+	// enough that all have work, and enough to make a transaction worth it.
+	minBatch, maxBatch = 16, 512
+)
+
+// searching is a SEARCH under way.
+type searching struct {
+	session   *session
+	program   *searchProgram
+	uid       bool
+	told      time.Time // when it began, or the client was told that it goes on
+	searchers []*searcher
+
+	rows     []mailbox.Row
+	verdicts []verdict // on the rows
+	open     []int     // places in rows of those that the row alone does not decide
+
+	found                uint32
+	numbers              []uint32 // what was found, as the client counts
+	highest, first, last mailbox.ModSeq
+}
+
+// searcher returns the nth searcher, making it if need be.
+func (q *searching) searcher(n int) *searcher {
+	for len(q.searchers) <= n {
+		w := searchers.Get().(*searcher)
+		w.search, w.examiner.view = q, q.session.selected.view
+		q.searchers = append(q.searchers, w)
+	}
+	return q.searchers[n]
+}
+
+func (q *searching) release() {
+	for _, w := range q.searchers {
+		w.release()
+	}
+}
+
+// run finds the messages.
+func (q *searching) run() error {
+	s := q.session
+	for _, sp := range q.program.key.candidates(s.selected.view) {
+		for from := sp.from; from <= sp.to; from += searchRows {
+			if err := q.goesOn(); err != nil {
+				return err
+			}
+			q.rows = s.selected.view.Rows(q.rows[:0], from, min(sp.to, from+searchRows-1))
+			if err := q.chunk(); err != nil {
+				return err
+			}
+			if q.found > 0 && q.program.extended && q.program.options == returnMin {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// goesOn reports an error when the session has ended, and tells the client every now
+// and then that it has not.
+func (q *searching) goesOn() error {
+	s := q.session
+	if err := s.ctx.Err(); err != nil {
+		return err
+	}
+	if time.Since(q.told) < searchNotice {
+		return nil
+	}
+	q.told = time.Now()
+	s.enc.Text("* OK still searching\r\n")
+	return s.enc.Flush()
+}
+
+// chunk judges the messages of q.rows: all by their rows, and the undecided more
+// closely.
+func (q *searching) chunk() error {
+	q.verdicts, q.open = q.verdicts[:0], q.open[:0]
+	e := &q.searcher(0).examiner
+	for i := range q.rows {
+		v, _ := e.judge(&q.program.key, &q.rows[i], nil, false)
+		q.verdicts = append(q.verdicts, v)
+		if v == verdictUnknown {
+			q.open = append(q.open, i)
+		}
+	}
+	if len(q.open) > 0 {
+		if err := q.lookCloser(); err != nil {
+			return err
+		}
+	}
+	for i, v := range q.verdicts {
+		if v == verdictYes {
+			q.add(&q.rows[i])
+		}
+	}
+	return nil
+}
+
+// add notes a message that matches.
+func (q *searching) add(row *mailbox.Row) {
+	number := row.Seq
+	if q.uid {
+		number = uint32(row.UID)
+	}
+	q.numbers = append(q.numbers, number)
+	if q.found++; q.found == 1 {
+		q.first = row.ModSeq
+	}
+	q.last = row.ModSeq
+	q.highest = max(q.highest, row.ModSeq)
+}
+
+// lookCloser has searchers decide about the undecided messages of the chunk, while this
+// goroutine keeps in touch with the client.
+func (q *searching) lookCloser() error {
+	n := min(runtime.GOMAXPROCS(0), maxSearchers, (len(q.open)+minBatch-1)/minBatch)
+	share := shared{batch: min(max(len(q.open)/(4*n), minBatch), maxBatch)}
+	var work sync.WaitGroup
+	for i := range n {
+		w := q.searcher(i)
+		work.Go(func() { w.work(&share) })
+	}
+	done := make(chan struct{})
+	go func() {
+		work.Wait()
+		close(done)
+	}()
+	notice := time.NewTicker(searchNotice)
+	defer notice.Stop()
+	for {
+		select {
+		case <-notice.C:
+			if err := q.goesOn(); err != nil {
+				share.fail(err)
+			}
+		case <-done:
+			if share.panicked != nil {
+				panic(share.panicked) // where the server expects it: it ends this session only
+			}
+			return errors.Join(share.err, q.session.ctx.Err())
+		}
+	}
+}
+
+// shared is the work that several searchers take their batches from.
+type shared struct {
+	batch  int
+	next   atomic.Int64 // batch to be taken
+	failed atomic.Bool
+
+	mu       sync.Mutex
+	err      error // the first
+	panicked any
+}
+
+func (s *shared) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = err
+	}
+	s.failed.Store(true)
+}
+
+// work judges batches of messages until none is left.
+func (w *searcher) work(share *shared) {
+	defer func() {
+		if p := recover(); p != nil {
+			share.fail(errSearchPanic)
+			share.mu.Lock()
+			share.panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
+			share.mu.Unlock()
+		}
+	}()
+	open := w.search.open
+	for w.stopped = share.failed.Load; !w.stopped(); {
+		from := int(share.next.Add(1)-1) * share.batch
+		if from >= len(open) {
+			return
+		}
+		if err := w.judge(open[from:min(from+share.batch, len(open))]); err != nil {
+			share.fail(err)
+			return
+		}
+	}
+}
+
+// errSearchPanic stops the other searchers.
+var errSearchPanic = errors.New("imap: a searcher panicked")
