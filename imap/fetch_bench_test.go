@@ -2,10 +2,8 @@ package imap
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -15,7 +13,6 @@ import (
 
 	goimap "github.com/emersion/go-imap/v2"
 
-	"mailstead/imap/wire"
 	"mailstead/mailbox"
 )
 
@@ -30,7 +27,7 @@ const thunderbirdFields = "From To Cc Bcc Subject Date Message-ID Priority X-Pri
 // that its answers would go to.
 func BenchmarkMailbox(b *testing.B) {
 	store, account := benchStore(b, benchMessages)
-	s := newBenchSession(b, store, account)
+	s := newDirectSession(b, store, account)
 	for _, bench := range []struct{ name, command string }{
 		{"fetch-flags", "UID FETCH 1:* (UID FLAGS)"},
 		{"fetch-fast", "FETCH 1:* FAST"},
@@ -52,7 +49,8 @@ func BenchmarkMailbox(b *testing.B) {
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			b.ReportAllocs()
-			s.written = 0
+			s.out.Reset()
+			s.drop, s.written = true, 0
 			cpu := cpuTime()
 			for b.Loop() {
 				s.say(b, bench.command)
@@ -79,14 +77,15 @@ func cpuTime() time.Duration {
 func BenchmarkLargeBody(b *testing.B) {
 	const size = 20 << 20
 	store, account := benchStore(b, 0)
-	deliver(b, store, account, []byte("Subject: large\r\n\r\n"+strings.Repeat(strings.Repeat("x", 76)+"\r\n", size/78)))
-	s := newBenchSession(b, store, account)
+	deliver(b, store, account, []byte("Subject: large\r\n\r\n"+strings.Repeat(strings.Repeat("x", 76)+"\r\n", size/78)), mailbox.Target{})
+	s := newDirectSession(b, store, account)
 	for _, bench := range []struct{ name, command string }{
 		{"whole", "FETCH 1 (BODY.PEEK[])"},
 		{"piece", "FETCH 1 (BODY.PEEK[]<10000000.65536>)"},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
-			s.written = 0
+			s.out.Reset()
+			s.drop, s.written = true, 0
 			for b.Loop() {
 				s.say(b, bench.command)
 			}
@@ -95,66 +94,15 @@ func BenchmarkLargeBody(b *testing.B) {
 	}
 }
 
-// benchSession is a session that reads its commands from a test and whose answers are
-// counted and dropped.
-type benchSession struct {
-	*session
-	commands strings.Reader
-	written  int64
-}
-
-func newBenchSession(b *testing.B, store *mailbox.Store, account mailbox.AccountID) *benchSession {
-	o := Options{Store: store}.orDefault()
-	s := &benchSession{session: &session{options: &o, log: o.Logger, ctx: context.Background(), state: stateLoggedIn}}
-	s.account.ID = account
-	s.enc = wire.NewEncoder(s)
-	s.dec = wire.NewDecoder(&s.commands, wire.Limits{}, wire.Hooks{})
-	s.say(b, "SELECT INBOX")
-	b.Cleanup(s.deselect)
-	return s
-}
-
-// Write takes the session's answers.
-func (s *benchSession) Write(p []byte) (int, error) {
-	s.written += int64(len(p))
-	return len(p), nil
-}
-
-// say runs a command.
-func (s *benchSession) say(b *testing.B, command string) {
-	s.commands.Reset("a " + command + "\r\n")
-	if err := s.dec.Next(); err != nil {
-		b.Fatal(err)
-	}
-	if _, err := s.runCommand(parseCommand(s.dec)); err != nil {
-		b.Fatal(err)
-	}
-	if err := s.enc.Flush(); err != nil {
-		b.Fatal(err)
-	}
-}
-
 // benchStore makes a store with n messages in the INBOX of one account.
 func benchStore(b *testing.B, n int) (*mailbox.Store, mailbox.AccountID) {
-	store, err := mailbox.Open(b.TempDir(), mailbox.Options{Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		if err := store.Close(); err != nil {
-			b.Error(err)
-		}
-	})
-	account, err := store.CreateAccount(b.Context(), nil)
-	if err != nil {
-		b.Fatal(err)
-	}
+	store, account := directStore(b, b.TempDir(), 0)
 	const writers = 64 // they share their flushes
 	var work sync.WaitGroup
 	for w := range writers {
 		work.Go(func() {
 			for i := w; i < n; i += writers {
-				deliver(b, store, account, benchMessage(i))
+				deliver(b, store, account, benchMessage(i), mailbox.Target{Date: benchDate, Flags: benchFlags[i%3]})
 			}
 		})
 	}
@@ -165,28 +113,16 @@ func benchStore(b *testing.B, n int) (*mailbox.Store, mailbox.AccountID) {
 	return store, account
 }
 
-func deliver(b *testing.B, store *mailbox.Store, account mailbox.AccountID, message []byte) {
-	body := store.NewBody()
-	defer body.Abort()
-	if _, err := body.Write(message); err != nil {
-		b.Error(err)
-		return
-	}
-	target := mailbox.Target{Account: account, Name: "INBOX", Date: time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)}
-	if body.Size()%3 == 0 {
-		target.Flags = []goimap.Flag{goimap.FlagSeen, "$label1"}
-	}
-	placed, err := store.Deliver(b.Context(), body, []mailbox.Target{target}, nil)
-	if err != nil || placed[0].Err != nil {
-		b.Error(err, placed)
-	}
-}
+var (
+	benchDate  = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
+	benchFlags = [3][]goimap.Flag{{goimap.FlagSeen, "$label1"}, {goimap.FlagSeen}, nil}
+)
 
 // benchMessage makes a message of about 2 KB; one of a thousand has a rare word.
 func benchMessage(i int) []byte {
 	rng := rand.New(rand.NewPCG(uint64(i), 1))
 	word := func() string { return benchWords[rng.IntN(len(benchWords))] }
-	when := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(i) * 7 * time.Minute).Format(time.RFC1123Z)
+	when := benchDate.Add(time.Duration(i) * 7 * time.Minute).Format(time.RFC1123Z)
 	var m bytes.Buffer
 	fmt.Fprintf(&m, "Received: from mx.%s.example (mx.%[1]s.example [192.0.2.7])\r\n\tby mx.example.test with ESMTPS id %08x; %s\r\n", word(), rng.Uint32(), when)
 	fmt.Fprintf(&m, "From: \"%s %s\" <%s@%s.example>\r\nTo: <ann@example.test>\r\nReply-To: <%s@%s.example>\r\n", word(), word(), word(), word(), word(), word())
