@@ -172,12 +172,11 @@ func (d *Directory) hash(ctx context.Context, password string) (credentials, err
 	if err != nil {
 		return credentials{}, err
 	}
-	select {
-	case d.hashing <- struct{}{}:
-	case <-ctx.Done():
-		return credentials{}, ctx.Err()
+	done, err := d.turnToHash(ctx)
+	if err != nil {
+		return credentials{}, err
 	}
-	defer func() { <-d.hashing }()
+	defer done()
 	return newCredentials(prepared)
 }
 
@@ -237,7 +236,12 @@ func (d *Directory) HasPassword(ctx context.Context, name, password string) (boo
 	if err != nil {
 		return false, err
 	}
-	return d.check(ctx, a.Password, prepared)
+	done, err := d.turnToHash(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	return a.Password.verify(prepared), nil
 }
 
 // AddAddress gives an account a further address. ErrNoSuch, ErrExists, ErrAddress, ErrNotLocal.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -61,6 +62,7 @@ type Directory struct {
 	throttle *throttle
 	verified *verified
 	hashing  chan struct{} // bounds the memory that password hashing takes
+	relief   *time.Timer   // gives that memory back
 
 	change sync.Mutex // one administrator at a time: read, decide, write to the store, then update below
 	mu     sync.RWMutex
@@ -109,6 +111,7 @@ func Open(s *mailbox.Store, o Options) (*Directory, error) {
 		now:      o.Now,
 		verified: newVerified(),
 		hashing:  make(chan struct{}, maxHashing),
+		relief:   newRelief(),
 		names: names{
 			domains:   map[string]Domain{},
 			accounts:  map[mailbox.AccountID]*accountRecord{},
@@ -127,6 +130,13 @@ func Open(s *mailbox.Store, o Options) (*Directory, error) {
 		return nil, fmt.Errorf("load directory: %w", err)
 	}
 	return d, d.loadSecret()
+}
+
+// newRelief is the timer that is set after each hash.
+func newRelief() *time.Timer {
+	t := time.AfterFunc(hashingRest, debug.FreeOSMemory)
+	t.Stop()
+	return t
 }
 
 func (d *Directory) load() error {

@@ -40,14 +40,13 @@ func (d *Directory) Login(ctx context.Context, at Attempt, user, password string
 	if err := d.throttle.wait(ctx, t.keys[:]...); err != nil {
 		return Account{}, err
 	}
-	right, err := d.check(ctx, t.credentials, prepared)
+	right, err := d.judge(ctx, t, prepared)
 	if err != nil {
 		return Account{}, err
 	}
-	if !right || !t.known || prepared == "" {
+	if !right {
 		return Account{}, d.refuse(ctx, t)
 	}
-	d.verified.add(t.account.ID, t.credentials, prepared)
 	d.accept(t)
 	return t.account, nil
 }
@@ -82,15 +81,42 @@ func (d *Directory) try(at Attempt, user string) *try {
 	return t
 }
 
-// check hashes, a bounded number of passwords at a time.
-func (d *Directory) check(ctx context.Context, c credentials, prepared string) (bool, error) {
+// judge hashes the password and remembers it when it is right. A mail program
+// that opens all its connections at once pays for one: the others find it
+// remembered when their turn comes.
+func (d *Directory) judge(ctx context.Context, t *try, prepared string) (bool, error) {
+	done, err := d.turnToHash(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	if t.known && d.verified.has(t.account.ID, t.credentials, prepared) {
+		return true, nil
+	}
+	if !t.credentials.verify(prepared) || !t.known || prepared == "" {
+		return false, nil
+	}
+	d.verified.add(t.account.ID, t.credentials, prepared)
+	return true, nil
+}
+
+// hashingRest is how long after the last hash its memory goes back to the
+// system: at once would cost a collection each in a burst of logins.
+const hashingRest = time.Second
+
+// turnToHash waits until a password may be hashed; done ends the turn. Each
+// hash leaves 19 MiB of garbage, which a small server's collector would not
+// look at for hours.
+func (d *Directory) turnToHash(ctx context.Context) (done func(), err error) {
 	select {
 	case d.hashing <- struct{}{}:
 	case <-ctx.Done():
-		return false, ctx.Err()
+		return nil, ctx.Err()
 	}
-	defer func() { <-d.hashing }()
-	return c.verify(prepared), nil
+	return func() {
+		<-d.hashing
+		d.relief.Reset(hashingRest)
+	}, nil
 }
 
 // refuse counts the failure and returns when it may be answered.

@@ -14,7 +14,7 @@ import (
 func withPassword(t *testing.T, password string) *Directory {
 	t.Helper()
 	d := household()
-	d.log, d.secret, d.verified, d.hashing = discard, randomBytes(secretBytes), newVerified(), make(chan struct{}, maxHashing)
+	d.log, d.secret, d.verified, d.hashing, d.relief = discard, randomBytes(secretBytes), newVerified(), make(chan struct{}, maxHashing), newRelief()
 	d.throttle = newThrottle(d.now)
 	c, err := newCredentials(password)
 	if err != nil {
