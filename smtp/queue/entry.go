@@ -154,6 +154,10 @@ func decodeEntry(key string, value []byte) (entryID, entry, error) {
 	if err := json.Unmarshal(value, &e); err != nil {
 		return 0, entry{}, fmt.Errorf("entry %v: %w", id, err)
 	}
+	for i := range e.Recipients {
+		r := &e.Recipients[i]
+		r.Failed = r.Failed && r.Last != nil // nobody can be told of a failure without a reason
+	}
 	return id, e, nil
 }
 

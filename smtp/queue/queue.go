@@ -174,6 +174,10 @@ func Open(s *mailbox.Store, o Options) (*Queue, error) {
 			continue
 		}
 		q.lastID = max(q.lastID, id)
+		// What was put off by a clock that was wrong then does not wait for it.
+		if latest := q.o.Now().Add(longest); e.Next.After(latest) {
+			e.Next = latest
+		}
 		q.board.add(id, &e)
 	}
 	return q, nil
@@ -213,7 +217,7 @@ func (q *Queue) Wake() {
 
 // freshFor is how long a record may take to become durable. What takes longer
 // failed, or is found at the next start.
-const freshFor = time.Hour
+const freshFor = 15 * time.Minute
 
 // adopt takes over entries whose record has become durable.
 func (q *Queue) adopt() {

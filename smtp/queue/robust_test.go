@@ -291,3 +291,54 @@ func TestUnreadableEntry(t *testing.T) {
 	}
 	o.want("entries", o.entries())
 }
+
+// A record that is durable late is found late; one that never is, is forgotten.
+func TestFreshEntries(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		o := newOffice(t)
+		o.run()
+		lost := o.queue.Add(Envelope{Recipients: []string{"bob@far.test"}})(7)
+		late := o.queue.Add(Envelope{Recipients: []string{"eve@far.test"}})
+		b := o.store.NewBody()
+		if _, err := b.Write([]byte(letter)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := o.store.Deliver(t.Context(), b, nil, func(id mailbox.BodyID) []mailbox.RoomChange {
+			changes := late(id)
+			o.queue.Wake() // another's: too early
+			synctest.Wait()
+			return changes
+		})
+		if err != nil || len(lost) != 1 {
+			t.Fatal(err)
+		}
+		o.want("calls", o.remote.seen())
+		o.queue.Wake()
+		synctest.Wait()
+		o.want("calls", o.remote.seen(), "far.test: eve@far.test")
+		time.Sleep(time.Hour)
+		o.queue.Wake()
+		synctest.Wait()
+		if n := len(o.queue.fresh); n > 0 {
+			t.Errorf("%d entries are still looked for", n)
+		}
+	})
+}
+
+// An entry from a time when the clock was wrong waits no longer than others.
+func TestClockWasWrong(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		wrong := 50 * 365 * 24 * time.Hour
+		o := newOffice(t, func(o *Options) { o.Now = func() time.Time { return time.Now().Add(wrong) } })
+		o.remote.answer("bob@far.test", busy, done)
+		o.run()
+		o.add("bob@far.test")
+		synctest.Wait()
+		wrong = 0
+		o.reopen()
+		o.run()
+		time.Sleep(5 * time.Hour)
+		synctest.Wait()
+		o.want("left", o.entries())
+	})
+}

@@ -21,6 +21,9 @@ var delays = [...]time.Duration{
 	5 * time.Minute, 10 * time.Minute, 20 * time.Minute, 40 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour,
 }
 
+// longest is the longest delay there is.
+const longest = 4*time.Hour + 24*time.Minute
+
 // schedule says how long to wait after a temporary failure, or to give up.
 // attempts are those that were made, 1 or more; age is the message's; jitter is
 // in [0,1). The last attempt is at the end of the lifetime.

@@ -39,3 +39,9 @@ func TestSchedule(t *testing.T) {
 		}
 	}
 }
+
+func TestLongest(t *testing.T) {
+	if got, _ := schedule(1000, time.Hour, 1); got != longest {
+		t.Errorf("the longest delay is %v, not %v", got, longest)
+	}
+}
