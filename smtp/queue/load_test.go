@@ -188,7 +188,7 @@ func TestUnreachable(t *testing.T) {
 
 // The queue in memory is small, whatever waits in it.
 func TestMemory(t *testing.T) {
-	const letters = 20_000
+	const letters = 10_000
 	o := newOffice(t, func(o *Options) { o.Disabled = true })
 	fill(t, o.store, o.queue, letters, "a.test", "b.test", "c.test")
 	o.reopen()

@@ -2,8 +2,10 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -14,7 +16,6 @@ import (
 	"go.uber.org/goleak"
 
 	"mailstead/mailbox"
-	"mailstead/mailbox/mailboxtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -130,7 +131,21 @@ func newOffice(t *testing.T, change ...func(*Options)) *office {
 
 func (o *office) open() {
 	o.t.Helper()
-	o.store = mailboxtest.OpenStore(o.t, o.dir)
+	// Days pass faster if the databases are not brought up each second; also, a
+	// copy of the folder at any moment is what a crash would leave.
+	s, err := mailbox.Open(o.dir, mailbox.Options{SegmentSize: 256 << 10, CommitEvery: 24 * time.Hour, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	o.store = s
+	o.t.Cleanup(func() {
+		if err := s.Check(); err != nil && !errors.Is(err, mailbox.ErrClosed) {
+			o.t.Errorf("the store is not whole: %v", err)
+		}
+		if err := s.Close(); err != nil && !errors.Is(err, mailbox.ErrClosed) {
+			o.t.Error(err)
+		}
+	})
 	q, err := Open(o.store, o.o)
 	if err != nil {
 		o.t.Fatal(err)

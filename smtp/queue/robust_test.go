@@ -342,3 +342,47 @@ func TestClockWasWrong(t *testing.T) {
 		o.want("left", o.entries())
 	})
 }
+
+// While the disk is full a result waits, for as long as the server runs.
+func TestUntilRoom(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		o := newOffice(t)
+		full := fmt.Errorf("wrapped: %w", mailbox.ErrNoSpace)
+		answers := []error{full, full, nil}
+		began := time.Now()
+		err := o.queue.untilRoom(t.Context(), func() error {
+			err := answers[0]
+			answers = answers[1:]
+			return err
+		})
+		if err != nil || len(answers) > 0 || time.Since(began) != 2*writeAgain {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		err = o.queue.untilRoom(ctx, func() error { cancel(); return full })
+		if err != full {
+			t.Errorf("at the end: %v", err)
+		}
+		if err = o.queue.untilRoom(ctx, func() error { return mailbox.ErrClosed }); err != mailbox.ErrClosed {
+			t.Errorf("another error: %v", err)
+		}
+	})
+}
+
+// A message that cannot be read is no reason to tell nobody.
+func TestNoticeOfUnreadableMessage(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		o := newOffice(t)
+		o.remote.answer("bob@far.test", unknown)
+		e := split(Envelope{From: "ann@us.test", Account: 1, Recipients: []string{"bob@far.test"}}, ordinary, 4711, time.Now())[0]
+		o.must(o.store.Change(t.Context(), mailbox.RoomChange{Room: roomName, Key: entryID(1).String(), Value: e.change(1).Value}))
+		o.reopen()
+		o.run()
+		o.queue.Wake()
+		synctest.Wait()
+		o.want("local", o.local.seen(), "us.test: ann@us.test")
+		if text := o.local.calls[0].text; !strings.Contains(text, "Nothing of the message could be attached.") {
+			t.Errorf("the notice is\n%s", text)
+		}
+	})
+}

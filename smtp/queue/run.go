@@ -228,16 +228,25 @@ const writeAgain = time.Minute
 
 // note writes down how an attempt ended, before it counts, and returns the
 // entry as it is then.
-func (q *Queue) note(ctx context.Context, j *job, outcomes []Outcome) (entry, error) {
+func (q *Queue) note(ctx context.Context, j *job, outcomes []Outcome) (e entry, err error) {
+	err = q.untilRoom(ctx, func() error {
+		e, err = q.noteOnce(ctx, j, outcomes)
+		return err
+	})
+	return e, err
+}
+
+// untilRoom calls write until the disk has room for it or ctx ends.
+func (q *Queue) untilRoom(ctx context.Context, write func() error) error {
 	for {
-		e, err := q.noteOnce(ctx, j, outcomes)
+		err := write()
 		if !errors.Is(err, mailbox.ErrNoSpace) {
-			return e, err
+			return err
 		}
-		q.log.Warn("queue: the disk is full, a result waits to be written", "id", j.id)
+		q.log.Warn("queue: the disk is full, a result waits to be written", "err", err)
 		select {
 		case <-ctx.Done():
-			return e, err
+			return err
 		case <-time.After(writeAgain):
 		}
 	}
