@@ -103,3 +103,10 @@ func deliver(t testing.TB, store *mailbox.Store, account mailbox.AccountID, mess
 		t.Error(err, placed)
 	}
 }
+
+// contextOf gives the session a context that can be cancelled.
+func contextOf(s *directSession) (context.Context, context.CancelFunc) {
+	var cancel context.CancelFunc
+	s.ctx, cancel = context.WithCancel(s.ctx)
+	return s.ctx, cancel
+}
