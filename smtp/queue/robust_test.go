@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,11 +19,18 @@ import (
 // copyOf is the store's folder as a crash now would leave it.
 func (o *office) copyOf() string {
 	o.t.Helper()
-	dir := filepath.Join(o.t.TempDir(), "crashed")
-	if err := os.CopyFS(dir, os.DirFS(o.dir)); err != nil {
-		o.t.Fatal(err)
+	// The log makes its next segment ready meanwhile and gives it another name.
+	for {
+		dir := filepath.Join(o.t.TempDir(), "crashed")
+		err := os.CopyFS(dir, os.DirFS(o.dir))
+		if err == nil {
+			return dir
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			o.t.Error(err)
+			return dir
+		}
 	}
-	return dir
 }
 
 // A crash before the note is written repeats the attempt; a crash after it

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"math/big"
 	"net"
@@ -233,9 +234,18 @@ func (s *server) messages(id mailbox.AccountID) []string {
 // crash returns the folder as a crash now would leave it.
 func (s *server) crash() string {
 	s.t.Helper()
-	dir := filepath.Join(s.t.TempDir(), "crashed")
-	must(s.t, os.CopyFS(dir, os.DirFS(s.dir)))
-	return dir
+	// The log makes its next segment ready meanwhile and gives it another name.
+	for {
+		dir := filepath.Join(s.t.TempDir(), "crashed")
+		err := os.CopyFS(dir, os.DirFS(s.dir))
+		if err == nil {
+			return dir
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			s.t.Error(err)
+			return dir
+		}
+	}
 }
 
 func must(t testing.TB, err error) {
