@@ -72,8 +72,10 @@ func (s *session) mayAppend(to mailbox.Target, size int64, ok bool) error {
 	case size > s.options.MaxMessageSize:
 		return mailbox.ErrTooBig
 	}
-	_, err := s.options.Store.Mailbox(to.Account, to.Name)
-	return target(err)
+	if _, err := s.options.Store.Mailbox(to.Account, to.Name); err != nil {
+		return target(err)
+	}
+	return s.options.Store.HasSpace(size)
 }
 
 // receive copies the message into body and checks that the command ends behind it.

@@ -25,12 +25,15 @@ var newAccountMailboxes = []struct {
 
 // CreateAccount makes an account with INBOX, Drafts, Sent, Junk, Trash and
 // Archive, all subscribed and with their special uses (RFC 6154). It is
-// durable, together with changes, when it returns. changes may be nil.
+// durable, together with changes, when it returns. changes may be nil. ErrRoomKey.
 func (s *Store) CreateAccount(ctx context.Context, changes func(AccountID) []RoomChange) (AccountID, error) {
 	id := AccountID(s.lastAccount.Add(1))
 	var rooms []RoomChange
 	if changes != nil {
 		rooms = changes(id)
+	}
+	if err := checkRooms(rooms); err != nil {
+		return 0, err
 	}
 	need := roomNeed(rooms) + len(newAccountMailboxes)*mailboxNeed("Archive")
 	err := s.write(ctx, ordinary, need, nil, func(d *decision) error {
@@ -48,8 +51,11 @@ func (s *Store) CreateAccount(ctx context.Context, changes func(AccountID) []Roo
 	return id, nil
 }
 
-// DeleteAccount removes the account with all its mailboxes, with changes. ErrNoAccount.
+// DeleteAccount removes the account with all its mailboxes, with changes. ErrNoAccount, ErrRoomKey.
 func (s *Store) DeleteAccount(ctx context.Context, a AccountID, changes ...RoomChange) error {
+	if err := checkRooms(changes); err != nil {
+		return err
+	}
 	return s.write(ctx, urgent, roomNeed(changes)+maxMailboxes*goneNeed, nil, func(d *decision) error {
 		acc := s.pending.accounts[a]
 		if acc == nil {

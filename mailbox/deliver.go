@@ -23,12 +23,16 @@ type Placed struct {
 	Err         error // this target alone was refused: ErrNoAccount, ErrNoMailbox, ErrOverQuota, ErrLimit
 }
 
+// HasSpace says whether a message of n bytes would find space now: a cheap
+// question, for refusing it before it is sent. Nothing is promised. ErrNoSpace.
+func (s *Store) HasSpace(n int64) error { return s.spaceError(s.log.HasSpace(n)) }
+
 // Deliver stores b once for all targets, together with changes, as one record.
 // It returns when everything is on disk. An error means that nothing was
 // stored, and b can be delivered again or aborted; a target that was refused
 // on its own has its Err set and the others are stored. With no target left
 // and no changes nothing is stored. The changes function, when not nil, is
-// called once with the body's id. ErrTooBig, ErrNoSpace, ErrClosed.
+// called once with the body's id. ErrTooBig, ErrNoSpace, ErrRoomKey, ErrClosed.
 func (s *Store) Deliver(ctx context.Context, b *NewBody, targets []Target, changes func(BodyID) []RoomChange) ([]Placed, error) {
 	if err := b.finish(); err != nil {
 		return nil, err
@@ -36,6 +40,9 @@ func (s *Store) Deliver(ctx context.Context, b *NewBody, targets []Target, chang
 	var rooms []RoomChange
 	if changes != nil {
 		rooms = changes(b.id)
+	}
+	if err := checkRooms(rooms); err != nil {
+		return nil, err
 	}
 	now := s.now()
 	placed := make([]Placed, len(targets))

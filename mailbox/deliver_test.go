@@ -237,6 +237,46 @@ func TestRooms(t *testing.T) {
 	}
 }
 
+// TestRoomKeysThatCannotBe are refused by all that changes rooms, and leave
+// nothing behind.
+func TestRoomKeysThatCannotBe(t *testing.T) {
+	s := newStore(t)
+	a := newAccount(t, s)
+	last := s.nextLSN()
+	for name, bad := range map[string]RoomChange{
+		"no room":   {Key: "k", Value: []byte("v")},
+		"no key":    {Room: "r", Value: []byte("v")},
+		"long room": {Room: strings.Repeat("r", MaxRoomName+1), Key: "k"},
+		"long key":  {Room: "r", Key: strings.Repeat("k", MaxRoomKey+1)},
+	} {
+		good := RoomChange{Room: "r", Key: "good", Value: []byte("v")}
+		body := s.NewBody()
+		io.WriteString(body, letter(1))
+		_, delivered := s.Deliver(t.Context(), body, []Target{{Account: a, Name: "INBOX"}}, func(BodyID) []RoomChange { return []RoomChange{good, bad} })
+		body.Abort()
+		_, created := s.CreateAccount(t.Context(), func(AccountID) []RoomChange { return []RoomChange{bad} })
+		for call, err := range map[string]error{
+			"Change": s.Change(t.Context(), good, bad), "Deliver": delivered,
+			"CreateAccount": created, "DeleteAccount": s.DeleteAccount(t.Context(), a, bad),
+		} {
+			if !errors.Is(err, ErrRoomKey) {
+				t.Errorf("%s, %s: %v", name, call, err)
+			}
+		}
+	}
+	if next := s.nextLSN(); next != last {
+		t.Errorf("%d records were written", next-last)
+	}
+	longest := RoomChange{Room: strings.Repeat("r", MaxRoomName), Key: strings.Repeat("k", MaxRoomKey), Value: []byte("v")}
+	if err := s.Change(t.Context(), longest); err != nil {
+		t.Fatal(err)
+	}
+	s = reopen(t, s)
+	if v, ok := s.Room(longest.Room).Get(longest.Key); !ok || string(v) != "v" {
+		t.Errorf("the longest key has %q, %v", v, ok)
+	}
+}
+
 // TestRoomPages walks more keys than a page has, half of them not on disk yet.
 func TestRoomPages(t *testing.T) {
 	s := newStore(t)

@@ -16,7 +16,7 @@ type Room struct {
 
 // RoomChange sets or deletes one key of a room.
 type RoomChange struct {
-	Room, Key string
+	Room, Key string // 1 to MaxRoomName and 1 to MaxRoomKey bytes
 	Value     []byte // nil deletes
 	Body      BodyID // the entry holds this body: its bytes stay while the entry names it; 0 = none
 }
@@ -28,7 +28,11 @@ func (s *Store) Room(name string) *Room { return &Room{s: s, name: name} }
 // Concurrent changes of one key: the later call wins; callers that read and
 // then write lock for themselves. It may use the reserve of a nearly full
 // disk, since administration and the queue's end of a message make room.
+// ErrRoomKey, ErrNoSpace, ErrClosed.
 func (s *Store) Change(ctx context.Context, changes ...RoomChange) error {
+	if err := checkRooms(changes); err != nil {
+		return err
+	}
 	return s.write(ctx, urgent, roomNeed(changes), nil, func(d *decision) error {
 		d.rooms(changes)
 		return nil

@@ -35,6 +35,12 @@ func TestFullDisk(t *testing.T) {
 	s := openStore(t, filepath.Join(dir, "store"))
 	a := newAccount(t, s)
 	filler := filepath.Join(dir, "filler")
+	if err := s.HasSpace(12 << 10); err != nil {
+		t.Errorf("HasSpace with space: %v", err)
+	}
+	if err := s.HasSpace(1 << 30); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("HasSpace of more than there is: %v", err)
+	}
 	if err := os.WriteFile(filler, make([]byte, 24<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -58,6 +64,9 @@ func TestFullDisk(t *testing.T) {
 	}
 	if !errors.Is(err, ErrNoSpace) || stored == 0 {
 		t.Fatalf("after %d messages: %v", stored, err)
+	}
+	if err := s.HasSpace(int64(len(text))); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("HasSpace of what was refused: %v", err)
 	}
 	large := s.NewBody()
 	if _, err = large.Write(make([]byte, 8<<20)); !errors.Is(err, ErrNoSpace) {

@@ -12,18 +12,24 @@ import (
 // Limits of rooms: bbolt takes keys of 1 to 32,768 bytes, and keys fill the
 // pages that every search walks through.
 const (
-	maxRoomName = 64
-	maxRoomKey  = 1024
+	MaxRoomName = 64   // bytes
+	MaxRoomKey  = 1024 // bytes
 )
 
-// errRoomKey says that a room or key is empty or too long.
-var errRoomKey = errors.New("mailbox: room or key is empty or too long")
-
-// checkRoomKey has to be asked before a change becomes a record: what
-// was acknowledged must be possible to apply.
 func checkRoomKey(room, key string) error {
-	if room == "" || len(room) > maxRoomName || key == "" || len(key) > maxRoomKey {
-		return fmt.Errorf("%w: room %.64q, key %.64q", errRoomKey, room, key)
+	if room == "" || len(room) > MaxRoomName || key == "" || len(key) > MaxRoomKey {
+		return fmt.Errorf("%w: room %.64q, key %.64q", ErrRoomKey, room, key)
+	}
+	return nil
+}
+
+// checkRooms is asked before changes become a record: what was acknowledged
+// must be possible to apply.
+func checkRooms(changes []RoomChange) error {
+	for _, c := range changes {
+		if err := checkRoomKey(c.Room, c.Key); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -38,7 +38,8 @@ var (
 	ErrOverQuota  = errors.New("mailbox: over quota")              // 452 / NO [OVERQUOTA]
 	ErrNoSpace    = errors.New("mailbox: disk is nearly full")     // 452 / NO [OVERQUOTA], temporary
 	ErrGone       = errors.New("mailbox: was deleted")             // the mailbox of an open session went away
-	ErrClosed     = errors.New("mailbox: store is closing")        // temporary
+	ErrRoomKey    = errors.New("mailbox: room or key is empty or too long")
+	ErrClosed     = errors.New("mailbox: store is closing") // temporary
 	ErrDamaged    = errors.New("mailbox: stored message is damaged")
 )
 

@@ -36,6 +36,9 @@ type Directory interface {
 
 // Acceptor takes messages in.
 type Acceptor interface {
+	// HasSpace says whether a message of n octets would find space now, 0 when its
+	// size is not known. mailbox.ErrNoSpace.
+	HasSpace(n int64) error
 	// NewBody begins a message.
 	NewBody() *mailbox.NewBody
 	// Accept takes responsibility for a message: nil means that for every

@@ -223,6 +223,33 @@ func (a acceptor) Accept(_ context.Context, t local.Transaction, _ *mailbox.NewB
 	return a.accept(t)
 }
 
+// fullDisk is an acceptor without space for more than some octets.
+type fullDisk struct {
+	Acceptor
+	space int64
+}
+
+func (f fullDisk) HasSpace(n int64) error {
+	if n > f.space {
+		return fmt.Errorf("asked early: %w", mailbox.ErrNoSpace)
+	}
+	return nil
+}
+
+// A message that will find no space is refused before it is sent.
+func TestNoSpaceIsSaidAtMail(t *testing.T) {
+	h := newHouse(t)
+	o := h.options(Receiver)
+	o.Deliver = fullDisk{h.courier, 1000}
+	address, _ := listen(t, o, false)
+	c := dial(t, address).hello()
+	c.say("MAIL FROM:<a@b.example> SIZE=1001", "452 4.3.1 ")
+	c.say("RCPT TO:<ann@example.test>", "503")
+	c.say("MAIL FROM:<a@b.example> SIZE=1000", "250")
+	c.say("RSET", "250")
+	c.say("MAIL FROM:<a@b.example>", "250")
+}
+
 func TestReplyAfterTheMessage(t *testing.T) {
 	h := newHouse(t)
 	var result error

@@ -79,12 +79,8 @@ func (l *Log) tryReserve(n int64, urgent bool) (enough bool, err error) {
 	largest := max(l.largest, min(n, l.maxRecord()))
 	used, enough := l.reach(n, largest)
 	if !urgent {
-		missing := max(0, l.o.Ahead-(len(l.ready)-used))
-		if !enough {
-			missing++
-		}
-		if free < l.keepFree+int64(missing)*l.segmentSize {
-			return false, fmt.Errorf("%d MiB free: %w", free>>20, ErrNoSpace)
+		if err := l.mayFill(free, used, enough); err != nil {
+			return false, err
 		}
 	}
 	if len(l.ready)-used < l.o.Ahead {
@@ -95,6 +91,37 @@ func (l *Log) tryReserve(n int64, urgent bool) (enough bool, err error) {
 		l.reserved += n
 	}
 	return enough, nil
+}
+
+// mayFill says whether ordinary work may have what reach said used and enough
+// of, with free bytes on the file system. l.mu is held.
+func (l *Log) mayFill(free int64, used int, enough bool) error {
+	missing := max(0, l.o.Ahead-(len(l.ready)-used))
+	if !enough {
+		missing++
+	}
+	if free < l.keepFree+int64(missing)*l.segmentSize {
+		return fmt.Errorf("%d MiB free: %w", free>>20, ErrNoSpace)
+	}
+	return nil
+}
+
+// HasSpace says whether ordinary work may write a body of n bytes now. Nothing
+// is promised by it: it is for refusing early what Reserve, or a Big, would
+// refuse after the bytes have been sent. ErrNoSpace.
+func (l *Log) HasSpace(n int64) error {
+	free, err := l.freeBytes()
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n > l.InlineLimit() {
+		free, n = free-n, 0
+	}
+	size := RecordSize(0, n)
+	used, enough := l.reach(size, max(l.largest, size))
+	return l.mayFill(free, used, enough)
 }
 
 // Release gives n reserved bytes back.

@@ -61,6 +61,9 @@ func New(o Options) *Courier {
 // through it.
 func (c *Courier) UseQueue(q Queue) { c.queue = q }
 
+// HasSpace says whether a message of n octets would find space now. mailbox.ErrNoSpace.
+func (c *Courier) HasSpace(n int64) error { return c.store.HasSpace(n) }
+
 // NewBody begins a message.
 func (c *Courier) NewBody() *mailbox.NewBody { return c.store.NewBody() }
 
