@@ -35,8 +35,10 @@ func lockFolder(dir string) (*os.File, error) {
 		}
 		return nil, fmt.Errorf("locking the store: %w", err)
 	}
-	pid := strconv.Itoa(os.Getpid()) + "\n"
-	if err := errors.Join(f.Truncate(0), writeAt(f, pid)); err != nil {
+	// Always of one length, and written over what is there: a start on a full
+	// disk needs no block for it.
+	pid := fmt.Sprintf("%-10d\n", os.Getpid())
+	if err := writeAt(f, pid); err != nil {
 		return nil, errors.Join(fmt.Errorf("locking the store: %w", err), f.Close())
 	}
 	return f, nil

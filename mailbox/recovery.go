@@ -48,21 +48,46 @@ func (s *Store) recover() error {
 // it reads the whole file.
 const childTime = 10 * time.Minute
 
+// check has a child process look at a database.
+func (s *Store) check(path string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), childTime)
+	defer cancel()
+	err := checkInChild(ctx, path)
+	if errors.Is(err, errNoChild) {
+		s.logger.Warn("the database was not checked", "file", path, "reason", err)
+	}
+	return err
+}
+
+// dropDamagedDerived removes a damaged derived.db: it is made again.
+func (s *Store) dropDamagedDerived() error {
+	path := filepath.Join(s.dir, derivedFile)
+	err := s.check(path)
+	if !errors.Is(err, errDatabase) {
+		return nil
+	}
+	s.logger.Warn("making the derived database anew", "file", path, "reason", err)
+	if err := removeFile(path); err != nil {
+		return fmt.Errorf("removing the damaged %s: %w", derivedFile, err)
+	}
+	return nil
+}
+
 // openDatabases opens state.db and derived.db. After a start that did not
-// finish a child process looks at state.db first, since damage can end the
-// process that has it open. A damaged or missing state.db is made again from
+// finish a child process looks at them first, since damage can end the
+// process that has one open. A damaged or missing state.db is made again from
 // the newest whole checkpoint, and the log after that.
 func (s *Store) openDatabases(unfinished bool) error {
 	state := filepath.Join(s.dir, stateFile)
 	_, err := os.Stat(state)
 	missing := errors.Is(err, os.ErrNotExist)
-	if unfinished && !missing {
-		s.logger.Warn("the last start did not finish: checking the database first")
-		ctx, cancel := context.WithTimeout(context.Background(), childTime)
-		err = checkInChild(ctx, state)
-		cancel()
-		if errors.Is(err, errNoChild) {
-			s.logger.Warn("the database was not checked", "reason", err)
+	if unfinished {
+		s.logger.Warn("the last start did not finish: checking the databases first")
+		if err := s.dropDamagedDerived(); err != nil {
+			return err
+		}
+		if !missing {
+			err = s.check(state)
 		}
 	}
 	if !missing && !errors.Is(err, errDatabase) {

@@ -122,6 +122,30 @@ func TestUnfinishedStart(t *testing.T) {
 	}
 }
 
+// TestUnfinishedStartWithDamage begins where a start died of pages inside a
+// database that opens well. Only the child's look finds them.
+func TestUnfinishedStartWithDamage(t *testing.T) {
+	for _, file := range []string{stateFile, derivedFile} {
+		t.Run(file, func(t *testing.T) {
+			s, a := fillStore(t)
+			closeStore(t, s)
+			path := filepath.Join(s.dir, file)
+			whole, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := 4 * os.Getpagesize(); i < len(whole); i += os.Getpagesize() {
+				clear(whole[i:][:512])
+			}
+			err = errors.Join(os.WriteFile(path, whole, 0o600), os.WriteFile(filepath.Join(s.dir, startingFile), nil, 0o600))
+			if err != nil {
+				t.Fatal(err)
+			}
+			expectFilled(t, openStore(t, s.dir), a)
+		})
+	}
+}
+
 // TestCheckpointWhenDue counts bytes and time.
 func TestCheckpointWhenDue(t *testing.T) {
 	now := time.Unix(1e9, 0)
