@@ -6,30 +6,33 @@ import (
 	"sync"
 )
 
-// counter counts by key, up to a limit for each; 0 is no limit.
+// counter counts by key, up to a limit for each and one for all; 0 is no limit.
 type counter struct {
-	limit int
+	limit, most int
 
-	mu sync.Mutex
-	n  map[any]int
+	mu  sync.Mutex
+	n   map[any]int
+	all int
 }
 
 func newCounter(limit int) *counter { return &counter{limit: limit, n: map[any]int{}} }
 
-// add counts one more, or reports false when key is at its limit.
+// add counts one more, or reports false when a limit is reached.
 func (c *counter) add(key any) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.limit > 0 && c.n[key] >= c.limit {
+	if c.limit > 0 && c.n[key] >= c.limit || c.most > 0 && c.all >= c.most {
 		return false
 	}
 	c.n[key]++
+	c.all++
 	return true
 }
 
 func (c *counter) remove(key any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.all--
 	if c.n[key]--; c.n[key] <= 0 {
 		delete(c.n, key)
 	}

@@ -96,6 +96,36 @@ func TestStrangersAreCountedUntilTheyLogIn(t *testing.T) {
 	expect(t, rd, "too many\n")
 }
 
+// All strangers together are bounded, too: they have as many addresses as they like.
+func TestStrangersAreCountedTogether(t *testing.T) {
+	c := newCounter(2)
+	c.most = 3
+	for i, step := range []struct {
+		key    string
+		remove bool
+		want   bool
+	}{
+		{key: "a", want: true}, {key: "a", want: true}, {key: "a"},
+		{key: "b", want: true}, {key: "c"},
+		{key: "a", remove: true}, {key: "c", want: true}, {key: "b"},
+	} {
+		if step.remove {
+			c.remove(step.key)
+		} else if got := c.add(step.key); got != step.want {
+			t.Errorf("step %d, %s: %v", i, step.key, got)
+		}
+	}
+	_, address := start(t, Options{MaxStrangers: 1, Busy: "busy\n"}, echo)
+	a, ra := dial(t, address)
+	expect(t, ra, "hello\n")
+	_, rb := dial(t, address)
+	expect(t, rb, "busy\n")
+	io.WriteString(a, "login ann\n")
+	expect(t, ra, "login ann\n")
+	_, rc := dial(t, address)
+	expect(t, rc, "hello\n")
+}
+
 func TestPanicEndsOneSession(t *testing.T) {
 	_, address := start(t, Options{}, echo)
 	a, ra := dial(t, address)
