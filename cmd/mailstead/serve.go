@@ -87,11 +87,15 @@ func (s *server) open() (err error) {
 // storeDir is where in the server's folder the store is.
 func storeDir(dir string) string { return filepath.Join(dir, "store") }
 
+// traceSize is what the store takes beyond the size that is announced: trace
+// fields, and a Date and Message-ID that were missing, go in front of a message.
+const traceSize = 64 << 10
+
 func openStore(dir string, log *slog.Logger, maxMessageSize int64) (*mailbox.Store, *directory.Directory, error) {
 	if err := os.MkdirAll(storeDir(dir), 0o700); err != nil {
 		return nil, nil, fmt.Errorf("make the store's folder: %w", err)
 	}
-	store, err := mailbox.Open(storeDir(dir), mailbox.Options{MaxMessageSize: maxMessageSize, Logger: log})
+	store, err := mailbox.Open(storeDir(dir), mailbox.Options{MaxMessageSize: maxMessageSize + traceSize, Logger: log})
 	if err != nil {
 		return nil, nil, err
 	}
