@@ -74,7 +74,7 @@ func defaultSettings() settings {
 	}
 }
 
-// readConfig reads a configuration file.
+// readConfig reads a configuration file. Resolvers that are not set stay nil.
 func readConfig(name string) (settings, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -85,10 +85,7 @@ func readConfig(name string) (settings, error) {
 	if err != nil {
 		return settings{}, fmt.Errorf("configuration %s: %w", name, err)
 	}
-	if s.Resolvers == nil {
-		s.Resolvers, err = readResolvConf(systemResolvers)
-	}
-	return s, err
+	return s, nil
 }
 
 // parseConfig reads settings and checks them. A key that is not known is an
@@ -167,9 +164,10 @@ func readResolvConf(name string) ([]string, error) {
 	return parseResolvConf(f), nil
 }
 
-// parseResolvConf reads the nameserver lines of resolv.conf(5).
+// parseResolvConf reads the nameserver lines of resolv.conf(5). Without any, the
+// local machine is meant.
 func parseResolvConf(r io.Reader) []string {
-	servers := []string{}
+	var servers []string
 	for lines := bufio.NewScanner(io.LimitReader(r, maxConfig)); lines.Scan(); {
 		fields := strings.Fields(lines.Text())
 		if len(fields) < 2 || fields[0] != "nameserver" {
@@ -178,6 +176,9 @@ func parseResolvConf(r io.Reader) []string {
 		if ip, err := netip.ParseAddr(fields[1]); err == nil {
 			servers = append(servers, netip.AddrPortFrom(ip, 53).String())
 		}
+	}
+	if len(servers) == 0 {
+		servers = []string{"127.0.0.1:53"}
 	}
 	return servers
 }

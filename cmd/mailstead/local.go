@@ -199,6 +199,9 @@ type serveCommand struct {
 // Run serves until ctx ends.
 func (c *serveCommand) Run(ctx context.Context, std streams, log *slog.Logger) error {
 	s, err := readConfig(c.Config)
+	if err == nil && s.Resolvers == nil {
+		s.Resolvers, err = readResolvConf(systemResolvers)
+	}
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestWrongUse(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		say  string // on standard error
+	}{
+		{"", "expected one of"},
+		{"nonsense", "unexpected argument nonsense"},
+		{"domain", "expected one of"},
+		{"domain add", `expected "<domain>"`},
+		{"domain list extra", "unexpected argument extra"},
+		{"domain list --nonsense", "unknown flag --nonsense"},
+		{"domain list --dir /x --config /y", "can't be used together"},
+		{"--log-level loud version", "--log-level"},
+		{"help nonsense", "unexpected argument nonsense"},
+		{"local --port-offset 64541", "--port-offset"},
+		{"local --port-offset -1", "--port-offset"},
+		{"local --port-offset many", "--port-offset"},
+		{"local --mx-port 0", "mx_port"},
+		{"local --resolver ns.example.test", "not IP:PORT"},
+		{"local --domain bad\x01domain", "hostname"},
+	} {
+		got := command(t, "", strings.FieldsFunc(c.args, func(r rune) bool { return r == ' ' })...)
+		if got.code != exitUsage || got.out != "" || !strings.Contains(got.err, c.say) {
+			t.Errorf("%q: exit %d, %q, %q", c.args, got.code, got.out, got.err)
+		}
+	}
+}
+
+// TestHelp: every command and group explains itself, in both spellings.
+func TestHelp(t *testing.T) {
+	model := commandModel(t)
+	commands := leaves(model.Node, nil)
+	groups := map[string]bool{"": true}
+	for name := range commands {
+		for words := strings.Fields(name); len(words) > 0; words = words[:len(words)-1] {
+			groups[strings.Join(words, " ")] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(groups)) {
+		words := strings.Fields(name)
+		asked := command(t, "", append([]string{"help"}, words...)...)
+		flagged := command(t, "", append(slices.Clone(words), "--help")...)
+		if asked != flagged || asked.code != 0 || asked.err != "" {
+			t.Errorf("%s: help says %+v\n--help says %+v", name, asked, flagged)
+		}
+		if want := strings.TrimSpace("Usage: mailstead " + name); !strings.HasPrefix(asked.out, want) {
+			t.Errorf("%s: %q", name, asked.out)
+		}
+		if node := commands[name]; node != nil && !strings.Contains(flat(asked.out), flat(node.Help)) {
+			t.Errorf("%s: %q is not in its help", name, node.Help)
+		}
+	}
+}
+
+func flat(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+func TestVersion(t *testing.T) {
+	if got := command(t, "", "version"); got != (outcome{0, "mailstead " + version + "\n", ""}) {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestNoServer: what cannot be found is said by name.
+func TestNoServer(t *testing.T) {
+	dir := trialDir(t)
+	for _, args := range [][]string{
+		{"domain", "list", "--dir", dir},
+		{"domain", "list", "--config", dir + "/none.toml"},
+		{"serve", "--config", dir + "/none.toml"},
+	} {
+		if got := command(t, "", args...); got.code != exitFailed || got.out != "" || !strings.Contains(got.err, dir) {
+			t.Errorf("%q: %+v", args, got)
+		}
+	}
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestParseConfig(t *testing.T) {
+	const host = `hostname = "mail.example.test"` + "\n"
+	for _, c := range []struct {
+		name, text string
+		wrong      string            // in the error; "" is none
+		change     func(s *settings) // from the defaults with host
+	}{
+		{"the least", host, "", func(*settings) {}},
+		{"all", host + `
+			dir = "/srv/mail"
+			certificate = "/c.pem"
+			key = "/k.pem"
+			resolvers = ["192.0.2.1:53", "[2001:db8::1]:5353"]
+			mx_port = 2525
+			max_message_size = 1000000
+			sessions_per_account = 0
+			[listen]
+			smtp = ["192.0.2.1:25", "[2001:db8::1]:25"]
+			pop3 = []`, "", func(s *settings) {
+			s.Dir, s.Certificate, s.Key = "/srv/mail", "/c.pem", "/k.pem"
+			s.Resolvers = []string{"192.0.2.1:53", "[2001:db8::1]:5353"}
+			s.MXPort, s.MaxMessageSize, s.SessionsPerAccount = 2525, 1000000, 0
+			s.Listen.SMTP, s.Listen.POP3 = []string{"192.0.2.1:25", "[2001:db8::1]:25"}, []string{}
+		}},
+		{"no resolver is not the system's", host + "resolvers = []", "", func(s *settings) { s.Resolvers = []string{} }},
+		{"a slip of the finger", host + "\nresolver = []", "3| resolver = []", nil},
+		{"a slip in a table", host + "[listen]\nsmpt = []", "3| smpt = []", nil},
+		{"no TOML", host + "dir = \n", "2| dir =", nil},
+		{"a number for a text", "hostname = 1", "1| hostname = 1", nil},
+		{"twice", host + host, "hostname", nil},
+		{"empty", "", "hostname must be set", nil},
+		{"a name with a space", `hostname = "mail example"`, "hostname must be set", nil},
+		{"a name that would end a line", `hostname = "mail\r\nx"`, "hostname must be set", nil},
+		{"no folder", host + `dir = ""`, "dir must not be empty", nil},
+		{"a certificate without key", host + `certificate = "/c.pem"`, "certificate and key", nil},
+		{"a key without certificate", host + `key = "/k.pem"`, "certificate and key", nil},
+		{"port 0", host + "mx_port = 0", "mx_port", nil},
+		{"port 65536", host + "mx_port = 65536", "mx_port", nil},
+		{"small messages only", host + "max_message_size = 65535", "max_message_size", nil},
+		{"huge messages", host + "max_message_size = 1073741825", "max_message_size", nil},
+		{"fewer than no sessions", host + "sessions_per_account = -1", "sessions_per_account", nil},
+		{"a resolver by name", host + `resolvers = ["ns.example.test:53"]`, `"ns.example.test:53" is not IP:PORT`, nil},
+		{"a resolver without port", host + `resolvers = ["192.0.2.1"]`, `"192.0.2.1" is not IP:PORT`, nil},
+		{"a listener without port", host + "[listen]\nimaps = [\"127.0.0.1\"]", `listen.imaps: "127.0.0.1" is not HOST:PORT`, nil},
+		{"two mistakes are both told", "mx_port = 0", "mx_port", nil},
+		{"NUL", host + "\x00", "", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := parseConfig(strings.NewReader(c.text))
+			if c.change == nil {
+				if err == nil || !strings.Contains(err.Error(), c.wrong) {
+					t.Errorf("error %v, want %q in it", err, c.wrong)
+				}
+				return
+			}
+			want := defaultSettings()
+			want.Hostname = "mail.example.test"
+			c.change(&want)
+			if err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("%+v, %v\nwant %+v", got, err, want)
+			}
+		})
+	}
+}
+
+// FuzzParseConfig: whatever stands in the file, what comes out passes its own checks.
+func FuzzParseConfig(f *testing.F) {
+	f.Add("hostname = \"mail.example.test\"\nresolvers = []\n[listen]\nsmtp = [\":25\"]\n")
+	f.Add("hostname = \"a\"\nhostname = \"b\"")
+	f.Add("[listen]\n[listen]")
+	f.Add("a.b.c = [[[1]]]")
+	f.Add("max_message_size = 1e9")
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := parseConfig(strings.NewReader(text))
+		if err == nil && s.check() != nil {
+			t.Errorf("accepted %+v, although %v", s, s.check())
+		}
+	})
+}
+
+func TestParseResolvConf(t *testing.T) {
+	for text, want := range map[string][]string{
+		"nameserver 192.0.2.1\nnameserver 2001:db8::1\n":                           {"192.0.2.1:53", "[2001:db8::1]:53"},
+		"# nameserver 192.0.2.1\nsearch example.test\n\tnameserver\t192.0.2.2 # x": {"192.0.2.2:53"},
+		"nameserver fe80::1%eth0":                                                  {"[fe80::1%eth0]:53"},
+		"nameserver ns.example.test\nnameserver\n":                                 {"127.0.0.1:53"},
+		"": {"127.0.0.1:53"}, // resolv.conf(5): without one it is the local machine's
+	} {
+		if got := parseResolvConf(strings.NewReader(text)); !slices.Equal(got, want) {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestReadConfig(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "mailstead.toml")
+	if _, err := readConfig(name); err == nil || !strings.Contains(err.Error(), name) {
+		t.Errorf("a file that is not there: %v", err)
+	}
+	if err := os.WriteFile(name, []byte("hostname = 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readConfig(name); err == nil || !strings.Contains(err.Error(), name) {
+		t.Errorf("a file with a mistake: %v", err)
+	}
+	if err := os.WriteFile(name, []byte("hostname = \"a.test\"\ndir = \"/x\"\nresolvers = []\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := readConfig(name); err != nil || s.Dir != "/x" || s.Resolvers == nil {
+		t.Errorf("%+v, %v", s, err)
+	}
+}

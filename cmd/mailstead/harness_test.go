@@ -1,0 +1,193 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	gosmtp "github.com/emersion/go-smtp"
+
+	"github.com/emersion/go-sasl"
+)
+
+// lockedBuffer is written by a server and read by its test.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// trial is `mailstead local` in this process.
+type trial struct {
+	t        *testing.T
+	dir      string
+	offset   int
+	out, err lockedBuffer
+	cancel   context.CancelFunc
+	code     chan int
+}
+
+// trialDir is a folder for a server, with a short name: those of sockets are bounded.
+func trialDir(t *testing.T) string {
+	t.Helper()
+	return filepath.Join(t.TempDir(), "s")
+}
+
+// startTrial runs the server in dir until it is ready.
+func startTrial(t *testing.T, dir string, args ...string) *trial {
+	t.Helper()
+	s := launch(t, dir, args...)
+	s.waitReady()
+	return s
+}
+
+// launch begins a server in dir; the test's end stops it.
+func launch(t *testing.T, dir string, args ...string) *trial {
+	t.Helper()
+	s := &trial{t: t, dir: dir, offset: freeOffset(t), code: make(chan int, 1)}
+	var ctx context.Context
+	ctx, s.cancel = context.WithCancel(context.Background())
+	args = append([]string{"local", "--dir", dir, "--port-offset", strconv.Itoa(s.offset)}, args...)
+	go func() { s.code <- run(ctx, args, streams{strings.NewReader(""), &s.out, &s.err}) }()
+	t.Cleanup(func() { s.stop() })
+	return s
+}
+
+// patienceOfTests is far above what anything here takes.
+const patienceOfTests = 30 * time.Second
+
+func (s *trial) waitReady() {
+	s.t.Helper()
+	for end := time.Now().Add(patienceOfTests); !strings.Contains(s.out.String(), "mailstead is ready\n"); {
+		select {
+		case code := <-s.code:
+			s.code <- code
+			s.t.Fatalf("exit %d before the server was ready: %s", code, s.err.String())
+		case <-time.After(time.Millisecond):
+		}
+		if time.Now().After(end) {
+			s.t.Fatalf("not ready: %s", s.err.String())
+		}
+	}
+}
+
+// stop ends the server, once, and returns its exit status.
+func (s *trial) stop() int {
+	s.t.Helper()
+	s.cancel()
+	select {
+	case code := <-s.code:
+		s.code <- code
+		return code
+	case <-time.After(patienceOfTests):
+		s.t.Fatal("the server did not stop")
+		return -1
+	}
+}
+
+func (s *trial) address(port int) string {
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.offset+port))
+}
+
+// talk is a connection to a line protocol.
+type talk struct {
+	t    *testing.T
+	conn net.Conn
+	in   *bufio.Reader
+}
+
+// dial connects and reads the greeting.
+func (s *trial) dial(port int, greeting string) *talk {
+	s.t.Helper()
+	return dialTalk(s.t, s.address(port), greeting)
+}
+
+func dialTalk(t *testing.T, address, greeting string) *talk {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(patienceOfTests))
+	c := &talk{t, conn, bufio.NewReader(conn)}
+	c.expect(greeting)
+	return c
+}
+
+// expect reads up to a line that begins so.
+func (c *talk) expect(start string) string {
+	c.t.Helper()
+	for {
+		line, err := c.in.ReadString('\n')
+		if err != nil {
+			c.t.Fatalf("waiting for %q: %v", start, err)
+		}
+		if strings.HasPrefix(line, start) {
+			return line
+		}
+	}
+}
+
+func (c *talk) say(line, reply string) string {
+	c.t.Helper()
+	if _, err := io.WriteString(c.conn, line+"\r\n"); err != nil {
+		c.t.Fatal(err)
+	}
+	return c.expect(reply)
+}
+
+// submit sends a message by submission.
+func (s *trial) submit(user, password, to string) {
+	s.t.Helper()
+	c, err := gosmtp.Dial(s.address(587))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Hello("client.test"); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := c.Auth(sasl.NewPlainClient("", user, password)); err != nil {
+		s.t.Fatal(err)
+	}
+	text := "From: <" + user + ">\r\nSubject: out\r\n\r\nhello\r\n"
+	if err := c.SendMail(user, []string{to}, strings.NewReader(text)); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// outcome is what a command came to.
+type outcome struct {
+	code     int
+	out, err string
+}
+
+// command runs a command in this process.
+func command(t *testing.T, stdin string, args ...string) outcome {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patienceOfTests)
+	defer cancel()
+	var out, errs bytes.Buffer
+	code := run(ctx, args, streams{strings.NewReader(stdin), &out, &errs})
+	return outcome{code, out.String(), errs.String()}
+}
