@@ -25,6 +25,7 @@ const (
 	controlName    = "control.sock"
 	maxRequest     = 1 << 20         // octets of a request: an alias with its thousand members is a tenth of it
 	controlTimeout = 5 * time.Minute // of a whole exchange; removing a large account takes a while
+	maxSocketName  = 107             // octets of a socket's name, see unix(7)
 )
 
 // request names an action with its parameters.
@@ -42,8 +43,11 @@ type response struct {
 // control serves the control socket.
 type control struct {
 	listener net.Listener
+	name     string
 	admin    *admin
 	log      *slog.Logger
+	closing  context.Context // ends the reading of requests
+	stop     context.CancelFunc
 	running  sync.WaitGroup
 }
 
@@ -54,16 +58,34 @@ func listenControl(dir string, a *admin, log *slog.Logger) (*control, error) {
 	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	// The socket must not be open to others even for the moment until chmod.
-	old := syscall.Umask(0o177)
-	l, err := net.Listen("unix", name)
-	syscall.Umask(old)
+	c := &control{name: name, admin: a, log: log}
+	err := withSocketName(name, func(short string) (err error) {
+		// The socket must not be open to others even for the moment until chmod.
+		old := syscall.Umask(0o177)
+		defer syscall.Umask(old)
+		c.listener, err = net.Listen("unix", short)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	c := &control{listener: l, admin: a, log: log}
+	c.closing, c.stop = context.WithCancel(context.Background())
 	c.running.Go(c.accept)
 	return c, nil
+}
+
+// withSocketName calls f with a name that a socket can have: a long one leads
+// through the open folder.
+func withSocketName(name string, f func(short string) error) error {
+	if len(name) <= maxSocketName {
+		return f(name)
+	}
+	dir, err := os.Open(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return f(fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(name)))
 }
 
 func (c *control) accept() {
@@ -85,18 +107,28 @@ func (c *control) answer(conn net.Conn) error {
 	if err := conn.SetDeadline(time.Now().Add(controlTimeout)); err != nil {
 		return err
 	}
+	defer context.AfterFunc(c.closing, func() { conn.SetReadDeadline(time.Unix(1, 0)) })()
 	var q request
-	if err := json.NewDecoder(io.LimitReader(conn, maxRequest)).Decode(&q); err != nil {
-		return fmt.Errorf("read request: %w", err)
+	err := json.NewDecoder(io.LimitReader(conn, maxRequest)).Decode(&q)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil // whoever it is has not asked for anything
+	}
+	if err != nil {
+		c.log.Warn("control socket: a request cannot be read", "error", err)
+		return json.NewEncoder(conn).Encode(response{Failure: &failure{Exit: exitUsage, Text: "the request cannot be read"}})
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), controlTimeout)
 	defer cancel()
 	return json.NewEncoder(conn).Encode(c.admin.do(ctx, q))
 }
 
-// close ends the socket when its exchanges have ended.
+// close ends the socket when the actions under way have ended.
 func (c *control) close() error {
 	err := c.listener.Close()
+	if e := os.Remove(c.name); e != nil && !errors.Is(e, fs.ErrNotExist) { // closing removes it where its name is short
+		err = errors.Join(err, e)
+	}
+	c.stop()
 	c.running.Wait()
 	return err
 }
@@ -153,7 +185,11 @@ var errNoServer = errors.New("no server is running")
 
 func ask(ctx context.Context, socket string, q request) (response, error) {
 	var r response
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	var conn net.Conn
+	err := withSocketName(socket, func(short string) (err error) {
+		conn, err = (&net.Dialer{}).DialContext(ctx, "unix", short)
+		return err
+	})
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 		return r, errNoServer
 	}
@@ -162,11 +198,9 @@ func ask(ctx context.Context, socket string, q request) (response, error) {
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	if err := json.NewEncoder(conn).Encode(q); err != nil {
-		return r, fmt.Errorf("ask the running server: %w", err)
-	}
+	sent := json.NewEncoder(conn).Encode(q) // what it does not want to hear to the end is answered all the same
 	if err := json.NewDecoder(conn).Decode(&r); err != nil {
-		return r, fmt.Errorf("the running server's answer: %w", err)
+		return r, fmt.Errorf("the running server's answer: %w", errors.Join(sent, err))
 	}
 	return r, nil
 }
