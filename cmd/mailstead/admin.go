@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"mailstead/mailbox"
@@ -22,6 +23,7 @@ type admin struct {
 	directory      *directory.Directory
 	queue          *queue.Queue
 	domainsChanged func() error
+	alone          bool // no server runs
 }
 
 // admin is that of the running server.
@@ -36,7 +38,7 @@ func newAdmin(store *mailbox.Store, d *directory.Directory, log *slog.Logger) (*
 		return nil, err
 	}
 	q := s.queue
-	return &admin{store: store, directory: d, queue: q, domainsChanged: func() error { return nil }}, nil
+	return &admin{store: store, directory: d, queue: q, domainsChanged: func() error { return nil }, alone: true}, nil
 }
 
 // nothing is the result of actions that only succeed or fail.
@@ -246,7 +248,7 @@ func (a *admin) aliasList(context.Context, nothing) ([]directory.Alias, error) {
 
 func (a *admin) aliasShow(_ context.Context, p name) (directory.Alias, error) {
 	aliases := a.directory.Aliases()
-	i := slices.IndexFunc(aliases, func(v directory.Alias) bool { return v.Address == p.Name })
+	i := slices.IndexFunc(aliases, func(v directory.Alias) bool { return strings.EqualFold(v.Address, p.Name) })
 	if i < 0 {
 		return directory.Alias{}, directory.ErrNoSuch
 	}
@@ -258,11 +260,18 @@ func (a *admin) queueList(context.Context, nothing) ([]queue.Info, error) {
 }
 
 func (a *admin) queueShow(_ context.Context, p name) (queue.Details, error) {
-	return a.queue.Show(p.Name)
+	d, err := a.queue.Show(p.Name)
+	if d.Errors == nil {
+		d.Errors = []queue.RecipientError{} // a list in JSON, too
+	}
+	return d, err
 }
 
 func (a *admin) queueRetry(_ context.Context, p name) (nothing, error) {
-	return nothing{}, a.queue.Retry(p.Name)
+	if err := a.queue.Retry(p.Name); err != nil || !a.alone {
+		return nothing{}, err
+	}
+	return nothing{}, &failure{Exit: exitFailed, Text: "no server is running that could try it"}
 }
 
 func (a *admin) queueHold(ctx context.Context, p name) (nothing, error) {

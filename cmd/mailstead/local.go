@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -84,6 +85,9 @@ func (c *localCommand) settings() (settings, error) {
 	if err := s.check(); err != nil {
 		return s, usage("%v", err)
 	}
+	if slices.ContainsFunc(c.Account, func(a string) bool { return !strings.Contains(a, ":") }) {
+		return s, usage("--account wants ADDRESS:PASSWORD")
+	}
 	return s, nil
 }
 
@@ -96,10 +100,7 @@ func (c *localCommand) furnish(ctx context.Context, srv *server) error {
 		}
 	}
 	for _, a := range c.Account {
-		address, password, ok := strings.Cut(a, ":")
-		if !ok {
-			return usage("--account wants ADDRESS:PASSWORD")
-		}
+		address, password, _ := strings.Cut(a, ":")
 		if err := c.account(ctx, srv, address, password); err != nil {
 			return fmt.Errorf("account %s: %w", address, err)
 		}

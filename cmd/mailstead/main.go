@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -98,12 +97,7 @@ type failure struct {
 
 func (f *failure) Error() string { return f.Text }
 
-func exitCode(err error) int {
-	if f, ok := errors.AsType[*failure](err); ok {
-		return f.Exit
-	}
-	return exitFailed
-}
+func exitCode(err error) int { return failureOf(err).Exit }
 
 // usage is a wrong use that the parser does not see.
 func usage(format string, args ...any) error {
