@@ -1,0 +1,362 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// step is a command of a script; the words $id stand for the entry in the queue.
+type step struct {
+	action string // in the table of actions
+	args   string
+	stdin  string
+	code   int
+	out    string // in standard output
+	alone  int    // exit status without a server, where it differs
+}
+
+// administration uses every action, rightly and wrongly.
+var administration = []step{
+	{action: "domain list", out: "example.test"},
+	{action: "domain list", args: "--json", out: `"name": "example.test"`},
+	{action: "domain add", args: "a.test"},
+	{action: "domain add", args: "A.Test.", code: exitExists},
+	{action: "domain add", args: "not_a_domain", code: exitUsage},
+	{action: "domain show", args: "a.test", out: "a.test"},
+	{action: "domain show", args: "b.test --json", code: exitNoSuch},
+	{action: "account add", args: "ann@a.test", stdin: "secret\n"},
+	{action: "account add", args: "Ann@a.test", stdin: "secret\n", code: exitExists},
+	{action: "account add", args: "bob@elsewhere.test", stdin: "secret\n", code: exitNoSuch},
+	{action: "account add", args: "bob", stdin: "secret\n", code: exitUsage},
+	{action: "account add", args: "bob@a.test", stdin: "\n", code: exitUsage},
+	{action: "account add", args: "bob@a.test", stdin: "a\x00b\n", code: exitUsage},
+	{action: "account password", args: "ann@a.test", stdin: "better"},
+	{action: "account password", args: "bob@a.test", stdin: "better", code: exitNoSuch},
+	{action: "account show", args: "ann@a.test --json", out: `"addresses": []`},
+	{action: "account show", args: "bob@a.test", code: exitNoSuch},
+	{action: "account address add", args: "ann@a.test post@a.test"},
+	{action: "account address add", args: "ann@a.test post@a.test", code: exitExists},
+	{action: "account address add", args: "bob@a.test b@a.test", code: exitNoSuch},
+	{action: "account list", out: "post@a.test"},
+	{action: "account list", args: "--json", out: `"post@a.test"`},
+	{action: "account address remove", args: "ann@a.test post@a.test"},
+	{action: "account address remove", args: "ann@a.test post@a.test", code: exitNoSuch},
+	{action: "account address remove", args: "ann@a.test ann@a.test", code: exitFailed},
+	{action: "alias list", args: "--json", out: "[]"},
+	{action: "alias list"},
+	{action: "alias add", args: "info@a.test ann@a.test x@elsewhere.test"},
+	{action: "alias add", args: "info@a.test ann@a.test", code: exitExists},
+	{action: "alias add", args: "ann@a.test x@elsewhere.test", code: exitExists},
+	{action: "alias add", args: "info@b.test ann@a.test", code: exitNoSuch},
+	{action: "alias show", args: "Info@A.test --json", out: `"x@elsewhere.test"`},
+	{action: "alias show", args: "none@a.test", code: exitNoSuch},
+	{action: "alias remove", args: "info@a.test x@elsewhere.test"},
+	{action: "alias remove", args: "info@a.test"},
+	{action: "alias remove", args: "info@a.test", code: exitNoSuch},
+	{action: "domain catch-all", args: "a.test ann@a.test"},
+	{action: "domain show", args: "a.test --json", out: `"catch_all": "ann@a.test"`},
+	{action: "domain catch-all", args: "a.test bob@a.test", code: exitNoSuch},
+	{action: "domain catch-all", args: "a.test"},
+	{action: "domain remove", args: "a.test", code: exitFailed},
+	{action: "account remove", args: "ann@a.test"},
+	{action: "account remove", args: "ann@a.test", code: exitNoSuch},
+	{action: "domain remove", args: "a.test"},
+	{action: "domain remove", args: "a.test", code: exitNoSuch},
+	{action: "queue list", out: "disabled"},
+	{action: "queue list", args: "--json", out: `"next_attempt": null`},
+	{action: "queue show", args: "$id", out: "x@far.test"},
+	{action: "queue show", args: "$id --json", out: `"errors": []`},
+	{action: "queue show", args: "00000000000001", code: exitNoSuch},
+	{action: "queue show", args: "nonsense", code: exitNoSuch},
+	{action: "queue hold", args: "$id"},
+	{action: "queue list", args: "--json", out: `"state": "held"`},
+	{action: "queue release", args: "$id"},
+	{action: "queue retry", args: "$id", alone: exitFailed},
+	{action: "queue retry", args: "all", alone: exitFailed},
+	{action: "queue retry", args: "nonsense", code: exitNoSuch},
+	{action: "queue remove", args: "$id"},
+	{action: "queue remove", args: "$id", code: exitNoSuch},
+	{action: "queue hold", args: "$id", code: exitNoSuch},
+	{action: "queue release", args: "$id", code: exitNoSuch},
+	{action: "queue list", args: "--json", out: "[]"},
+}
+
+// TestAdministrationBothWays plays the script against a server that runs, and
+// on a folder alone, and compares what people see.
+func TestAdministrationBothWays(t *testing.T) {
+	serving, alone := folderWithMail(t), folderWithMail(t)
+	startTrial(t, serving)
+	used := map[string]bool{}
+	ids := map[string]string{serving: queueID(t, serving), alone: queueID(t, alone)}
+	for _, s := range administration {
+		used[s.action] = true
+		play := func(dir string) outcome {
+			args := strings.Fields(s.action + " " + strings.ReplaceAll(s.args, "$id", ids[dir]))
+			got := command(t, s.stdin, append(args, "--dir", dir)...)
+			checkJSON(t, s, got)
+			got.out, got.err = anonymous(got.out, dir, ids[dir]), anonymous(got.err, dir, ids[dir])
+			return got
+		}
+		a, b := play(serving), play(alone)
+		if a.code != s.code || !strings.Contains(a.out, s.out) || (a.err == "") != (s.code == 0) {
+			t.Errorf("%s %s: %+v", s.action, s.args, a)
+		}
+		if s.alone != 0 {
+			if b.code != s.alone || b.err == "" {
+				t.Errorf("%s %s alone: %+v", s.action, s.args, b)
+			}
+			continue
+		}
+		if a != b {
+			t.Errorf("%s %s:\nserving %+v\nalone   %+v", s.action, s.args, a, b)
+		}
+	}
+	for _, action := range slices.Sorted(maps.Keys(actions)) {
+		if !used[action] {
+			t.Errorf("the action %q is not tried", action)
+		}
+	}
+}
+
+// folderWithMail is a server's folder with an account and a message that waits.
+func folderWithMail(t *testing.T) string {
+	t.Helper()
+	dir := trialDir(t)
+	s := startTrial(t, dir, "--account", "user@example.test:pass")
+	s.submit("user@example.test", "pass", "x@far.test")
+	if code := s.stop(); code != 0 {
+		t.Fatalf("exit %d: %s", code, s.err.String())
+	}
+	return dir
+}
+
+func queueID(t *testing.T, dir string) string {
+	t.Helper()
+	var list []struct{ ID string }
+	got := command(t, "", "queue", "list", "--json", "--dir", dir)
+	if err := json.Unmarshal([]byte(got.out), &list); err != nil || len(list) != 1 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	return list[0].ID
+}
+
+var aTime = regexp.MustCompile(`\d{4}-\d\d-\d\d(T[\d:.]+Z)?`)
+
+// anonymous takes out what differs between two servers that do the same.
+func anonymous(s, dir, id string) string {
+	s = aTime.ReplaceAllString(strings.ReplaceAll(strings.ReplaceAll(s, dir, "DIR"), id, "ID"), "TIME")
+	return strings.Join(strings.Fields(s), " ")
+}
+
+var (
+	snakeCase = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
+	timeKeys  = []string{"created", "received", "next_attempt", "at"}
+)
+
+// checkJSON holds the output of --json to its promises: one array, snake_case,
+// times of RFC 3339 in UTC, no null where a list should be.
+func checkJSON(t *testing.T, s step, got outcome) {
+	t.Helper()
+	if !strings.Contains(s.args, "--json") || got.code != 0 {
+		return
+	}
+	var rows []map[string]any
+	if err := json.Unmarshal([]byte(got.out), &rows); err != nil || rows == nil {
+		t.Errorf("%s %s: not an array: %v\n%s", s.action, s.args, err, got.out)
+	}
+	for _, row := range rows {
+		checkRow(t, s, row)
+	}
+}
+
+func checkRow(t *testing.T, s step, row map[string]any) {
+	t.Helper()
+	for key, value := range row {
+		if !snakeCase.MatchString(key) {
+			t.Errorf("%s %s: the key %s", s.action, s.args, key)
+		}
+		switch value := value.(type) {
+		case []any:
+			for _, v := range value {
+				if inner, ok := v.(map[string]any); ok {
+					checkRow(t, s, inner)
+				}
+			}
+		case string:
+			if !slices.Contains(timeKeys, key) {
+				continue
+			}
+			if at, err := time.Parse(time.RFC3339, value); err != nil || !strings.HasSuffix(value, "Z") || at.IsZero() {
+				t.Errorf("%s %s: %s is %s", s.action, s.args, key, value)
+			}
+		case nil:
+			if key != "next_attempt" {
+				t.Errorf("%s %s: %s is null", s.action, s.args, key)
+			}
+		}
+	}
+}
+
+func TestControlSocketIsForItsOwner(t *testing.T) {
+	dir := trialDir(t)
+	s := startTrial(t, dir)
+	name := filepath.Join(dir, controlName)
+	info, err := os.Stat(name)
+	if err != nil || info.Mode() != fs.ModeSocket|0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the folder: %v, %v", info.Mode(), err)
+	}
+	s.stop()
+	if _, err := os.Stat(name); !os.IsNotExist(err) {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
+// TestControlSocketBadRequests: each gets an answer, or the end of its
+// connection, and the next one is served.
+func TestControlSocketBadRequests(t *testing.T) {
+	dir := trialDir(t)
+	s := startTrial(t, dir)
+	for name, text := range map[string]string{
+		"no JSON":                 "GET / HTTP/1.1\r\n\r\n",
+		"not an object":           "[1,2,3]",
+		"unknown action":          `{"action":"store burn","params":{}}`,
+		"no action":               `{}`,
+		"parameters of a kind":    `{"action":"domain add","params":[]}`,
+		"no parameters":           `{"action":"domain add"}`,
+		"too large":               `{"action":"domain add","params":{"name":"` + strings.Repeat("a", maxRequest),
+		"nested without an end":   `{"action":"domain add","params":` + strings.Repeat("[", 100000),
+		"cut off in the middle":   `{"action":"domain a`,
+		"nothing":                 "",
+		"NUL":                     "\x00",
+		"text that is not UTF-8":  "{\"action\":\"domain add\",\"params\":{\"name\":\"\xff\"}}",
+		"a control in the domain": `{"action":"domain add","params":{"name":"a\nb.test"}}`,
+	} {
+		conn, err := net.Dial("unix", filepath.Join(dir, controlName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.SetDeadline(time.Now().Add(patienceOfTests))
+		go func() {
+			io.WriteString(conn, text) // the server may have had enough before its end
+			conn.(*net.UnixConn).CloseWrite()
+		}()
+		var r response
+		if err := json.NewDecoder(conn).Decode(&r); err != nil || r.Failure == nil || r.Failure.Exit != exitUsage {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+		conn.Close()
+	}
+	if got := command(t, "", "domain", "list", "--dir", dir); got.code != 0 {
+		t.Errorf("after them: %+v", got)
+	}
+	if log := s.err.String(); strings.Contains(log, "panic") || strings.Contains(log, "aaaa") {
+		t.Errorf("log: %s", log)
+	}
+}
+
+// TestControlSocketIdleClient: somebody who connects and says nothing does not
+// keep the server from stopping.
+func TestControlSocketIdleClient(t *testing.T) {
+	dir := trialDir(t)
+	s := startTrial(t, dir)
+	conn, err := net.Dial("unix", filepath.Join(dir, controlName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, `{"action":`); err != nil {
+		t.Fatal(err)
+	}
+	if got := command(t, "", "domain", "list", "--dir", dir); got.code != 0 { // the idle one is being served by now
+		t.Fatalf("%+v", got)
+	}
+	if code := s.stop(); code != 0 {
+		t.Errorf("exit %d: %s", code, s.err.String())
+	}
+}
+
+// TestControlSocketInADeepFolder: names of sockets are short, those of folders
+// are not.
+func TestControlSocketInADeepFolder(t *testing.T) {
+	dir := filepath.Join(trialDir(t), strings.Repeat("deep/", 30))
+	s := startTrial(t, dir)
+	if info, err := os.Stat(filepath.Join(dir, controlName)); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	// The server has the lock, so nobody else could answer.
+	if got := command(t, "", "domain", "list", "--dir", dir); got.code != 0 || !strings.Contains(got.out, "example.test") {
+		t.Errorf("%+v", got)
+	}
+	if code := s.stop(); code != 0 {
+		t.Errorf("exit %d: %s", code, s.err.String())
+	}
+	if _, err := os.Stat(filepath.Join(dir, controlName)); !os.IsNotExist(err) {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
+// TestControlSocketWithoutAnswer: a folder in use by somebody who does not
+// answer is said to be so.
+func TestControlSocketWithoutAnswer(t *testing.T) {
+	dir := trialDir(t)
+	startTrial(t, dir)
+	if err := os.Remove(filepath.Join(dir, controlName)); err != nil {
+		t.Fatal(err)
+	}
+	got := command(t, "", "domain", "list", "--dir", dir)
+	if got.code != exitFailed || !strings.Contains(got.err, fmt.Sprintf("process %d", os.Getpid())) || !strings.Contains(got.err, "control socket") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestStaleControlSocket is what a killed server leaves.
+func TestStaleControlSocket(t *testing.T) {
+	dir := folderWithMail(t)
+	l, err := net.Listen("unix", filepath.Join(dir, controlName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	l.Close()
+	if got := command(t, "", "domain", "list", "--dir", dir); got.code != 0 || !strings.Contains(got.out, "example.test") {
+		t.Errorf("alone: %+v", got)
+	}
+	startTrial(t, dir)
+	if got := command(t, "", "domain", "list", "--dir", dir); got.code != 0 {
+		t.Errorf("serving: %+v", got)
+	}
+}
+
+// TestAdministratorsAtOnce: each change is made once, whoever comes first.
+func TestAdministratorsAtOnce(t *testing.T) {
+	dir := trialDir(t)
+	startTrial(t, dir)
+	const many = 8
+	codes := make([]int, many)
+	var all sync.WaitGroup
+	for i := range many {
+		all.Go(func() { codes[i] = command(t, "", "domain", "add", "a.test", "--dir", dir).code })
+	}
+	all.Wait()
+	slices.Sort(codes)
+	want := slices.Repeat([]int{exitExists}, many)
+	want[0] = 0
+	if !slices.Equal(codes, want) {
+		t.Errorf("exit statuses %v", codes)
+	}
+}
