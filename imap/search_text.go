@@ -26,10 +26,12 @@ type examiner struct {
 
 	body   io.ReaderAt // once it was needed
 	opened *mailbox.Body
-	err    error // of reading
+	header []byte // once it was needed, and is not in the index
+	err    error  // of reading
 
-	whole  []byte // a small body
-	fields []byte // header fields
+	whole  []byte // for a small body
+	raw    []byte // for the header
+	fields []byte // of one name
 	folded []byte
 	text   message.TextReader
 }
@@ -41,16 +43,16 @@ func (e *examiner) judge(k *searchKey, row *mailbox.Row, index *message.View, ma
 	v := k.eval(e)
 	if e.opened != nil {
 		e.opened.Close()
-		e.opened, e.body = nil, nil
+		e.opened, e.body, e.header = nil, nil, nil
 	}
 	return v, e.err
 }
 
 // forget drops what belongs to one search, and buffers that a huge header has grown.
 func (e *examiner) forget() {
-	kept := examiner{folded: e.folded, whole: e.whole, text: e.text}
-	if cap(e.fields) <= maxKeptHeader {
-		kept.fields = e.fields
+	kept := examiner{folded: e.folded, whole: e.whole, fields: e.fields, text: e.text}
+	if cap(e.raw) <= maxKeptHeader {
+		kept.raw = e.raw
 	}
 	*e = kept
 }
@@ -76,7 +78,7 @@ func (e *examiner) inHeader(k *searchKey) verdict {
 	case !e.mayRead:
 		return verdictUnknown
 	}
-	return verdictOf(e.readHeader() && message.HeaderContains(e.fields, k.field, k.needle))
+	return verdictOf(e.readHeader() && message.HeaderContains(e.header, k.field, k.needle))
 }
 
 // fieldsContain reports whether one of the fields in e.fields has the folded needle in
@@ -103,22 +105,21 @@ func (e *examiner) fieldsContain(needle []byte) bool {
 	return false
 }
 
-// readHeader reads the header into e.fields.
+// readHeader reads the header into e.header, once for all keys.
 func (e *examiner) readHeader() bool {
-	if !e.open() {
-		return false
+	if e.header != nil || !e.open() {
+		return e.header != nil
 	}
 	size := min(e.index.HeaderSize(), maxFilteredHeader)
-	if int64(cap(e.fields)) < size {
-		e.fields = make([]byte, size)
+	if int64(cap(e.raw)) < size || e.raw == nil {
+		e.raw = make([]byte, size)
 	}
-	e.fields = e.fields[:size]
-	n, err := e.body.ReadAt(e.fields, 0)
-	e.fields = e.fields[:n]
+	n, err := e.body.ReadAt(e.raw[:size], 0)
 	if err != nil && err != io.EOF {
 		e.err = err
 		return false
 	}
+	e.header = e.raw[:n]
 	return true
 }
 
