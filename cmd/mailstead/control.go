@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -60,10 +61,16 @@ func listenControl(dir string, a *admin, log *slog.Logger) (*control, error) {
 	}
 	c := &control{name: name, admin: a, log: log}
 	err := withSocketName(name, func(short string) (err error) {
-		// The socket must not be open to others even for the moment until chmod.
-		old := syscall.Umask(0o177)
+		// The socket must not be open to others even for the moment until chmod. The
+		// mask is the process's: what else is made meanwhile keeps its owner's rights.
+		old := syscall.Umask(0o077)
 		defer syscall.Umask(old)
-		c.listener, err = net.Listen("unix", short)
+		if c.listener, err = net.Listen("unix", short); err != nil {
+			return err
+		}
+		if err = os.Chmod(short, 0o600); err != nil {
+			c.listener.Close()
+		}
 		return err
 	})
 	if err != nil {
@@ -96,10 +103,18 @@ func (c *control) accept() {
 		}
 		c.running.Go(func() {
 			defer conn.Close()
+			defer c.survive()
 			if err := c.answer(conn); err != nil {
 				c.log.Warn("control socket", "error", err)
 			}
 		})
+	}
+}
+
+// survive keeps an action that breaks from taking the server with it.
+func (c *control) survive() {
+	if p := recover(); p != nil {
+		c.log.Error("control socket: an action broke", "panic", p, "stack", string(debug.Stack()))
 	}
 }
 

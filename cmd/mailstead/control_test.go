@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"net"
 	"os"
@@ -287,6 +288,28 @@ func TestControlSocketIdleClient(t *testing.T) {
 	}
 	if code := s.stop(); code != 0 {
 		t.Errorf("exit %d: %s", code, s.err.String())
+	}
+}
+
+// TestControlSocketSurvivesAnAction: one that breaks ends its own connection only.
+func TestControlSocketSurvivesAnAction(t *testing.T) {
+	dir := t.TempDir()
+	var log lockedBuffer
+	c, err := listenControl(dir, &admin{}, slog.New(slog.NewTextHandler(&log, nil))) // without a directory every action breaks
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		got := command(t, "", "domain", "list", "--dir", dir)
+		if got.code != exitFailed || !strings.Contains(got.err, "the running server's answer") {
+			t.Errorf("%+v", got)
+		}
+	}
+	if err := c.close(); err != nil {
+		t.Error(err)
+	}
+	if n := strings.Count(log.String(), "an action broke"); n != 2 {
+		t.Errorf("%d faults in the log: %s", n, log.String())
 	}
 }
 

@@ -13,7 +13,18 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
+
+	"mailstead/mailbox"
 )
+
+// TestMain: the test binary is also the child that checks a database, and when
+// all is done nothing of any server goes on.
+func TestMain(m *testing.M) {
+	mailbox.RunChildCheck()
+	goleak.VerifyTestMain(m)
+}
 
 // lockedBuffer is written by a server and read by its test.
 type lockedBuffer struct {
