@@ -52,9 +52,10 @@ var crlf = []byte("\r\n")
 // when the end of DATA was among them.
 func (c *content) feed(p []byte) (n int, done bool) {
 	from, i := 0, 0 // p[from:i] is good and not yet written
+	next := marks{-1, -1}
 	for i < len(p) {
 		if c.state <= inText {
-			if i += c.cleanLines(p[i:]); i == len(p) {
+			if i = c.cleanLines(p, i, &next); i == len(p) {
 				break
 			}
 		}
@@ -67,27 +68,45 @@ func (c *content) feed(p []byte) (n int, done bool) {
 	return len(p), false
 }
 
-// cleanLines passes over whole lines that end in CRLF and have nothing
-// unusual in them, and over a last one without its end. It stops before
-// what step has to look at.
-func (c *content) cleanLines(p []byte) int {
-	i := 0
+// marks are where the next CR and the next LF of a window stand. They are
+// looked for only when passed: no text, however odd, takes more than two readings.
+type marks struct{ cr, lf int }
+
+// pass brings the marks to i or behind it; len(p) is none.
+func (m *marks) pass(p []byte, i int) {
+	if m.cr < i {
+		m.cr = indexFrom(p, i, '\r')
+	}
+	if m.lf < i {
+		m.lf = indexFrom(p, i, '\n')
+	}
+}
+
+// indexFrom is the first index of b in p at or after i, len(p) without one.
+func indexFrom(p []byte, i int, b byte) int {
+	if n := bytes.IndexByte(p[i:], b); n >= 0 {
+		return i + n
+	}
+	return len(p)
+}
+
+// cleanLines passes over lines that end in CRLF and have nothing unusual in
+// them, and over the text in front of anything else. It begins at p[i] and
+// returns where step has to look.
+func (c *content) cleanLines(p []byte, i int, next *marks) int {
 	for i < len(p) && (c.state != atStart || p[i] != '.') {
-		end := bytes.IndexByte(p[i:], '\n')
-		if end < 0 {
-			if bytes.IndexByte(p[i:], '\r') >= 0 {
-				return i
+		next.pass(p, i)
+		if next.cr+1 != next.lf || next.lf == len(p) {
+			end := min(next.cr, next.lf)
+			if end > i {
+				c.count(end - i)
+				c.state = inText
 			}
-			c.count(len(p) - i)
-			c.state = inText
-			return len(p)
+			return end
 		}
-		if end == 0 || bytes.IndexByte(p[i:i+end], '\r') != end-1 {
-			return i
-		}
-		c.count(end + 1)
+		c.count(next.lf + 1 - i)
 		c.line, c.state = 0, atStart
-		i += end + 1
+		i = next.lf + 1
 	}
 	return i
 }

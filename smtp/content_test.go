@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 )
 
 // contentCases are messages as they come after DATA, what is stored of them on
@@ -113,6 +114,35 @@ func TestContentLineLength(t *testing.T) {
 		in := strings.Repeat("x", n) + "\r\n" + strings.Repeat("y", n) + "\r\n.\r\n"
 		if _, _, done, err := receive(in, true, false, func(n int) int { return min(n, bodyWindow) }); !errors.Is(err, want) || !done {
 			t.Errorf("lines of %d octets: err %v, done %v; want %v", n+2, err, done, want)
+		}
+	}
+}
+
+// TestContentOddLineEnds: what a stranger sends instead of line ends is read a
+// few times, not once for each octet of the window.
+func TestContentOddLineEnds(t *testing.T) {
+	took := func(window string, repair bool) time.Duration {
+		p := []byte(window)
+		best := time.Hour
+		for range 4 {
+			c := content{out: discard{}, dots: true, repair: repair}
+			began := time.Now()
+			c.feed(p)
+			best = min(best, time.Since(began))
+		}
+		return best
+	}
+	fill := func(s string) string { return strings.Repeat(s, bodyWindow/len(s)) }
+	const factor = 100 // the square of a window costs a thousand times what clean lines do
+	clean := took(fill("text\r\n"), false)
+	for name, window := range map[string]string{
+		"text and a CR": fill("a")[1:] + "\r", "CRs": fill("\ra"), "LFs": fill("a\n"),
+		"CR CR LF": fill("\r\r\n"), "a CR in the middle": fill("a") + "\r" + fill("a"),
+	} {
+		for _, repair := range []bool{false, true} {
+			if d := took(window, repair); d > factor*clean {
+				t.Errorf("%s, repair %v: %v, clean lines %v", name, repair, d, clean)
+			}
 		}
 	}
 }
