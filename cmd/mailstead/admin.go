@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
-	"strings"
 	"time"
 
 	"mailstead/mailbox"
@@ -115,6 +113,7 @@ var failures = []struct {
 	{directory.ErrExists, exitExists, "it exists already"},
 	{directory.ErrAddress, exitUsage, "that is no address or domain that can be used here"},
 	{directory.ErrPassword, exitUsage, ""},
+	{directory.ErrTangle, exitFailed, "the alias would lead to too many addresses"},
 	{directory.ErrInUse, exitFailed, "it is still in use"},
 }
 
@@ -247,12 +246,7 @@ func (a *admin) aliasList(context.Context, nothing) ([]directory.Alias, error) {
 }
 
 func (a *admin) aliasShow(_ context.Context, p name) (directory.Alias, error) {
-	aliases := a.directory.Aliases()
-	i := slices.IndexFunc(aliases, func(v directory.Alias) bool { return strings.EqualFold(v.Address, p.Name) })
-	if i < 0 {
-		return directory.Alias{}, directory.ErrNoSuch
-	}
-	return aliases[i], nil
+	return a.directory.Alias(p.Name)
 }
 
 func (a *admin) queueList(context.Context, nothing) ([]queue.Info, error) {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"mailstead/mailbox"
 )
@@ -365,7 +366,7 @@ func (n *names) setAlias(v Alias) {
 }
 
 // AddAlias makes or extends an alias. ErrExists when all members are there or
-// an account has the address; ErrAddress, ErrNotLocal.
+// an account has the address; ErrAddress, ErrNotLocal, ErrTangle.
 func (d *Directory) AddAlias(ctx context.Context, name string, members ...string) error {
 	d.change.Lock()
 	defer d.change.Unlock()
@@ -387,14 +388,35 @@ func (d *Directory) AddAlias(ctx context.Context, name string, members ...string
 		if err != nil {
 			return fmt.Errorf("member %q: %w", m, err)
 		}
-		if !slices.Contains(v.Members, member.String()) {
-			v.Members = append(v.Members, member.String())
+		if memberIndex(v.Members, member) < 0 {
+			v.Members = append(v.Members, d.memberText(member, m))
 		}
 	}
-	if len(v.Members) == before {
+	switch {
+	case len(v.Members) == before:
 		return ErrExists
+	case len(v.Members) >= maxExpansion:
+		return ErrTangle
 	}
 	return d.commitAlias(ctx, v)
+}
+
+// memberText is how a member is kept: an address of this server in the form that
+// is compared; of one elsewhere only the domain, since what its local part
+// means is that server's matter (RFC 5321 section 2.4).
+func (d *Directory) memberText(member address, given string) string {
+	if _, ok := d.names.domains[member.domain]; ok {
+		return member.String()
+	}
+	return given[:strings.LastIndexByte(given, '@')+1] + member.domain
+}
+
+// memberIndex is where a member stands in whatever spelling, -1 for nowhere.
+func memberIndex(members []string, member address) int {
+	return slices.IndexFunc(members, func(m string) bool {
+		a, err := parseAddress(m)
+		return err == nil && a == member
+	})
 }
 
 func (d *Directory) commitAlias(ctx context.Context, v Alias) error {
@@ -426,7 +448,7 @@ func (d *Directory) RemoveAlias(ctx context.Context, name string, members ...str
 		if err != nil {
 			return fmt.Errorf("member %q: %w", m, err)
 		}
-		i := slices.Index(kept, member.String())
+		i := memberIndex(kept, member)
 		if i < 0 {
 			return ErrNoSuch
 		}
@@ -437,6 +459,21 @@ func (d *Directory) RemoveAlias(ctx context.Context, name string, members ...str
 	}
 	v.Members = kept
 	return d.commitAlias(ctx, v)
+}
+
+// Alias returns one alias. ErrNoSuch.
+func (d *Directory) Alias(name string) (Alias, error) {
+	addr, err := parseAddress(name)
+	if err != nil {
+		return Alias{}, err
+	}
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	v, ok := d.names.aliases[addr]
+	if !ok {
+		return Alias{}, ErrNoSuch
+	}
+	return v, nil
 }
 
 // Aliases lists the aliases by address.

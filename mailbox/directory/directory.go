@@ -23,7 +23,8 @@ var (
 	ErrExists      = errors.New("directory: exists already")
 	ErrAddress     = errors.New("directory: malformed address") // 501 5.1.3
 	ErrInUse       = errors.New("directory: still in use")
-	ErrPassword    = errors.New("directory: password not allowed") // not UTF-8, NUL, empty, SASLprep refuses
+	ErrTangle      = errors.New("directory: alias leads to too many addresses") // 451: a change of the aliases helps
+	ErrPassword    = errors.New("directory: password not allowed")              // not UTF-8, NUL, empty, SASLprep refuses
 	ErrCredentials = errors.New("directory: wrong user name or password")
 	ErrMechanism   = errors.New("directory: mechanism not offered here")
 	ErrMalformed   = errors.New("directory: malformed authentication exchange")
@@ -91,7 +92,8 @@ type Entry struct {
 	Created   time.Time         `json:"created"`
 }
 
-// Alias is an address that leads to others, here or elsewhere.
+// Alias is an address that leads to others, here or elsewhere. Members elsewhere
+// keep the spelling they were given (RFC 5321 section 2.4).
 type Alias struct {
 	Address string   `json:"address"`
 	Members []string `json:"members"`

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -69,6 +70,8 @@ func household() *Directory {
 	for alias, members := range map[string][]string{
 		"both@example.test":  {"ann@example.test", "bob@example.test"},
 		"far@example.test":   {"far@elsewhere.example", "ann+far@example.test"},
+		"case@example.test":  {"Far.Away@elsewhere.example", `"a b"@elsewhere.example`, "far.away@elsewhere.example"},
+		"abuse@example.test": {"gone@example.test"},
 		"loop1@example.test": {"loop2@example.test"},
 		"loop2@example.test": {"loop1@example.test", "bob@example.test"},
 		"round@example.test": {"round@example.test"},
@@ -102,6 +105,8 @@ func TestResolve(t *testing.T) {
 		{address: "postmaster@example.test", local: "1"},
 		{address: "Postmaster", local: "1"},
 		{address: "abuse+spam@second.test", local: "1"},
+		{address: "abuse@example.test", local: "1"},
+		{address: "case@example.test", remote: `Far.Away@elsewhere.example "a b"@elsewhere.example`},
 		{address: "ann@elsewhere.example", err: ErrNotLocal},
 		{address: "ann@[127.0.0.1]", err: ErrNotLocal},
 		{address: "ann", err: ErrAddress},
@@ -119,6 +124,29 @@ func TestResolve(t *testing.T) {
 		if got := strings.Join(local, " "); !errors.Is(err, c.err) || got != c.local || strings.Join(route.Remote, " ") != c.remote {
 			t.Errorf("Resolve(%s) = %q %q, %v; want %q %q, %v", c.address, got, route.Remote, err, c.local, c.remote, c.err)
 		}
+	}
+}
+
+// An alias with more members than one may have refuses mail for a time: to leave
+// the last ones out would lose what was answered 250.
+func TestTangleOfAliases(t *testing.T) {
+	d := household()
+	var lists []string
+	for i := range 4 {
+		var members []string
+		for j := range maxExpansion / 4 {
+			members = append(members, fmt.Sprintf("m%d.%d@elsewhere.example", i, j))
+		}
+		lists = append(lists, fmt.Sprintf("list%d@example.test", i))
+		d.names.setAlias(Alias{Address: lists[i], Members: members})
+	}
+	d.names.setAlias(Alias{Address: "three@example.test", Members: lists[:3]})
+	if route, err := d.Resolve("three@example.test"); err != nil || len(route.Remote) != maxExpansion*3/4 {
+		t.Errorf("%d addresses, %v", len(route.Remote), err)
+	}
+	d.names.setAlias(Alias{Address: "all@example.test", Members: lists})
+	if _, err := d.Resolve("all@example.test"); !errors.Is(err, ErrTangle) {
+		t.Errorf("too many: %v, want ErrTangle", err)
 	}
 }
 

@@ -27,7 +27,8 @@ type Route struct {
 
 // Resolve follows aliases, plus-details, catch-all and the postmaster and
 // abuse rules. Loops end silently. "postmaster" without a domain is the
-// server's (RFC 5321 section 4.5.1). ErrAddress, ErrNotLocal, ErrNoSuch.
+// server's (RFC 5321 section 4.5.1). ErrAddress, ErrNotLocal, ErrNoSuch,
+// ErrTangle.
 func (d *Directory) Resolve(s string) (Route, error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -66,27 +67,33 @@ func (n *names) resolve(addr address) (Route, error) {
 	var route Route
 	seen := map[address]bool{addr: true}
 	for queue := []address{addr}; len(queue) > 0; queue = queue[1:] {
-		at := queue[0]
-		if _, ok := n.domains[at.domain]; !ok {
-			route.Remote = append(route.Remote, at.String())
-			continue
-		}
-		here, members := n.step(at)
+		here, members := n.step(queue[0])
 		for _, l := range here {
 			route.addLocal(l)
 		}
 		for _, m := range members {
 			next, err := parseAddress(m)
-			if err == nil && !seen[next] && len(seen) < maxExpansion {
-				seen[next] = true
+			if err != nil || seen[next] {
+				continue
+			}
+			if len(seen) == maxExpansion {
+				return Route{}, ErrTangle // to leave the others out would lose their mail
+			}
+			seen[next] = true
+			if _, ok := n.domains[next.domain]; ok {
 				queue = append(queue, next)
+			} else {
+				route.Remote = append(route.Remote, m)
 			}
 		}
 	}
-	if len(route.Local) == 0 && len(route.Remote) == 0 {
-		return Route{}, ErrNoSuch
+	if len(route.Local) > 0 || len(route.Remote) > 0 {
+		return route, nil
 	}
-	return route, nil
+	if isRole(addr.local) { // an alias of that name leads nowhere
+		return n.role(addr.domain)
+	}
+	return Route{}, ErrNoSuch
 }
 
 // step is one local address: the account it is, or the members of the alias.
@@ -107,7 +114,7 @@ func (n *names) step(at address) (here []Delivery, members []string) {
 			return nil, alias.Members
 		}
 	}
-	if base == "postmaster" || base == "abuse" {
+	if isRole(at.local) {
 		route, _ := n.role(at.domain)
 		return route.Local, nil
 	}
@@ -115,6 +122,13 @@ func (n *names) step(at address) (here []Delivery, members []string) {
 		return []Delivery{{Account: a.ID, Name: a.Name}}, nil
 	}
 	return nil, nil
+}
+
+// isRole reports whether a local part is one that every domain must have
+// (RFC 5321 section 4.5.1, RFC 2142 section 2), with a plus-detail or without.
+func isRole(local string) bool {
+	base, _, _ := splitDetail(local)
+	return base == "postmaster" || base == "abuse"
 }
 
 // role is who answers for a domain where nobody has the role's name: its
