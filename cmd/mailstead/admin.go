@@ -21,7 +21,6 @@ type admin struct {
 	directory      *directory.Directory
 	queue          *queue.Queue
 	domainsChanged func() error
-	alone          bool // no server runs
 }
 
 // admin is that of the running server.
@@ -36,7 +35,7 @@ func newAdmin(store *mailbox.Store, d *directory.Directory, log *slog.Logger) (*
 		return nil, err
 	}
 	q := s.queue
-	return &admin{store: store, directory: d, queue: q, domainsChanged: func() error { return nil }, alone: true}, nil
+	return &admin{store: store, directory: d, queue: q, domainsChanged: func() error { return nil }}, nil
 }
 
 // nothing is the result of actions that only succeed or fail.
@@ -262,10 +261,7 @@ func (a *admin) queueShow(_ context.Context, p name) (queue.Details, error) {
 }
 
 func (a *admin) queueRetry(_ context.Context, p name) (nothing, error) {
-	if err := a.queue.Retry(p.Name); err != nil || !a.alone {
-		return nothing{}, err
-	}
-	return nothing{}, &failure{Exit: exitFailed, Text: "no server is running that could try it"}
+	return nothing{}, a.queue.Retry(p.Name)
 }
 
 func (a *admin) queueHold(ctx context.Context, p name) (nothing, error) {
