@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -14,6 +15,7 @@ import (
 
 	"mailstead/imap/wire"
 	"mailstead/mailbox"
+	"mailstead/mailbox/message"
 )
 
 // searchArguments parses the arguments of SEARCH.
@@ -265,6 +267,22 @@ func TestSpansWithin(t *testing.T) {
 	} {
 		if got := resolve(set); got != want {
 			t.Errorf("%s: %s, want %s", set, got, want)
+		}
+	}
+}
+
+// TestFoldPlain holds the short way of comparing header values against the long one.
+func TestFoldPlain(t *testing.T) {
+	e := &examiner{}
+	for _, value := range []string{
+		"", " ", "plain Text <a@b>", "\t a=b ?= \r\n", "a\r\n b", "=?utf-8?q?=C3=A4?=", "a =?x", "gr\u00fc\u00dfe", "\xff", "a\x00b", "a\rb", "=", "~{}|`@[",
+	} {
+		long := message.FoldString(message.DecodeHeader([]byte(value)))
+		if e.foldPlain(trimSpace([]byte(value))) && !bytes.Equal(e.folded, long) {
+			t.Errorf("%q: %q, want %q", value, e.folded, long)
+		}
+		if !e.contains([]byte(value), long) {
+			t.Errorf("%q does not contain %q", value, long)
 		}
 	}
 }

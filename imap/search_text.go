@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
+	"unicode/utf8"
 
 	"mailstead/mailbox"
 	"mailstead/mailbox/message"
@@ -126,22 +128,48 @@ func (e *examiner) readHeader() bool {
 // contains reports whether the decoded value of a header field contains the folded
 // needle, without allocation where nothing has to be decoded.
 func (e *examiner) contains(value, needle []byte) bool {
-	value = bytes.Trim(value, " \t\r\n")
-	if !plainValue(value) {
-		value = []byte(message.DecodeHeader(value))
+	value = trimSpace(value)
+	if !e.foldPlain(value) {
+		if needsDecoding(value) {
+			value = []byte(message.DecodeHeader(value))
+		}
+		e.folded = message.Fold(e.folded[:0], value)
 	}
-	e.folded = message.Fold(e.folded[:0], value)
 	return bytes.Contains(e.folded, needle)
 }
 
-// plainValue reports whether decoding would leave a trimmed value as it is.
-func plainValue(value []byte) bool {
+// needsDecoding reports whether a trimmed value is anything but UTF-8 in one line
+// without encoded words.
+func needsDecoding(value []byte) bool {
+	return bytes.Contains(value, []byte("=?")) || bytes.ContainsAny(value, "\x00\r\n") || !utf8.Valid(value)
+}
+
+// foldPlain folds a trimmed value into e.folded in one pass, if decoding would leave it
+// as it is: the fold of ASCII is its upper case.
+func (e *examiner) foldPlain(value []byte) bool {
+	e.folded = slices.Grow(e.folded[:0], len(value))[:len(value)]
 	for i, c := range value {
-		if c < ' ' && c != '\t' || c > '~' || c == '=' && i+1 < len(value) && value[i+1] == '?' {
+		switch {
+		case 'a' <= c && c <= 'z':
+			c -= 'a' - 'A'
+		case c < ' ' && c != '\t', c > '~', c == '=' && i+1 < len(value) && value[i+1] == '?':
 			return false
 		}
+		e.folded[i] = c
 	}
 	return true
+}
+
+// trimSpace cuts off white space, as decoding does.
+func trimSpace(value []byte) []byte {
+	isSpace := func(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
+	for len(value) > 0 && isSpace(value[0]) {
+		value = value[1:]
+	}
+	for len(value) > 0 && isSpace(value[len(value)-1]) {
+		value = value[:len(value)-1]
+	}
+	return value
 }
 
 // inText judges by the decoded text.
