@@ -63,6 +63,16 @@ func TestLocalIsReady(t *testing.T) {
 			conn.Close()
 		}
 	}
+	// A domain that is added while the server runs is in its certificate at once.
+	if got := command(t, "", "domain", "add", "c.test", "--dir", dir); got.code != 0 {
+		t.Errorf("%+v", got)
+	}
+	conn, err := cryptotls.Dial("tcp", s.address(993), &cryptotls.Config{RootCAs: roots, ServerName: "mail.c.test"})
+	if err != nil {
+		t.Errorf("the added domain: %v", err)
+	} else {
+		conn.Close()
+	}
 	if got := command(t, "", "domain", "list", "--json", "--dir", dir); strings.Contains(got.out, "example.test") || !strings.Contains(got.out, "b.test") {
 		t.Errorf("domains %s", got.out)
 	}
