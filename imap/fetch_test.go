@@ -335,6 +335,9 @@ func TestDamagedBodyHarmsNoOther(t *testing.T) {
 
 // TestFetchAllocatesNothingPerLine is what the benchmarks show, as a test.
 func TestFetchAllocatesNothingPerLine(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the short form runs under the race detector, which allocates on its own")
+	}
 	const n = 2000
 	store, account := directStore(t, t.TempDir(), 0)
 	for i := range n {
