@@ -33,6 +33,7 @@ type applier struct {
 	drained chan struct{} // closed, and made anew, after each commit
 
 	commit sync.Mutex // held during a commit
+	behind bool       // derived.db could not take its last indexes; under commit
 	wake   chan struct{}
 	stop   chan struct{}
 	work   sync.WaitGroup // the applier, and a checkpoint beside it
@@ -121,7 +122,7 @@ func (s *Store) runApplier() {
 }
 
 // apply commits everything published to the databases. An error is lack of
-// space: it is tried again.
+// space in state.db: it is tried again. That derived.db lacks something is none.
 func (s *Store) apply() error {
 	a := &s.applier
 	a.commit.Lock()
@@ -131,7 +132,8 @@ func (s *Store) apply() error {
 	a.queue = nil
 	a.mu.Unlock()
 	if len(batch) == 0 {
-		return s.applyDerived()
+		_ = s.applyDerived() // has said so, and readers make what they need
+		return nil
 	}
 	err := s.disk.apply(appliedRecords(batch))
 	if err != nil && !isFull(err) {
@@ -146,16 +148,23 @@ func (s *Store) apply() error {
 			a.weight -= r.weight
 		}
 	}
+	wasFull := a.full
 	a.full = err != nil
 	close(a.drained)
 	a.drained = make(chan struct{})
 	a.mu.Unlock()
-	if err != nil {
+	switch {
+	case err != nil && !wasFull: // once, not every second
 		s.logger.Warn("no space to bring the databases up to the log; trying again", "err", err)
+	case err == nil && wasFull:
+		s.logger.Info("the databases are brought up to the log again")
+	}
+	if err != nil {
 		return err
 	}
 	s.forget(batch)
-	return s.applyDerived()
+	_ = s.applyDerived() // as above
+	return nil
 }
 
 func appliedRecords(batch []*record) []appliedRecord {
@@ -185,19 +194,24 @@ func (s *Store) forget(batch []*record) {
 // about 30 MB. Readers make again what is dropped.
 const maxUnstored = 20_000
 
-// applyDerived commits what can be made again. It is not worth a fatal error.
+// applyDerived commits what can be made again. It is not worth a fatal error,
+// and told of once until it goes well again.
 func (s *Store) applyDerived() error {
 	entries, lsn := s.overlay.unstored()
 	if len(entries) == 0 {
 		return nil
 	}
 	if err := s.disk.applyDerived(entries, lsn); err != nil {
-		s.logger.Warn("storing indexes of messages failed; trying again", "err", err)
+		if !s.applier.behind {
+			s.logger.Warn("storing indexes of messages failed; trying again", "err", err)
+		}
+		s.applier.behind = true
 		if len(entries) > maxUnstored {
 			s.overlay.stored(entries)
 		}
 		return err
 	}
+	s.applier.behind = false
 	s.overlay.stored(entries)
 	return nil
 }

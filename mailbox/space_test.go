@@ -102,3 +102,42 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("%d messages, want %d", n, stored-2)
 	}
 }
+
+// TestCommitOnFullDisk has the databases follow the log when others have taken
+// every block: state.db has its own.
+func TestCommitOnFullDisk(t *testing.T) {
+	dir := smallDisk(t, "64m")
+	s := openStore(t, filepath.Join(dir, "store"))
+	a := newAccount(t, s)
+	for i := range 300 {
+		deliver(t, s, a, "INBOX", letter(i))
+	}
+	f, err := os.Create(filepath.Join(dir, "filler"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for err == nil {
+		_, err = f.Write(make([]byte, 4096))
+	}
+	if !errors.Is(err, unix.ENOSPC) {
+		t.Fatal(err)
+	}
+	m := open(t, s, a, "INBOX")
+	if _, err := m.Store(t.Context(), StoreChange{UIDs: uids(m), Op: FlagsAdd, Flags: []goimap.Flag{"kept"}}); err != nil {
+		t.Fatal(err)
+	}
+	s.applier.commit.Lock() // nobody else's commit is judged here
+	s.applier.mu.Lock()
+	queued := appliedRecords(s.applier.queue)
+	s.applier.mu.Unlock()
+	err = s.disk.apply(queued)
+	s.applier.commit.Unlock()
+	if err != nil {
+		t.Errorf("state.db takes nothing: %v", err)
+	}
+	s = reopen(t, s)
+	if list := rows(open(t, s, a, "INBOX")); len(list) != 300 || !list[299].Flags.Has(KeywordBit) {
+		t.Errorf("%d messages after opening on a full disk", len(list))
+	}
+}

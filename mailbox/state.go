@@ -32,6 +32,10 @@ type disk struct {
 	lsn     atomic.Uint64 // applied LSN of state.db
 	lsnMade atomic.Uint64 // applied LSN of derived.db
 	copying sync.Mutex    // one checkpoint at a time
+
+	// Of reserve, which only the opener and the applier call.
+	ahead    int64 // bytes to have behind the used pages
+	reserved int64 // bytes of state.db that have their blocks
 }
 
 // diskOptions are the settings of openDisk; the zero value is good.
@@ -121,6 +125,9 @@ func openDisk(dir string, o diskOptions) (*disk, error) {
 		d.logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
 	var err error
+	if d.ahead, err = aheadIn(dir); err != nil {
+		return nil, err
+	}
 	if d.state, err = openDatabase(filepath.Join(dir, stateFile), stateSchema()); err != nil {
 		return nil, err
 	}
@@ -129,6 +136,7 @@ func openDisk(dir string, o diskOptions) (*disk, error) {
 	}
 	d.lsn.Store(uint64(metaApplied(d.state)))
 	d.lsnMade.Store(uint64(metaApplied(d.derived)))
+	d.reserve()
 	return d, syncDir(dir)
 }
 
@@ -139,13 +147,9 @@ func openDatabase(path string, s schema) (*bbolt.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", path, databaseError(err))
 	}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		had, err := schemaOf(tx)
-		if err != nil {
-			return err
-		}
-		return s.bringUp(tx, had)
-	})
+	if err = s.check(db); errors.Is(err, errOlderSchema) {
+		err = db.Update(s.bringUp)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), db.Close())
 	}
@@ -179,13 +183,33 @@ func putSchema(tx *bbolt.Tx, version int) error {
 	return tx.Bucket(bucketMeta).Put(keySchema, binary.BigEndian.AppendUint32(nil, uint32(version)))
 }
 
-func (s schema) bringUp(tx *bbolt.Tx, had int) error {
-	switch {
-	case had == s.version:
+// errOlderSchema says that a database has to be brought up.
+var errOlderSchema = errors.New("mailbox: written by an older version of mailstead")
+
+// check looks at the version without writing anything: a start on a full disk
+// has no block for a transaction that changes nothing.
+func (s schema) check(db *bbolt.DB) error {
+	return db.View(func(tx *bbolt.Tx) error {
+		had, err := schemaOf(tx)
+		switch {
+		case err != nil:
+			return err
+		case had > s.version:
+			return fmt.Errorf("%w: schema %d, this one knows %d", errNewerSchema, had, s.version)
+		case had < s.version:
+			return errOlderSchema
+		}
 		return nil
-	case had > s.version:
-		return fmt.Errorf("%w: schema %d, this one knows %d", errNewerSchema, had, s.version)
-	case had == 0:
+	})
+}
+
+// bringUp brings an older or new database to the schema s.
+func (s schema) bringUp(tx *bbolt.Tx) error {
+	had, err := schemaOf(tx)
+	if err != nil {
+		return err
+	}
+	if had == 0 {
 		for _, name := range s.buckets {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err

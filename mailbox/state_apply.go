@@ -64,6 +64,7 @@ func (d *disk) apply(recs []appliedRecord) error {
 		return fmt.Errorf("applying records to %s: %w", stateFile, err)
 	}
 	d.lsn.Store(uint64(recs[len(recs)-1].LSN))
+	d.reserve()
 	return nil
 }
 
