@@ -1,0 +1,289 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/textproto"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	gosmtp "github.com/emersion/go-smtp"
+)
+
+// asCommand has the test binary be mailstead: the tests of faults kill, starve
+// and trace the whole program, as a process of its own.
+const asCommand = "MAILSTEAD_TEST_COMMAND"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// faultLimit is how long a test waits for what must happen soon.
+const faultLimit = 20 * time.Second
+
+// command is mailstead with arguments, with the words of prefix in front.
+func command(prefix []string, args ...string) *exec.Cmd {
+	self, err := os.Executable()
+	if err != nil {
+		panic(err) // there is none only where the tests cannot have been started
+	}
+	words := append(append(append([]string{}, prefix...), self), args...)
+	c := exec.Command(words[0], words[1:]...)
+	c.Env = append(os.Environ(), asCommand+"=1")
+	return c
+}
+
+// instance is a server process under test.
+type instance struct {
+	t       *testing.T
+	dir     string
+	offset  int
+	domain  string
+	args    []string // more of them
+	prefix  []string // what runs the program, like strace
+	process *exec.Cmd
+	words   *sharedBuffer // its standard error
+	exited  chan struct{}
+}
+
+// newInstance has the accounts a0 and b0 of domain; it is not started.
+func newInstance(t *testing.T, dir, domain string, args ...string) *instance {
+	t.Helper()
+	s := &instance{t: t, dir: dir, offset: freeOffset(t), domain: domain, args: args}
+	t.Cleanup(func() {
+		if s.process != nil {
+			s.end(syscall.SIGKILL)
+		}
+	})
+	return s
+}
+
+func (s *instance) address(port int) string {
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.offset+port))
+}
+
+// start starts the server and waits until it is ready.
+func (s *instance) start() {
+	s.t.Helper()
+	args := []string{"local", "--dir", s.dir, "--domain", s.domain, "--port-offset", strconv.Itoa(s.offset),
+		"--account", "a0@" + s.domain + ":pass", "--account", "b0@" + s.domain + ":pass"}
+	s.process = command(s.prefix, append(args, s.args...)...)
+	s.words = new(sharedBuffer)
+	s.process.Stderr = s.words
+	out, err := s.process.StdoutPipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.process.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	slow := time.AfterFunc(faultLimit, func() { s.process.Process.Kill() })
+	defer slow.Stop()
+	ready := false
+	for lines := bufio.NewScanner(out); !ready && lines.Scan(); {
+		ready = lines.Text() == "mailstead is ready"
+	}
+	exited := make(chan struct{})
+	s.exited = exited
+	go func() { // ends with the process
+		s.process.Wait()
+		close(exited)
+	}()
+	if !ready {
+		<-exited
+		s.t.Fatalf("the server did not get ready within %v: %s", faultLimit, s.words)
+	}
+}
+
+// end ends the server by a signal.
+func (s *instance) end(signal syscall.Signal) {
+	s.process.Process.Signal(signal)
+	<-s.exited
+}
+
+// running fails the test if the process has ended.
+func (s *instance) running() {
+	s.t.Helper()
+	select {
+	case <-s.exited:
+		s.t.Fatalf("the server has ended: %v: %s", s.process.ProcessState, s.words)
+	default:
+	}
+}
+
+// worker loads the server as one of the soak test's.
+func (s *instance) worker(seed uint64) *worker {
+	return newWorker(&soak{t: s.t, dir: s.dir, offset: s.offset}, 0, rand.New(rand.NewPCG(seed, 0)))
+}
+
+// smtp opens an SMTP connection, logged in where account is not "".
+func (s *instance) smtp(port int, account string) (*smtpDialogue, error) {
+	c, err := textproto.Dial("tcp", s.address(port))
+	if err != nil {
+		return nil, err
+	}
+	d := &smtpDialogue{c}
+	_, err = d.reply()
+	if err == nil {
+		_, err = d.say("EHLO client.example")
+	}
+	if err == nil && account != "" {
+		_, err = d.say("AUTH PLAIN " + plain(account, "pass"))
+	}
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// smtpDialogue speaks SMTP line by line. A reply of 4xx or 5xx is a *gosmtp.SMTPError.
+type smtpDialogue struct{ *textproto.Conn }
+
+func (d *smtpDialogue) say(line string) (string, error) {
+	if err := d.PrintfLine("%s", line); err != nil {
+		return "", err
+	}
+	return d.reply()
+}
+
+func (d *smtpDialogue) reply() (string, error) {
+	code, text, err := d.ReadResponse(0)
+	if bad := new(textproto.Error); errors.As(err, &bad) || err == nil && code >= 400 {
+		return text, &gosmtp.SMTPError{Code: code, Message: text}
+	}
+	return text, err
+}
+
+// send sends one message; its lines end with CRLF and need no dot stuffed.
+func (d *smtpDialogue) send(from, message string, to ...string) error {
+	lines := []string{"MAIL FROM:<" + from + ">"}
+	for _, r := range to {
+		lines = append(lines, "RCPT TO:<"+r+">")
+	}
+	for _, line := range append(lines, "DATA") {
+		if _, err := d.say(line); err != nil {
+			d.say("RSET") // the next command tells if the connection is gone
+			return err
+		}
+	}
+	_, err := d.say(message + ".")
+	return err
+}
+
+// inbox reads all of an account's INBOX by POP3.
+func (s *instance) inbox(account string) ([]string, error) {
+	c, err := textproto.Dial("tcp", s.address(110))
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	for _, line := range []string{"", "USER " + account, "PASS pass"} {
+		if err := popSay(c, line); err != nil {
+			return nil, err
+		}
+	}
+	var all []string
+	for popSay(c, fmt.Sprintf("RETR %d", len(all)+1)) == nil {
+		text, err := io.ReadAll(c.DotReader())
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, string(text))
+	}
+	return all, nil
+}
+
+// eventually waits for what must happen by itself.
+func eventually(t *testing.T, what string, happened func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(faultLimit); !happened(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%v passed without this: %s", faultLimit, what)
+		}
+	}
+}
+
+// sharedBuffer is written by a process and read by the test.
+type sharedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *sharedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *sharedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// TestTwoInstances starts a second server on a folder that is in use, with
+// other ports, and asks a sub-command on both states of the folder.
+func TestTwoInstances(t *testing.T) {
+	s := newInstance(t, filepath.Join(t.TempDir(), "server"), "example.test")
+	s.start()
+	second := command(nil, "local", "--dir", s.dir, "--port-offset", strconv.Itoa(freeOffset(t)))
+	out, err := second.CombinedOutput()
+	if code := second.ProcessState.ExitCode(); err == nil || code != exitFailed {
+		t.Errorf("exit %d, %v", code, err)
+	}
+	for _, part := range []string{"mailbox: folder is in use", s.dir, fmt.Sprintf("is open in process %d\n", s.process.Process.Pid)} {
+		if !strings.Contains(string(out), part) {
+			t.Errorf("no %q in: %s", part, out)
+		}
+	}
+	if strings.Contains(string(out), "mailstead is ready") {
+		t.Error("the second one says that it is ready")
+	}
+	list := func() string {
+		t.Helper()
+		out, err := command(nil, "domain", "list", "--dir", s.dir, "--json").Output()
+		if err != nil {
+			t.Fatalf("domain list: %v", err)
+		}
+		return string(out)
+	}
+	if got := list(); !strings.Contains(got, `"example.test"`) {
+		t.Errorf("with the server: %s", got)
+	}
+	// Whoever has the store but no control socket is named.
+	socket := filepath.Join(s.dir, controlName)
+	if err := os.Remove(socket); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := command(nil, "domain", "list", "--dir", s.dir).CombinedOutput(); err == nil || !strings.Contains(string(out), "does not answer on its control socket") {
+		t.Errorf("without the socket: %v: %s", err, out)
+	}
+	s.running()
+	s.end(syscall.SIGKILL)
+	if got := list(); !strings.Contains(got, `"example.test"`) {
+		t.Errorf("alone, after a kill: %s", got)
+	}
+	s.start()
+}
+
+// plain is the initial response of SASL PLAIN (RFC 4616 section 2).
+func plain(account, password string) string {
+	return base64.StdEncoding.EncodeToString([]byte("\x00" + account + "\x00" + password))
+}
