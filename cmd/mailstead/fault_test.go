@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -15,7 +14,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -27,18 +25,19 @@ import (
 // and trace the whole program, as a process of its own.
 const asCommand = "MAILSTEAD_TEST_COMMAND"
 
-func TestMain(m *testing.M) {
+// runAsCommand must be the first thing TestMain does. It returns where the
+// tests are to be run.
+func runAsCommand() {
 	if os.Getenv(asCommand) != "" {
 		main()
 	}
-	os.Exit(m.Run())
 }
 
 // faultLimit is how long a test waits for what must happen soon.
 const faultLimit = 20 * time.Second
 
-// command is mailstead with arguments, with the words of prefix in front.
-func command(prefix []string, args ...string) *exec.Cmd {
+// program is mailstead with arguments, with the words of prefix in front.
+func program(prefix []string, args ...string) *exec.Cmd {
 	self, err := os.Executable()
 	if err != nil {
 		panic(err) // there is none only where the tests cannot have been started
@@ -58,7 +57,7 @@ type instance struct {
 	args    []string // more of them
 	prefix  []string // what runs the program, like strace
 	process *exec.Cmd
-	words   *sharedBuffer // its standard error
+	words   *lockedBuffer // its standard error
 	exited  chan struct{}
 }
 
@@ -83,8 +82,8 @@ func (s *instance) start() {
 	s.t.Helper()
 	args := []string{"local", "--dir", s.dir, "--domain", s.domain, "--port-offset", strconv.Itoa(s.offset),
 		"--account", "a0@" + s.domain + ":pass", "--account", "b0@" + s.domain + ":pass"}
-	s.process = command(s.prefix, append(args, s.args...)...)
-	s.words = new(sharedBuffer)
+	s.process = program(s.prefix, append(args, s.args...)...)
+	s.words = new(lockedBuffer)
 	s.process.Stderr = s.words
 	out, err := s.process.StdoutPipe()
 	if err != nil {
@@ -220,30 +219,12 @@ func eventually(t *testing.T, what string, happened func() bool) {
 	}
 }
 
-// sharedBuffer is written by a process and read by the test.
-type sharedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *sharedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *sharedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
 // TestTwoInstances starts a second server on a folder that is in use, with
 // other ports, and asks a sub-command on both states of the folder.
 func TestTwoInstances(t *testing.T) {
 	s := newInstance(t, filepath.Join(t.TempDir(), "server"), "example.test")
 	s.start()
-	second := command(nil, "local", "--dir", s.dir, "--port-offset", strconv.Itoa(freeOffset(t)))
+	second := program(nil, "local", "--dir", s.dir, "--port-offset", strconv.Itoa(freeOffset(t)))
 	out, err := second.CombinedOutput()
 	if code := second.ProcessState.ExitCode(); err == nil || code != exitFailed {
 		t.Errorf("exit %d, %v", code, err)
@@ -258,7 +239,7 @@ func TestTwoInstances(t *testing.T) {
 	}
 	list := func() string {
 		t.Helper()
-		out, err := command(nil, "domain", "list", "--dir", s.dir, "--json").Output()
+		out, err := program(nil, "domain", "list", "--dir", s.dir, "--json").Output()
 		if err != nil {
 			t.Fatalf("domain list: %v", err)
 		}
@@ -272,7 +253,7 @@ func TestTwoInstances(t *testing.T) {
 	if err := os.Remove(socket); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := command(nil, "domain", "list", "--dir", s.dir).CombinedOutput(); err == nil || !strings.Contains(string(out), "does not answer on its control socket") {
+	if out, err := program(nil, "domain", "list", "--dir", s.dir).CombinedOutput(); err == nil || !strings.Contains(string(out), "does not answer on its control socket") {
 		t.Errorf("without the socket: %v: %s", err, out)
 	}
 	s.running()

@@ -19,9 +19,10 @@ import (
 	"mailstead/mailbox"
 )
 
-// TestMain: the test binary is also the child that checks a database, and when
-// all is done nothing of any server goes on.
+// TestMain: the test binary is also the command itself, and the child that
+// checks a database, and when all is done nothing of any server goes on.
 func TestMain(m *testing.M) {
+	runAsCommand()
 	mailbox.RunChildCheck()
 	goleak.VerifyTestMain(m)
 }
