@@ -2,6 +2,7 @@ package tls
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -45,13 +46,18 @@ func newIssued(names []string, o Options, issue func([]string, time.Time) (*tls.
 // SetNames gives the certificate other names: domain names (also with letters
 // beyond ASCII) and IP addresses, the main one first. A certificate that has
 // them all stays as it is, also when it has more: who has accepted it by hand
-// is not asked again without need. With an error the old certificate stays. Names
-// beyond the first thousand are left out and logged: the certificate must fit
-// into a handshake.
+// is not asked again without need. With an error the old certificate stays.
+//
+// What can be in no certificate is left out and logged, since one odd domain must
+// not take TLS from the others; an error when nothing is left. So are names beyond
+// the first thousand: the certificate must fit into a handshake.
 func (s *Issued) SetNames(names ...string) error {
-	names, err := canonicalNames(names)
-	if err != nil {
-		return err
+	names, bad := canonicalNames(names)
+	if len(names) == 0 {
+		return errors.Join(append(bad, errNoName)...)
+	}
+	for _, err := range bad {
+		s.opts.Logger.Warn("a name is left out of the certificate", "error", err)
 	}
 	if len(names) > maxNames {
 		s.opts.Logger.Warn("too many names for one certificate", "left_out", len(names)-maxNames)

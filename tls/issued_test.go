@@ -262,13 +262,22 @@ func TestSetNames(t *testing.T) {
 	if err := leaf.SetNames("127.0.0.1", "xn--bcher-kva.example"); err != nil || certificate(t, leaf) != first {
 		t.Errorf("the same names made another certificate (error %v)", err)
 	}
-	for _, bad := range [][]string{nil, {""}, {"."}, {"a b.example"}, {"a.example", "*.example\r\n"}} {
+	for _, bad := range [][]string{nil, {""}, {"."}, {"a b.example"}, {"*.example\r\n", "-a.example", "a_b.example"}} {
 		if err := leaf.SetNames(bad...); err == nil {
 			t.Errorf("%q accepted", bad)
 		}
 		if certificate(t, leaf) != first {
 			t.Errorf("%q changed the certificate", bad)
 		}
+	}
+	// One domain that is odd takes nothing from the others; one that IDNA does not
+	// like is none.
+	long := strings.Repeat("a.", 125) + "example"
+	if err := leaf.SetNames("a b.example", "AB--CD.example", "xn--zzzzzz.example", long); err != nil {
+		t.Error(err)
+	}
+	if got := certificate(t, leaf).Leaf.DNSNames; !slices.Equal(got, []string{"ab--cd.example", "xn--zzzzzz.example"}) || log.count("left out of") != 2 {
+		t.Errorf("names %q, log %q", got, log.lines)
 	}
 	many := make([]string, maxNames+7)
 	for i := range many {
@@ -284,7 +293,7 @@ func TestSetNames(t *testing.T) {
 	if _, err, _ := shake(t, Config(leaf, SMTP), &tls.Config{ServerName: "n0.example", InsecureSkipVerify: true}); err != nil {
 		t.Errorf("handshake with %d names: %v", maxNames, err)
 	}
-	long := strings.Repeat("a", 60) + ".example"
+	long = strings.Repeat("a", 60) + ".example"
 	if err := leaf.SetNames(long); err != nil || certificate(t, leaf).Leaf.Subject.CommonName != "" {
 		t.Errorf("a name too long for a common name: %v", err)
 	}

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -215,38 +216,51 @@ func covers(cert *x509.Certificate, names []string) bool {
 }
 
 // canonicalNames gives the names the form that they have in a certificate,
-// each once and in their order.
-func canonicalNames(names []string) ([]string, error) {
-	var out []string
+// each once and in their order; bad says why the others can be in none.
+func canonicalNames(names []string) (out []string, bad []error) {
 	seen := map[string]bool{}
 	for _, name := range names {
 		c, err := canonicalName(name)
-		if err != nil {
-			return nil, err
-		}
-		if !seen[c] {
+		switch {
+		case err != nil:
+			bad = append(bad, err)
+		case !seen[c]:
 			seen[c] = true
 			out = append(out, c)
 		}
 	}
-	if len(out) == 0 {
-		return nil, errors.New("a certificate needs a name")
-	}
-	return out, nil
+	return out, bad
 }
 
+var errNoName = errors.New("a certificate needs a name")
+
+// maxName is the longest domain name, in octets (RFC 1035 section 2.3.4).
+const maxName = 253
+
+// canonicalName is an IP address in its one spelling, or a host name in lower case
+// and A-labels. ASCII labels are not held to the rules of IDNA: hosts
+// named like "r3---sn.example.net" exist.
 func canonicalName(name string) (string, error) {
 	if ip := net.ParseIP(name); ip != nil {
 		return ip.String(), nil
 	}
-	ascii, err := idna.Lookup.ToASCII(strings.TrimSuffix(name, "."))
-	if err != nil {
-		return "", fmt.Errorf("%q is no name for a certificate: %w", name, err)
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	if name == "" {
+		return "", errNoName
 	}
-	if ascii == "" {
-		return "", errors.New("a certificate needs a name")
+	if strings.ContainsFunc(name, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		var err error
+		if name, err = idna.Lookup.ToASCII(name); err != nil {
+			return "", fmt.Errorf("%q is no name for a certificate: %w", name, err)
+		}
 	}
-	return ascii, nil
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || len(label) > 63 || len(name) > maxName || label[0] == '-' || label[len(label)-1] == '-' ||
+			strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			return "", fmt.Errorf("%q is no name for a certificate", name)
+		}
+	}
+	return name, nil
 }
 
 // DomainNames are the names under which clients and other servers look for

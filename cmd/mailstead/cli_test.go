@@ -26,7 +26,7 @@ func TestWrongUse(t *testing.T) {
 		{"local --port-offset many", "--port-offset"},
 		{"local --mx-port 0", "mx_port"},
 		{"local --resolver ns.example.test", "not IP:PORT"},
-		{"local --domain bad\x01domain", "hostname"},
+		{"local --domain bad\x01domain", "not a domain name"},
 	} {
 		got := command(t, "", strings.FieldsFunc(c.args, func(r rune) bool { return r == ' ' })...)
 		if got.code != exitUsage || got.out != "" || !strings.Contains(got.err, c.say) {

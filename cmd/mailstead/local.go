@@ -16,6 +16,7 @@ import (
 
 	"mailstead/mailbox"
 	"mailstead/mailbox/directory"
+	"mailstead/smtp/dns"
 )
 
 // localCommand is the whole server on loopback: the same code and the same
@@ -64,7 +65,11 @@ func (c *localCommand) settings() (settings, error) {
 	s := defaultSettings()
 	s.local = true
 	s.Dir = c.Dir
-	s.Hostname = "mail." + c.Domain[0]
+	domain, err := dns.ASCII(c.Domain[0])
+	if err != nil {
+		return s, usage("--domain: %v", err)
+	}
+	s.Hostname = "mail." + domain
 	s.Resolvers = append([]string{}, c.Resolver...)
 	s.MXPort = c.MXPort
 	s.SessionsPerAccount = 0

@@ -33,7 +33,7 @@ var (
 // whoever trusts the CA and knows the server by any of its names.
 func TestLocalIsReady(t *testing.T) {
 	dir := trialDir(t)
-	s := startTrial(t, dir, "--domain", "a.test", "--domain", "b.test")
+	s := startTrial(t, dir, "--domain", "b\u00fccher.test", "--domain", "ab--cd.test", "--domain", "b.test")
 	for port, greeting := range plainPorts {
 		s.dial(port, greeting)
 	}
@@ -44,7 +44,7 @@ func TestLocalIsReady(t *testing.T) {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
 	names := []string{"localhost", "127.0.0.1", "::1"}
-	for _, domain := range []string{"a.test", "b.test"} {
+	for _, domain := range []string{"xn--bcher-kva.test", "ab--cd.test", "b.test"} {
 		for _, prefix := range []string{"", "mail.", "autoconfig.", "autodiscover.", "mta-sts."} {
 			names = append(names, prefix+domain)
 		}
