@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"slices"
+	"sort"
 
 	goimap "github.com/emersion/go-imap/v2"
 )
@@ -24,8 +25,9 @@ func (b *box) candidates(uids []goimap.UID, f func(*candidate)) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	if pending := b.changes[b.published:]; len(pending) > 0 {
-		for _, c := range b.overlaid(uids, pending) {
-			f(&c)
+		list := b.overlaid(uids, pending)
+		for i := range list {
+			f(&list[i])
 		}
 		return
 	}
@@ -47,7 +49,8 @@ func (m *messages) candidate(i int, c *candidate) {
 	c.place = i
 }
 
-// selected yields the indexes of uids (ascending; nil means all).
+// selected yields the indexes of uids (ascending; nil means all), each once:
+// a UID that is named twice must not be counted twice.
 func (m *messages) selected(uids []goimap.UID) func(yield func(int) bool) {
 	return func(yield func(int) bool) {
 		if uids == nil {
@@ -60,10 +63,16 @@ func (m *messages) selected(uids []goimap.UID) func(yield func(int) bool) {
 		}
 		i := 0
 		for _, uid := range uids {
-			i = m.next(i, uid)
-			if i < len(m.uids) && m.uids[i] == uid && !yield(i) {
+			if i = m.next(i, uid); i == len(m.uids) {
 				return
 			}
+			if m.uids[i] != uid {
+				continue
+			}
+			if !yield(i) {
+				return
+			}
+			i++
 		}
 	}
 }
@@ -101,8 +110,10 @@ func (b *box) overlaid(uids []goimap.UID, pending []*change) []candidate {
 		for _, run := range ch.flags {
 			within(list, run.uids, func(c *candidate) { c.Flags, c.modseq = run.flags, ch.lsn })
 		}
-		within(list, ch.expunged, func(c *candidate) { c.place = -1 })
-		list = slices.DeleteFunc(list, func(c candidate) bool { return c.place < 0 })
+		if len(ch.expunged) > 0 {
+			within(list, ch.expunged, func(c *candidate) { c.place = -1 })
+			list = slices.DeleteFunc(list, func(c candidate) bool { return c.place < 0 })
+		}
 	}
 	return list
 }
@@ -111,9 +122,10 @@ func (b *box) overlaid(uids []goimap.UID, pending []*change) []candidate {
 func within(list []candidate, ranges []uidRange, f func(*candidate)) {
 	i := 0
 	for _, r := range ranges {
-		for i < len(list) && list[i].UID < r.First {
+		if i < len(list) && list[i].UID < r.First { // mostly the next one
 			i++
 		}
+		i += sort.Search(len(list)-i, func(n int) bool { return list[i+n].UID >= r.First })
 		for ; i < len(list) && list[i].UID <= r.Last; i++ {
 			f(&list[i])
 		}

@@ -31,7 +31,7 @@ func (s *Store) recordTold() {
 		s.toldMu.Unlock()
 		return
 	}
-	used, err := s.number(new(record), func(d *decision) error {
+	used, _, err := s.number(new(record), func(d *decision) error {
 		for b := range boxes {
 			if b.pending.gone {
 				continue

@@ -41,7 +41,9 @@ const (
 
 // write has decide fill one record, and returns when that is durable. need is
 // an upper bound of its metadata in bytes. body may be nil. With nothing
-// decided nothing is written.
+// decided nothing is written; but what was decided against is durable, too: a
+// STORE of flags that another session is just setting is answered when a crash
+// cannot take them back any more.
 func (s *Store) write(ctx context.Context, w work, need int, body *NewBody, decide func(*decision) error) error {
 	if err := s.admit(ctx); err != nil {
 		return err
@@ -52,33 +54,47 @@ func (s *Store) write(ctx context.Context, w work, need int, body *NewBody, deci
 	}
 	rec := new(record)
 	body.fill(rec)
-	used, err := s.number(rec, decide)
+	used, before, err := s.number(rec, decide)
 	s.log.Release(promised - used)
-	if err != nil || used == 0 {
-		return err
+	if used == 0 {
+		return s.await(before, err)
 	}
-	if err := s.log.Wait(&rec.entry); err != nil {
-		return fmt.Errorf("mailbox: writing the log: %w", err)
+	if err := s.await(rec, err); err != nil {
+		return err
 	}
 	rec.entry.Meta, rec.entry.Body = nil, nil // the record lives until it is applied
 	return nil
 }
 
+// await returns err when rec (nil is none), and so everything numbered before
+// it, is durable.
+func (s *Store) await(rec *record, err error) error {
+	if rec == nil {
+		return err
+	}
+	if failed := s.log.Wait(&rec.entry); failed != nil && err == nil {
+		return fmt.Errorf("mailbox: writing the log: %w", failed)
+	}
+	return err
+}
+
 // number lets decide make up its mind against the pending state and gives the
-// outcome its LSN. It returns the number of bytes that it appended to the log.
-func (s *Store) number(rec *record, decide func(*decision) error) (used int64, err error) {
+// outcome its LSN. It returns the number of bytes that it appended to the log,
+// and the newest record that decide could know of, nil for none.
+func (s *Store) number(rec *record, decide func(*decision) error) (used int64, before *record, err error) {
 	s.seq.Lock()
 	defer s.seq.Unlock()
 	if s.closed {
-		return 0, ErrClosed
+		return 0, nil, ErrClosed
 	}
+	before = s.newest
 	d := decision{s: s, lsn: s.last + 1}
 	if err := decide(&d); err != nil || len(d.ops) == 0 {
-		return 0, err
+		return 0, before, err
 	}
 	rec.entry.Meta = appendOps(make([]byte, 0, usualMeta), d.ops)
 	if len(rec.entry.Meta) > s.log.MetaLimit() {
-		return 0, fmt.Errorf("%w: one change of so many messages", ErrLimit)
+		return 0, before, fmt.Errorf("%w: one change of so many messages", ErrLimit)
 	}
 	rec.entry.Value = rec
 	rec.ops, rec.changes = d.ops, d.changes
@@ -90,13 +106,13 @@ func (s *Store) number(rec *record, decide func(*decision) error) (used int64, e
 	s.newest = rec
 	switch s.log.Append(&rec.entry) {
 	case d.lsn:
-		return used, nil
+		return used, before, nil
 	case 0:
-		return 0, s.log.Wait(&rec.entry) // closed, or failed for good
+		return 0, nil, s.log.Wait(&rec.entry) // closed, or failed for good
 	}
 	err = fmt.Errorf("mailbox: record %d got number %d", d.lsn, rec.entry.LSN)
 	s.fatal(err) // what was decided and what is written differ
-	return used, err
+	return used, nil, err
 }
 
 // usualMeta is what the metadata of a delivery with a room's change fits in, in bytes.
