@@ -24,7 +24,18 @@ type messages struct {
 	// ones are appended, an expunge makes a new slice and a new generation.
 	generation uint64
 	flagged    ModSeq // of the last change of flags
+	late       []flagChange
+	lateFrom   ModSeq // late has all changes of flags above it
 }
+
+// flagChange says among which messages a record changed flags. The last few
+// are kept, ascending: whoever comes by often need not look at all messages.
+type flagChange struct {
+	lsn   ModSeq
+	among uidRange
+}
+
+const maxLate = 16
 
 func (m *messages) len() int { return len(m.uids) }
 
@@ -116,6 +127,50 @@ func (m *messages) setFlags(run *flagRun, lsn ModSeq) {
 		}
 	}
 	m.flagged = lsn
+	m.remember(flagChange{lsn: lsn, among: uidRange{First: run.uids[0].First, Last: run.uids[len(run.uids)-1].Last}})
+}
+
+func (m *messages) remember(c flagChange) {
+	n := len(m.late)
+	switch {
+	case n > 0 && m.late[n-1].lsn == c.lsn:
+		m.late[n-1].among = m.late[n-1].among.span(c.among)
+		return
+	case n == maxLate:
+		m.lateFrom = m.late[0].lsn
+		m.late = slices.Delete(m.late, 0, 1)
+	}
+	m.late = append(m.late, c)
+}
+
+// span is the range from the first to the last UID of both.
+func (r uidRange) span(o uidRange) uidRange {
+	return uidRange{First: min(r.First, o.First), Last: max(r.Last, o.Last)}
+}
+
+// flaggedSince returns the indexes, from to to (not included), among which are
+// all messages whose flags were changed after since, but by the changes in except.
+func (m *messages) flaggedSince(since ModSeq, except []ModSeq) (from, to int) {
+	if m.flagged <= since {
+		return 0, 0
+	}
+	if since < m.lateFrom {
+		return 0, m.len()
+	}
+	var among uidRange
+	for _, c := range m.late {
+		switch {
+		case c.lsn <= since || slices.Contains(except, c.lsn):
+		case among.Last == 0:
+			among = c.among
+		default:
+			among = among.span(c.among)
+		}
+	}
+	if among.Last == 0 {
+		return 0, 0
+	}
+	return m.search(among.First), m.search(among.Last + 1)
 }
 
 // expunge cuts the messages in ranges, which ascend, out of all arrays: one

@@ -114,6 +114,7 @@ func (s *Store) load(b *box) (*messages, ModSeq, error) {
 	if err != nil {
 		return nil, 0, errors.Join(errors.New("mailbox: loading messages"), err)
 	}
+	m.lateFrom = m.flagged
 	return m, ModSeq(lsn), nil
 }
 

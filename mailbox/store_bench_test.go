@@ -123,6 +123,31 @@ func BenchmarkUpdate(b *testing.B) {
 	b.ReportMetric(float64(busy.Nanoseconds())/float64(b.N), "ns/update")
 }
 
+// BenchmarkUpdateFlags is a session that hears of flags that another one set.
+func BenchmarkUpdateFlags(b *testing.B) {
+	for _, n := range []int{1, bigMailbox} {
+		b.Run(fmt.Sprint("messages=", n), func(b *testing.B) {
+			_, m := openBig(b)
+			v := m.View(true)
+			c := StoreChange{UIDs: v.UIDs()[len(v.UIDs())-n:], Op: FlagsAdd, Flags: []goimap.Flag{goimap.FlagFlagged}}
+			b.ReportAllocs()
+			var busy time.Duration
+			for b.Loop() {
+				if _, err := m.Store(b.Context(), c); err != nil {
+					b.Fatal(err)
+				}
+				c.Op = FlagsAdd + FlagsRemove - c.Op
+				began := time.Now()
+				if u := v.Update(true); len(u.Changed) != n {
+					b.Fatal("changes are missing")
+				}
+				busy += time.Since(began)
+			}
+			b.ReportMetric(float64(busy.Nanoseconds())/float64(b.N), "ns/update")
+		})
+	}
+}
+
 func BenchmarkStoreAll(b *testing.B) {
 	for _, kind := range []string{"one set", "two sets"} {
 		b.Run(kind, func(b *testing.B) {

@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"slices"
+	"sort"
 
 	goimap "github.com/emersion/go-imap/v2"
 )
@@ -25,7 +26,7 @@ type View struct {
 	seen       ModSeq     // flags set up to here were told
 	looked     uint64     // box.last when the view was moved
 	reported   []ModSeq   // changes above seen that the session told itself
-	recent     []uidRange // what is \Recent in this session
+	recent     []uidRange // what is \Recent in this session, ascending
 }
 
 // View returns the present picture. With claim, the session is the one that is
@@ -35,10 +36,10 @@ func (m *Mailbox) View(claim bool) *View {
 	v := &View{s: m.s, box: b, claims: claim}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	v.looked = b.last.Load()
 	if b.durable.gone {
-		return v
+		return v // the first Update says so
 	}
+	v.looked = b.last.Load()
 	v.uids = slices.Clip(b.messages.uids)
 	v.generation = b.messages.generation
 	v.seen = b.durable.highest
@@ -53,13 +54,19 @@ func (v *View) takeRecent() {
 		return
 	}
 	r := uidRange{First: v.box.told, Last: v.uids[len(v.uids)-1]}
+	var last *uidRange
 	if n := len(v.recent); n > 0 {
-		r.First = max(r.First, v.recent[n-1].Last+1)
+		last = &v.recent[n-1]
+		r.First = max(r.First, last.Last+1)
 	}
 	if r.First > r.Last {
 		return
 	}
-	v.recent = append(v.recent, r)
+	if last != nil && last.Last+1 == r.First {
+		last.Last = r.Last
+	} else { // other sessions were told of what is between
+		v.recent = append(v.recent, r)
+	}
 	if v.claims {
 		v.box.tell(r.Last + 1)
 		v.s.told(v.box)
@@ -114,12 +121,8 @@ func (v *View) Rows(dst []Row, from, to uint32) []Row {
 
 // Recent reports whether uid is \Recent in this session.
 func (v *View) Recent(uid goimap.UID) bool {
-	for _, r := range v.recent {
-		if r.First <= uid && uid <= r.Last {
-			return true
-		}
-	}
-	return false
+	i := sort.Search(len(v.recent), func(i int) bool { return v.recent[i].Last >= uid })
+	return i < len(v.recent) && v.recent[i].First <= uid
 }
 
 // RecentCount is the number of messages that are \Recent in this session.
@@ -215,28 +218,43 @@ func (v *View) arrive() bool {
 	return len(fresh) > 0
 }
 
-// changes finds the messages among known whose flags changed. The caller holds
-// the box's mu.
+// changes finds the messages among known, the view's before its last arrivals,
+// whose flags changed. The caller holds the box's mu.
 func (v *View) changes(u *Update, known []goimap.UID) {
 	m := v.box.messages
-	if m.flagged > v.seen {
-		end := 0
-		if len(known) > 0 {
-			end = m.search(known[len(known)-1] + 1)
-		}
-		for i, modseq := range m.modseq[:end] {
-			if modseq <= v.seen || slices.Contains(v.reported, modseq) {
-				continue
-			}
-			if seq, ok := v.Seq(m.uids[i]); ok {
-				row := Row{Seq: seq}
-				m.at(i, &row.Message)
-				u.Changed = append(u.Changed, row)
-			}
-		}
+	if from, to := m.flaggedSince(v.seen, v.reported); from < to && len(known) > 0 {
+		to = min(to, m.search(known[len(known)-1]+1))
+		v.collect(u, from, to)
 	}
 	v.seen = max(v.seen, v.box.durable.highest)
 	v.reported = slices.DeleteFunc(v.reported, func(m ModSeq) bool { return m <= v.seen })
+}
+
+// collect takes the changed ones of the messages with index from to to (not included).
+func (v *View) collect(u *Update, from, to int) {
+	m := v.box.messages
+	isNews := func(modseq ModSeq) bool { return modseq > v.seen && !slices.Contains(v.reported, modseq) }
+	n := 0
+	for _, modseq := range m.modseq[from:max(from, to)] {
+		if isNews(modseq) {
+			n++
+		}
+	}
+	if n == 0 {
+		return
+	}
+	u.Changed = make([]Row, 0, n)
+	for i := from; i < to; i++ {
+		if !isNews(m.modseq[i]) {
+			continue
+		}
+		seq := uint32(i) + 1 // the view is a prefix of the messages
+		if v.generation != m.generation {
+			seq, _ = v.Seq(m.uids[i])
+		}
+		u.Changed = append(u.Changed, Row{Seq: seq})
+		m.at(i, &u.Changed[len(u.Changed)-1].Message)
+	}
 }
 
 // Reported tells the view that the session has itself told its client the

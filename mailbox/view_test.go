@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"testing"
@@ -160,6 +161,53 @@ func TestRecent(t *testing.T) {
 	}
 }
 
+// TestRecentStaysShort has a session idle through many deliveries.
+func TestRecentStaysShort(t *testing.T) {
+	s, m, claiming := viewOf(t, 2)
+	examining := m.View(false)
+	for i := range 20 {
+		deliver(t, s, m.box.account, "INBOX", letter(i))
+		claiming.Update(true)
+		examining.Update(true)
+	}
+	if len(claiming.recent) != 1 || len(examining.recent) != 0 || claiming.RecentCount() != 22 {
+		t.Errorf("%v and %v are recent", claiming.recent, examining.recent)
+	}
+	second := m.View(true)
+	for i := range 6 {
+		deliver(t, s, m.box.account, "INBOX", letter(i))
+		[]*View{claiming, second}[i%2].Update(true)
+	}
+	for uid := goimap.UID(1); uid <= 28; uid++ {
+		if want := uid <= 22 || uid%2 == 1; claiming.Recent(uid) != want || second.Recent(uid) == want {
+			t.Errorf("UID %d: recent to the first %v, to the second %v", uid, claiming.Recent(uid), second.Recent(uid))
+		}
+	}
+}
+
+// TestChangesOfLate hears of as many changes as are remembered, and of more.
+func TestChangesOfLate(t *testing.T) {
+	_, m, often := viewOf(t, 2*maxLate)
+	for n := 1; n <= maxLate+3; n++ {
+		v := m.View(true)
+		var want []uint32
+		for uid := 1; uid <= n; uid++ {
+			lsn := setFlag(t, m, goimap.Flag(fmt.Sprint("k", n)), goimap.UID(uid))
+			if uid%3 == 0 {
+				v.Reported(lsn)
+			} else {
+				want = append(want, uint32(uid))
+			}
+			expectUpdate(t, often.Update(true), summary{Changed: []uint32{uint32(uid)}})
+		}
+		expectUpdate(t, v.Update(true), summary{Changed: want})
+		expectUpdate(t, v.Update(true), summary{})
+	}
+	if from, to := m.box.messages.flaggedSince(often.seen-1, nil); from != maxLate+2 || to != maxLate+3 {
+		t.Errorf("the last change was looked for from %d to %d", from, to)
+	}
+}
+
 // TestDeletedMailbox goes away under a session.
 func TestDeletedMailbox(t *testing.T) {
 	s := newStore(t)
@@ -173,6 +221,9 @@ func TestDeletedMailbox(t *testing.T) {
 	}
 	if !v.Update(true).Gone || len(v.Rows(nil, 1, 1)) != 0 || m.View(true).Len() != 0 {
 		t.Error("the mailbox is still there")
+	}
+	if v := m.View(true); !v.Update(true).Gone {
+		t.Error("a session that was late is not told")
 	}
 	if _, err := m.Info(); err != ErrGone {
 		t.Errorf("Info: %v", err)
