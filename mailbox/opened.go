@@ -145,12 +145,20 @@ func (s *Store) release(b *box) {
 	b.idleSize = b.size()
 	o.idle = append(o.idle, b)
 	o.messages += b.idleSize
-	for len(o.idle) > keepIdle || o.messages > keepOpen {
-		old := o.idle[0]
+	o.trim()
+}
+
+// trim drops the messages of the mailboxes longest unused until few enough
+// stay. One that a writer is at work on is passed over: a later release will
+// try again. The caller holds mu.
+func (o *opened) trim() {
+	for i := 0; i < len(o.idle) && (len(o.idle) > keepIdle || o.messages > keepOpen); {
+		old := o.idle[i]
 		if !old.drop() {
-			return // a writer is at work; a later release will try again
+			i++
+			continue
 		}
-		o.idle = slices.Delete(o.idle, 0, 1)
+		o.idle = slices.Delete(o.idle, i, i+1)
 		o.messages -= old.idleSize
 	}
 }

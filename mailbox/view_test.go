@@ -283,6 +283,16 @@ func TestUnusedMailboxesLeaveMemory(t *testing.T) {
 	if n := len(s.opened.idle); n != keepIdle || boxes[9].messages != nil || boxes[10].messages == nil {
 		t.Errorf("%d are kept", n)
 	}
+	// The longest unused one is being written to: the next goes instead.
+	boxes[10].changes = []*change{{box: boxes[10]}}
+	if err := s.hold(boxes[0]); err != nil {
+		t.Fatal(err)
+	}
+	s.release(boxes[0])
+	if n := len(s.opened.idle); n != keepIdle || boxes[10].messages == nil || boxes[11].messages != nil {
+		t.Errorf("%d are kept; the busy one %v", n, boxes[10].messages != nil)
+	}
+	boxes[10].changes = nil
 	if err := s.hold(boxes[20]); err != nil || len(s.opened.idle) != keepIdle-1 {
 		t.Errorf("reopened: %v, %d idle", err, len(s.opened.idle))
 	}
