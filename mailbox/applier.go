@@ -13,15 +13,17 @@ import (
 // Bounds of what is acknowledged and not yet in the databases.
 const (
 	// commitWeight has the applier commit before its time: a start after a crash
-	// replays at most about so many bytes of metadata.
+	// replays at most about so much, in bytes of memory.
 	commitWeight = 8 << 20
 	// maxWeight has writers wait: it bounds the memory.
 	maxWeight = 32 << 20
 	// retryAfter is the pause after a commit that the disk had no space for.
 	retryAfter = time.Second
 	// restShare is how many times as long as a commit took the applier leaves
-	// the disk to others.
-	restShare = 9
+	// the disk to others, unless there is pressingWeight by then: writers
+	// that have to wait at maxWeight lose more than those that share the disk.
+	restShare      = 9
+	pressingWeight = maxWeight / 2
 )
 
 // applier brings what is durable in the log into the databases.
@@ -102,23 +104,37 @@ func (s *Store) runApplier() {
 	a := &s.applier
 	timer := time.NewTimer(s.o.CommitEvery)
 	defer timer.Stop()
+	var rested time.Time
 	for {
 		select {
 		case <-a.stop:
 			return
 		case <-a.wake:
+			if !a.due(time.Now(), rested) {
+				continue // the next record that is published, or the timer, asks again
+			}
 		case <-timer.C:
 			s.recordTold()
 		}
 		began := time.Now()
 		err := s.apply()
 		s.checkpointIfDue()
-		pause := max(s.o.CommitEvery, restShare*time.Since(began))
+		rest := restShare * time.Since(began)
+		rested = time.Now().Add(rest)
+		pause := max(s.o.CommitEvery, rest)
 		if err != nil {
 			pause = retryAfter
 		}
 		timer.Reset(pause)
 	}
+}
+
+// due reports whether a commit that was asked for is made now: rested says
+// when the disk has had its rest from the last one.
+func (a *applier) due(now, rested time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !now.Before(rested) || a.weight >= pressingWeight
 }
 
 // apply commits everything published to the databases. An error is lack of
@@ -190,9 +206,9 @@ func (s *Store) forget(batch []*record) {
 	s.overlay.forget(batch, last)
 }
 
-// maxUnstored is how many indexes are kept while derived.db cannot take them,
-// about 30 MB. Readers make again what is dropped.
-const maxUnstored = 20_000
+// maxUnstored bounds the indexes that are kept while derived.db cannot take
+// them, in bytes. Readers make again what is dropped.
+const maxUnstored = 32 << 20
 
 // applyDerived commits what can be made again. It is not worth a fatal error,
 // and told of once until it goes well again.
@@ -206,7 +222,7 @@ func (s *Store) applyDerived() error {
 			s.logger.Warn("storing indexes of messages failed; trying again", "err", err)
 		}
 		s.applier.behind = true
-		if len(entries) > maxUnstored {
+		if s.overlay.unstoredBytes() > maxUnstored {
 			s.overlay.stored(entries)
 		}
 		return err

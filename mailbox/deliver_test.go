@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -154,6 +155,77 @@ func TestTooBig(t *testing.T) {
 	if ids, err := s.log.Bigs(); err != nil || len(ids) != 0 {
 		t.Errorf("left behind: %v, %v", ids, err)
 	}
+}
+
+// TestCommitBeforeItsTime writes until so much is pending that the applier does
+// not wait for its time, which is an hour here.
+func TestCommitBeforeItsTime(t *testing.T) {
+	s := newStore(t)
+	s.applier.mu.Lock()
+	drained := s.applier.drained
+	s.applier.mu.Unlock()
+	value := make([]byte, 50_000)
+	for range commitWeight/len(value) + 1 {
+		if err := s.Change(t.Context(), RoomChange{Room: "r", Key: "k", Value: value}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-drained
+	rested := time.Unix(100, 0)
+	for _, c := range []struct {
+		now    int64
+		weight int64
+		want   bool
+	}{{99, commitWeight, false}, {100, 0, true}, {99, pressingWeight, true}} {
+		a := applier{weight: c.weight}
+		if got := a.due(time.Unix(c.now, 0), rested); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+}
+
+// TestWeight counts what a well packed record takes in memory.
+func TestWeight(t *testing.T) {
+	s, m, _ := viewOf(t, 100)
+	commit(t, s)
+	for range 6 {
+		if _, err := m.Copy(t.Context(), uids(m), "INBOX"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := int64(len(uids(m)) - 100); s.applier.weight < 64*n {
+		t.Errorf("%d copies count with %d bytes", n, s.applier.weight)
+	}
+	commit(t, s)
+	if s.applier.weight != 0 {
+		t.Errorf("%d bytes are left", s.applier.weight)
+	}
+}
+
+// TestUnstoredIndexesAreBounded has derived.db take nothing for long.
+func TestUnstoredIndexesAreBounded(t *testing.T) {
+	s := newStore(t)
+	a := newAccount(t, s)
+	deliver(t, s, a, "INBOX", letter(1))
+	list := rows(open(t, s, a, "INBOX"))
+	const large = 1 << 20
+	for id := BodyID(1000); s.overlay.unstoredBytes() < maxUnstored; id++ {
+		s.overlay.remade(id, make([]byte, large))
+	}
+	if err := s.disk.derived.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.applyDerived(); err == nil {
+		t.Fatal("derived.db took indexes")
+	}
+	if n := s.overlay.unstoredBytes(); n != 0 || len(s.overlay.indexes) != 0 {
+		t.Errorf("%d bytes are kept", n)
+	}
+	var err error
+	if s.disk.derived, err = openDerived(filepath.Join(s.dir, derivedFile), s.logger); err != nil {
+		t.Fatal(err)
+	}
+	checkIndexes(t, s, list, 1)
 }
 
 // TestWritersWaitForTheDatabases fills the memory that acknowledged records may take.

@@ -18,6 +18,7 @@ type overlay struct {
 	places  map[BodyID]log.Place
 	indexes map[BodyID][]byte
 	derived []derivedEntry // what derived.db is to get, in order
+	bytes   int            // that derived takes
 	last    log.LSN        // of the last published record
 	rooms   map[string]map[string]roomValue
 }
@@ -53,7 +54,11 @@ func (o *overlay) publish(r *record) {
 func (o *overlay) keepIndex(id BodyID, value []byte) {
 	o.indexes[id] = value
 	o.derived = append(o.derived, derivedEntry{Body: id, Value: value})
+	o.bytes += len(value) + indexOverhead
 }
+
+// indexOverhead is about what an index takes beside its value, in bytes.
+const indexOverhead = 128
 
 func (o *overlay) setRoom(c opRoom, lsn log.LSN) {
 	room := o.rooms[c.Room]
@@ -110,8 +115,16 @@ func (o *overlay) stored(entries []derivedEntry) {
 	defer o.mu.Unlock()
 	for _, e := range entries {
 		delete(o.indexes, e.Body)
+		o.bytes -= len(e.Value) + indexOverhead
 	}
 	o.derived = slices.Clone(o.derived[len(entries):])
+}
+
+// unstoredBytes is what derived.db lacks, in bytes of memory.
+func (o *overlay) unstoredBytes() int {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return o.bytes
 }
 
 func (o *overlay) place(id BodyID) (log.Place, bool) {

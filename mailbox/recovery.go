@@ -109,7 +109,7 @@ func (s *Store) openDatabases(unfinished bool) error {
 // the bodies that the replayed records brought.
 func (s *Store) replayLog() (bodies []BodyID, err error) {
 	var batch []appliedRecord
-	weight := 0
+	weight := int64(0)
 	apply := func() error {
 		if len(batch) == 0 {
 			return nil
@@ -135,7 +135,7 @@ func (s *Store) replayLog() (bodies []BodyID, err error) {
 		if r.BodyID != 0 {
 			bodies = append(bodies, BodyID(r.BodyID))
 		}
-		if weight += len(r.Meta) + recordOverhead; weight >= commitWeight {
+		if weight += weigh(ops); weight >= commitWeight {
 			return apply()
 		}
 		return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"unsafe"
 
 	"mailstead/mailbox/log"
 )
@@ -98,7 +99,7 @@ func (s *Store) number(rec *record, decide func(*decision) error) (used int64, b
 	}
 	rec.entry.Value = rec
 	rec.ops, rec.changes = d.ops, d.changes
-	rec.weight = int64(len(rec.entry.Meta)+len(rec.index)) + recordOverhead
+	rec.weight = int64(len(rec.index)) + weigh(d.ops)
 	used = rec.entry.Size()
 	s.applier.numbered(rec.weight)
 	s.written.Add(used)
@@ -118,8 +119,31 @@ func (s *Store) number(rec *record, decide func(*decision) error) (used int64, b
 // usualMeta is what the metadata of a delivery with a room's change fits in, in bytes.
 const usualMeta = 128
 
-// recordOverhead is about what a record takes in memory beside its metadata, in bytes.
+// recordOverhead is about what a record takes in memory beside its lists and values, in bytes.
 const recordOverhead = 512
+
+// weigh is about what a record of ops takes in memory until it is applied, in
+// bytes: several times its metadata where that is packed well.
+func weigh(ops []op) int64 {
+	n := int64(recordOverhead)
+	for _, o := range ops {
+		switch o := o.(type) {
+		case opAdd:
+			n += int64(len(o.Messages)) * int64(unsafe.Sizeof(added{}))
+		case opFlags:
+			n += int64(len(o.UIDs)) * int64(unsafe.Sizeof(uidRange{}))
+		case opExpunge:
+			n += int64(len(o.UIDs)) * int64(unsafe.Sizeof(uidRange{}))
+		case opRoom:
+			n += int64(len(o.Room) + len(o.Key) + len(o.Value))
+		case opMailbox:
+			n += recordOverhead // a box with two headers
+		case opSubscription:
+			n += int64(len(o.Name))
+		}
+	}
+	return n
+}
 
 // move makes the decision pending state. It comes before Append: from then on
 // the record can be published at any moment.
@@ -187,7 +211,11 @@ func (d *decision) add(c *change, list []added) {
 		c.after.uidNext++
 		c.after.count(a.Flags, a.Size, 1)
 	}
-	c.added = append(c.added, list...)
+	if c.added == nil {
+		c.added = list[:len(list):len(list)] // shared with the operation
+	} else {
+		c.added = append(c.added, list...)
+	}
 	d.ops = append(d.ops, opAdd{Mailbox: c.box.id, Messages: list})
 }
 
