@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
@@ -78,7 +79,7 @@ func (d *disk) applyDerived(entries []derivedEntry, lsn log.LSN) error {
 func (d *disk) indexes(bodies []BodyID, f func(i int, value []byte) error) error {
 	return d.derived.View(func(tx *bbolt.Tx) error {
 		c := tx.Bucket(bucketIndexes).Cursor()
-		ahead := newReadAhead(tx)
+		ahead := d.aheadDerived.begin(tx, time.Now())
 		var want [8]byte
 		var key, value []byte
 		for i, id := range bodies {

@@ -36,6 +36,8 @@ type disk struct {
 	// Of reserve, which only the opener and the applier call.
 	ahead    int64 // bytes to have behind the used pages
 	reserved int64 // bytes of state.db that have their blocks
+
+	aheadState, aheadDerived readAhead
 }
 
 // diskOptions are the settings of openDisk; the zero value is good.

@@ -1,6 +1,8 @@
 package mailbox
 
 import (
+	"sync"
+	"time"
 	"unsafe"
 
 	"go.etcd.io/bbolt"
@@ -14,47 +16,71 @@ import (
 const (
 	readAheadWindow = 256 << 10
 	readAheadRun    = 16 // windows, once reading is sequential
+
+	// readAheadKept is how long it is remembered what was asked for: asking for what
+	// is in memory costs as much as reading it, and what is not used for a while may
+	// have left the kernel's cache.
+	readAheadKept = time.Second
 )
 
-// readAhead asks the kernel for the parts of a database's mapping that are
-// about to be read, each window once. It lives as long as its transaction.
+// readAhead asks the kernel for the parts of a database that are about to be
+// read, each window once in a while. It belongs to all transactions of the
+// database; windows are counted from the file's start, since the cache is the
+// file's, wherever it is mapped.
 type readAhead struct {
-	start, size uintptr // of the mapping, as far as it is used
-	asked       map[uintptr]bool
-	last        uintptr // start of the window asked about last
+	mu    sync.Mutex
+	asked map[uintptr]bool // offsets of windows
+	since time.Time        // nothing was asked for before
 }
 
-func newReadAhead(tx *bbolt.Tx) readAhead {
-	return readAhead{start: tx.DB().Info().Data, size: uintptr(tx.Size()), asked: make(map[uintptr]bool)}
+// readAheadTx is read-ahead during one transaction. It belongs to one goroutine.
+type readAheadTx struct {
+	all         *readAhead
+	start, size uintptr // of the mapping, as far as it is used
+	last        uintptr // window touched last
+}
+
+// begin is for a transaction of the database.
+func (r *readAhead) begin(tx *bbolt.Tx, now time.Time) readAheadTx {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if age := now.Sub(r.since); r.asked == nil || age < 0 || age >= readAheadKept {
+		r.asked, r.since = make(map[uintptr]bool), now
+	}
+	return readAheadTx{all: r, start: tx.DB().Info().Data, size: uintptr(tx.Size()), last: ^uintptr(0)}
 }
 
 // want asks for the window of value. A value that is not of the mapping (bbolt
 // copies very small buckets to the heap) is in memory.
-func (r *readAhead) want(value []byte) {
+func (t *readAheadTx) want(value []byte) {
 	if len(value) == 0 {
 		return
 	}
 	p := unsafe.Pointer(unsafe.SliceData(value))
-	offset := uintptr(p) - r.start // of a value below the mapping: beyond its size, too
-	if offset >= r.size {
-		return
-	}
+	offset := uintptr(p) - t.start // of a value below the mapping: beyond its size, too
 	from := offset &^ (readAheadWindow - 1)
-	if from == r.last && r.asked[from] {
+	if offset >= t.size || from == t.last {
 		return
 	}
-	r.last = from
-	windows := uintptr(1)
+	t.last = from
+	if to := t.all.next(from, t.size); to > from {
+		mapped := unsafe.Slice((*byte)(unsafe.Add(p, -int(offset-from))), min(to, t.size)-from)
+		_ = unix.Madvise(mapped, unix.MADV_WILLNEED) // advice: reading works without
+	}
+}
+
+// next returns the end of what is to be asked for from the window at from on, and
+// remembers it; from itself where there is nothing to ask for.
+func (r *readAhead) next(from, size uintptr) (to uintptr) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	windows := 1
 	if from > 0 && r.asked[from-readAheadWindow] {
 		windows = readAheadRun
 	}
-	to := from
-	for n := uintptr(0); n < windows && to < r.size && !r.asked[to]; n++ {
+	for to = from; windows > 0 && to < size && !r.asked[to]; windows-- {
 		r.asked[to] = true
 		to += readAheadWindow
 	}
-	if to > from {
-		mapped := unsafe.Slice((*byte)(unsafe.Add(p, -int(offset-from))), min(to, r.size)-from)
-		_ = unix.Madvise(mapped, unix.MADV_WILLNEED) // advice: reading works without
-	}
+	return to
 }

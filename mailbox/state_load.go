@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -80,7 +81,7 @@ func (h *diskHeaders) read(tx *bbolt.Tx) error {
 func (d *disk) loadMessages(id ID, f func(block []Message)) (lsn log.LSN, err error) {
 	err = d.state.View(func(tx *bbolt.Tx) error {
 		lsn = txApplied(tx)
-		return readMessages(tx, id, f)
+		return readMessages(tx, id, d.aheadState.begin(tx, time.Now()), f)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("loading mailbox %d from %s: %w", id, stateFile, err)
@@ -88,8 +89,7 @@ func (d *disk) loadMessages(id ID, f func(block []Message)) (lsn log.LSN, err er
 	return lsn, nil
 }
 
-func readMessages(tx *bbolt.Tx, id ID, f func(block []Message)) error {
-	ahead := newReadAhead(tx)
+func readMessages(tx *bbolt.Tx, id ID, ahead readAheadTx, f func(block []Message)) error {
 	var block []Message
 	var err error
 	prefix := idKey(id)
