@@ -101,3 +101,16 @@ func (d *disk) indexes(bodies []BodyID, f func(i int, value []byte) error) error
 		return nil
 	})
 }
+
+// lastIndexed is the largest body with an index; 0 for none. Where the end of
+// the log was lost it is larger than any that state.db knows, and its number
+// must not be given to another message, which would be shown with that index.
+func (d *disk) lastIndexed() (id BodyID, err error) {
+	err = d.derived.View(func(tx *bbolt.Tx) error {
+		if key, _ := tx.Bucket(bucketIndexes).Cursor().Last(); len(key) == 8 {
+			id = BodyID(binary.BigEndian.Uint64(key))
+		}
+		return nil
+	})
+	return id, err
+}

@@ -25,14 +25,14 @@ func (s *Store) recover() error {
 	if err := s.openDatabases(unfinished); err != nil {
 		return err
 	}
-	bodies, err := s.replayLog()
+	bodies, whole, err := s.replayLog()
 	if err != nil {
 		return err
 	}
 	if err := s.loadHeaders(); err != nil {
 		return err
 	}
-	if err := s.dropUnnamed(); err != nil {
+	if err := s.dropUnnamed(whole); err != nil {
 		return err
 	}
 	if err := s.indexReplayed(bodies); err != nil {
@@ -106,8 +106,8 @@ func (s *Store) openDatabases(unfinished bool) error {
 }
 
 // replayLog opens the log and applies what state.db lacks of it. It returns
-// the bodies that the replayed records brought.
-func (s *Store) replayLog() (bodies []BodyID, err error) {
+// the bodies that the replayed records brought, and whether no record is lost.
+func (s *Store) replayLog() (bodies []BodyID, whole bool, err error) {
 	var batch []appliedRecord
 	weight := int64(0)
 	apply := func() error {
@@ -141,11 +141,11 @@ func (s *Store) replayLog() (bodies []BodyID, err error) {
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	s.last = rep.NextNumber - 1
 	s.reportLosses(rep)
-	return bodies, apply()
+	return bodies, len(rep.Damaged) == 0 && rep.LostTo == 0, apply()
 }
 
 // reportLosses says what recovery could not bring back.
@@ -169,7 +169,11 @@ func (s *Store) loadHeaders() error {
 		return err
 	}
 	s.lastAccount.Store(uint32(h.Last.Account))
-	s.lastBody.Store(uint64(h.Last.Body))
+	indexed, err := s.disk.lastIndexed()
+	if err != nil {
+		return err
+	}
+	s.lastBody.Store(uint64(max(h.Last.Body, indexed)))
 	s.lastMailbox, s.lastValidity = h.Last.Mailbox, h.Last.UIDValidity
 	for _, c := range []*catalogue{s.pending, s.durable} {
 		for _, a := range h.Accounts {
@@ -202,8 +206,9 @@ func storedBox(m *diskMailbox) *box {
 }
 
 // dropUnnamed removes files of large bodies that no record names: their
-// delivery did not get that far.
-func (s *Store) dropUnnamed() error {
+// delivery did not get that far. Where the log is not whole, they may be what
+// is left of acknowledged messages, and are set aside.
+func (s *Store) dropUnnamed(whole bool) error {
 	ids, err := s.log.Bigs()
 	if err != nil {
 		return err
@@ -211,11 +216,13 @@ func (s *Store) dropUnnamed() error {
 	for _, id := range ids {
 		s.lastBody.Store(max(s.lastBody.Load(), uint64(id)))
 		_, named, err := s.disk.place(BodyID(id))
-		if err != nil {
-			return err
-		}
-		if !named {
+		switch {
+		case err != nil || named:
+		case whole:
 			err = s.log.RemoveBig(id)
+		default:
+			s.logger.Error("a large message is named by no record, and set aside", "body", id)
+			err = s.log.SetBigAside(id)
 		}
 		if err != nil {
 			return err

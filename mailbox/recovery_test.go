@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -211,6 +213,66 @@ func TestLargeBodyWithoutRecord(t *testing.T) {
 	b.Abort()
 	if ids, err := s.log.Bigs(); err != nil || len(ids) != 0 {
 		t.Errorf("files %v, %v after Abort", ids, err)
+	}
+}
+
+// TestLargeBodyOfALostRecord damages the record of a large message. Its file is
+// all that is left of it, and stays.
+func TestLargeBodyOfALostRecord(t *testing.T) {
+	s, a := fillStore(t)
+	text := strings.Repeat("line\r\n", 1<<18)
+	deliver(t, s, a, "Sent", text)
+	body := rows(open(t, s, a, "Sent"))[0].Body
+	record, _ := s.overlay.place(body)
+	deliver(t, s, a, "INBOX", letter(6)) // says that the record before was durable
+	deliver(t, s, a, "INBOX", letter(7))
+	dir := t.TempDir()
+	if err := copyFolder(dir, s.dir); err != nil {
+		t.Fatal(err)
+	}
+	segment, err := os.OpenFile(filepath.Join(dir, logFolder, fmt.Sprintf("%010d.seg", record.Segment)), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer segment.Close()
+	if _, err := segment.WriteAt([]byte("damage"), int64(record.Offset)); err != nil {
+		t.Fatal(err)
+	}
+	options := testOptions(t)
+	options.Logger = slog.New(slog.DiscardHandler) // the damage is told of
+	for range 2 {
+		damaged, err := Open(dir, options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := open(t, damaged, a, "INBOX"); len(rows(m)) != 6 {
+			t.Errorf("INBOX has %v", uids(m))
+		}
+		if b := damaged.NewBody(); b.id <= body {
+			t.Errorf("body id %d was given out again", b.id)
+		} else {
+			b.Abort()
+		}
+		if err := damaged.Close(); err != nil {
+			t.Error(err)
+		}
+		left, err := os.ReadFile(filepath.Join(dir, logFolder, "big", fmt.Sprintf("%016x.aside", body)))
+		if err != nil || string(left) != text {
+			t.Errorf("%d bytes are left, %v", len(left), err)
+		}
+	}
+}
+
+// TestIndexOfALostBody has derived.db know more than what is left of the log.
+func TestIndexOfALostBody(t *testing.T) {
+	s, _ := fillStore(t)
+	if err := s.disk.applyDerived([]derivedEntry{{Body: 1000, Value: []byte("of another message")}}, 0); err != nil {
+		t.Fatal(err)
+	}
+	b := reopen(t, s).NewBody()
+	defer b.Abort()
+	if b.id <= 1000 {
+		t.Errorf("body id %d has the index of another message", b.id)
 	}
 }
 

@@ -119,6 +119,16 @@ func (l *Log) RemoveBig(id BodyID) error {
 	return nil
 }
 
+// SetBigAside renames the file of a body that no record names, for somebody to
+// look at: where records were lost, it may be a message. Bigs does not list it.
+func (l *Log) SetBigAside(id BodyID) error {
+	name := l.bigName(id)
+	if err := l.fs.Rename(name, name+asideSuffix); err != nil {
+		return fmt.Errorf("setting body %d aside: %w", id, err)
+	}
+	return nil
+}
+
 // Bigs returns the ids of all big files, so that those no record names can be removed.
 func (l *Log) Bigs() ([]BodyID, error) {
 	names, err := l.fs.ReadDir(filepath.Join(l.o.Dir, bigFolder))

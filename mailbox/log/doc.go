@@ -9,6 +9,7 @@
 //	DIR/3.tmp                  a segment being prepared; removed at start
 //	DIR/0000000007.seg.aside   could not be made sense of; never touched again
 //	DIR/big/00000000000000a1   the big body with that id, in hexadecimal
+//	DIR/big/ ... a1.aside      named by no record, at a start that found records lost
 //
 // A segment goes through these states:
 //
