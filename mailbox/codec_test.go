@@ -133,3 +133,13 @@ func BenchmarkAppendDelivery(b *testing.B) {
 	}
 	b.ReportMetric(float64(len(dst)), "bytes/record")
 }
+
+// TestStoreNeed holds the space that a STORE reserves against the longest that
+// its record can be: every message with flags of its own.
+func TestStoreNeed(t *testing.T) {
+	const last = ^goimap.UID(0)
+	longest := opFlags{Mailbox: ^ID(0), Flags: FlagSet{^uint64(0), ^uint64(0)}, UIDs: []uidRange{{First: last, Last: last}}}
+	if n := len(longest.appendTo(nil)); n > storeNeed {
+		t.Errorf("%d bytes, %d are reserved", n, storeNeed)
+	}
+}

@@ -17,6 +17,7 @@ const (
 	goneNeed     = 24
 	messageNeed  = 72 // a message in opAdd
 	rangeNeed    = 12 // a range of UIDs
+	storeNeed    = 40 // a message that gets flags like no other: an opFlags of its own
 	keywordsNeed = MaxKeywords * (maxKeywordBytes + 2)
 )
 

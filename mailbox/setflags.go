@@ -38,7 +38,7 @@ func (m *Mailbox) Store(ctx context.Context, change StoreChange) (StoreResult, e
 		return res, nil
 	}
 	b := m.box
-	need := baseNeed + len(change.UIDs)*(rangeNeed+baseNeed/4)
+	need := baseNeed + len(change.UIDs)*storeNeed
 	if slices.ContainsFunc(change.Flags, isKeyword) {
 		need += keywordsNeed
 	}
