@@ -193,8 +193,8 @@ func (b *box) drop() bool {
 
 // Vanished returns the UIDs expunged after since, ascending; ok is false when
 // the history does not reach back that far (RFC 7162 section 3.2.5). UIDs
-// expunged earlier may be among them.
-func (m *Mailbox) Vanished(since ModSeq) (uids []goimap.UID, ok bool) {
+// expunged earlier, or never given, may be among them.
+func (m *Mailbox) Vanished(since ModSeq) (gone goimap.UIDSet, ok bool) {
 	fresh := m.box.made > ModSeq(m.s.disk.applied()) // not on disk yet: all its history is in memory
 	ranges := m.box.expungedSince(since)             // before the disk: what is dropped here is there by then
 	stored, ok, err := m.s.disk.vanished(m.box.id, since)
@@ -206,14 +206,9 @@ func (m *Mailbox) Vanished(since ModSeq) (uids []goimap.UID, ok bool) {
 		return nil, false
 	}
 	for _, r := range joinRanges(append(stored, ranges...)) {
-		for uid := r.First; ; uid++ {
-			uids = append(uids, uid)
-			if uid == r.Last {
-				break
-			}
-		}
+		gone = append(gone, goimap.UIDRange{Start: r.First, Stop: r.Last})
 	}
-	return uids, true
+	return gone, true
 }
 
 // expungedSince returns what changes that state.db may lack removed after since.
