@@ -2,7 +2,6 @@ package mailbox
 
 import (
 	"fmt"
-	"io"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -27,7 +26,7 @@ func benchStore(b *testing.B) (*Store, AccountID) {
 
 // BenchmarkDeliver acknowledges letters of 2 KB on disk.
 func BenchmarkDeliver(b *testing.B) {
-	text := letter(1) + strings.Repeat("0123456789012345678901234567890123456789\r\n", 45)
+	text := []byte(letter(1) + strings.Repeat("0123456789012345678901234567890123456789\r\n", 45))
 	for _, writers := range []int{1, 16, 64} {
 		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
 			s, a := benchStore(b)
@@ -42,7 +41,7 @@ func BenchmarkDeliver(b *testing.B) {
 				go func() {
 					for left.Add(-1) >= 0 {
 						body := s.NewBody()
-						io.WriteString(body, text)
+						body.Write(text)
 						if _, err := s.Deliver(b.Context(), body, targets, nil); err != nil {
 							done <- err
 							return
