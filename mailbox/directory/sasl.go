@@ -257,6 +257,7 @@ func (s *scramExchange) bound(server *scram.Server) *scram.ServerConversation {
 
 // final judges the proof, at the throttle's pace.
 func (s *scramExchange) final(ctx context.Context, response string) ([]byte, error) {
+	s.try.asked = s.directory.now() // the delay of a refusal cannot be waited for in advance
 	if err := s.directory.throttle.wait(ctx, s.try.keys[:]...); err != nil {
 		return nil, err
 	}

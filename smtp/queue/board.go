@@ -36,7 +36,7 @@ type job struct {
 type jobState uint8
 
 const (
-	parked    jobState = iota // held, or no courier goes there
+	parked    jobState = iota // held
 	scheduled                 // in the heap
 	inLine                    // of its destination
 	trying                    // an attempt is under way
@@ -106,8 +106,12 @@ func (b *board) park(j *job) {
 	j.state = parked
 }
 
-// line up the jobs that are due; those to where reachable says no are parked.
-// It returns when the next one will be due, zero for never.
+// lookAgain is how long a job waits that nobody can take anywhere: its domain
+// may become one of this server.
+const lookAgain = 10 * time.Minute
+
+// lineUp lines up the jobs that are due; those to where reachable says no are
+// looked at again later. It returns when the next one will be due, zero for never.
 func (b *board) lineUp(now time.Time, reachable func(destination string) bool) time.Time {
 	for len(b.heap) > 0 {
 		j := b.heap[0]
@@ -117,6 +121,7 @@ func (b *board) lineUp(now time.Time, reachable func(destination string) bool) t
 		heap.Pop(&b.heap)
 		if !reachable(j.to.name) {
 			j.state = parked
+			b.schedule(j, now.Add(lookAgain))
 			continue
 		}
 		j.state = inLine

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -114,6 +115,27 @@ func TestDisabled(t *testing.T) {
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		o.want("remote", o.remote.seen(), "far.test: bob@far.test", "far.test: bob@far.test")
+		o.want("left", o.entries())
+	})
+}
+
+// Mail that waits for want of a resolver goes home when its domain becomes one of
+// this server.
+func TestDisabledUntilTheDomainIsOurs(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		var ours atomic.Bool
+		o := newOffice(t, func(o *Options) {
+			o.Disabled = true
+			o.IsLocal = func(string) bool { return ours.Load() }
+		})
+		o.run()
+		o.add("bob@far.test")
+		time.Sleep(time.Hour)
+		o.want("local", o.local.seen())
+		ours.Store(true)
+		time.Sleep(lookAgain)
+		synctest.Wait()
+		o.want("local", o.local.seen(), "far.test: bob@far.test")
 		o.want("left", o.entries())
 	})
 }
