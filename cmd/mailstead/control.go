@@ -222,8 +222,13 @@ func ask(ctx context.Context, socket string, q request) (response, error) {
 
 // actAlone opens the store for one action.
 func actAlone(ctx context.Context, dir string, log *slog.Logger, q request) (response, error) {
-	if _, err := os.Stat(storeDir(dir)); err != nil {
+	info, err := os.Stat(storeDir(dir))
+	if err != nil {
 		return response{}, fmt.Errorf("no server's folder: %w", err)
+	}
+	// What root made in it, the server could not open at its next start.
+	if s, ok := info.Sys().(*syscall.Stat_t); ok && int(s.Uid) != os.Geteuid() {
+		return response{}, fmt.Errorf("no server is running, and the folder %s is user %d's: act as that user, or start the server", dir, s.Uid)
 	}
 	store, d, err := openStore(dir, log, defaultMaxMessage)
 	if errors.Is(err, mailbox.ErrLocked) {

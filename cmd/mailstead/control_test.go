@@ -340,6 +340,30 @@ func TestControlSocketWithoutAnswer(t *testing.T) {
 	}
 }
 
+// TestAnotherUsersFolder: what an administrator does as root while no server
+// runs leaves nothing that the server cannot open.
+func TestAnotherUsersFolder(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a folder to somebody else")
+	}
+	dir := trialDir(t)
+	startTrial(t, dir).stop()
+	const somebody = 12345
+	if err := os.Chown(storeDir(dir), somebody, somebody); err != nil {
+		t.Fatal(err)
+	}
+	got := command(t, "", "domain", "add", "more.test", "--dir", dir)
+	if got.code != exitFailed || !strings.Contains(got.err, "12345") {
+		t.Errorf("%+v", got)
+	}
+	if err := os.Chown(storeDir(dir), os.Geteuid(), os.Getegid()); err != nil {
+		t.Fatal(err)
+	}
+	if got := command(t, "", "domain", "add", "more.test", "--dir", dir); got.code != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestStaleControlSocket is what a killed server leaves.
 func TestStaleControlSocket(t *testing.T) {
 	dir := folderWithMail(t)

@@ -40,6 +40,7 @@ type streams struct {
 func main() {
 	mailbox.RunChildCheck() // does not return in a child that checks a database
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process where it stands
 	code := run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})
 	stop()
 	os.Exit(code)
