@@ -14,13 +14,24 @@ const (
 	formUTF8             // UTF-8 as it stands: for sessions that enabled UTF8=ACCEPT (RFC 6855)
 )
 
-// appendUnfolded appends a field's value in one line: line ends of folding go, a bare CR becomes a space (RFC 5322
-// section 2.2.3), NUL goes (RFC 3501 has no way to say it), white space around it goes.
+// appendUnfolded appends a field's value in one line. The line ends of folding go (RFC 5322 section 2.2.3), and the white
+// space around one becomes one space: it was one before programs that fold with a tab or an indent came along, and a
+// phrase is to be found across it. A bare CR becomes a space, NUL goes (RFC 3501 has no way to say it), white space
+// around the value goes.
 func appendUnfolded(dst, value []byte) []byte {
 	value = trimSpace(value)
 	for i := 0; i < len(value); i++ {
 		switch c := value[i]; c {
-		case 0, '\n':
+		case 0:
+		case '\n':
+			indent := i + 1
+			for indent < len(value) && isWSP(value[indent]) {
+				indent++
+			}
+			if indent > i+1 && !bytes.HasSuffix(dst, []byte{' '}) {
+				dst = append(dst, ' ')
+			}
+			i = indent - 1
 		case '\r':
 			if i+1 == len(value) || value[i+1] != '\n' {
 				dst = append(dst, ' ')
