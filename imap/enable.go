@@ -22,27 +22,23 @@ func (s *session) enable(*request) (reply, error) {
 		return reply{}, nil
 	}
 	s.enc.Text("* ENABLED CONDSTORE\r\n")
-	return reply{}, s.enableCondstore()
+	s.enableCondstore()
+	return reply{}, nil
 }
 
 // enableCondstore notes that the client knows MODSEQ; from the first time on it is
-// told of it (RFC 7162 section 3.1.2).
-func (s *session) enableCondstore() error {
+// told of it (RFC 7162 section 3.1.2). The value is that of the last change it was told
+// of: with a larger one it would never ask for what others changed since.
+func (s *session) enableCondstore() {
 	if s.condstore {
-		return nil
+		return
 	}
 	s.condstore = true
-	if s.selected == nil {
-		return nil
+	if s.selected != nil {
+		s.tellHighestModSeq(s.selected.view.HighestModSeq())
 	}
-	info, err := s.selected.mailbox.Info()
-	if err != nil {
-		return err
-	}
-	s.tellHighestModSeq(info)
-	return nil
 }
 
-func (s *session) tellHighestModSeq(info mailbox.Info) {
-	s.enc.Text("* OK [HIGHESTMODSEQ ").Number(uint64(info.HighestModSeq)).Text("] highest\r\n")
+func (s *session) tellHighestModSeq(highest mailbox.ModSeq) {
+	s.enc.Text("* OK [HIGHESTMODSEQ ").Number(uint64(highest)).Text("] highest\r\n")
 }

@@ -22,9 +22,7 @@ func (s *session) fetch(r *request) (reply, error) {
 		return reply{}, err
 	}
 	if plan.modseq {
-		if err := s.enableCondstore(); err != nil {
-			return reply{}, err
-		}
+		s.enableCondstore()
 	}
 	f := fetchings.Get().(*fetching)
 	defer f.release()
@@ -95,25 +93,37 @@ func (f *fetching) run(spans []span) error {
 // hundred indexes.
 const chunkRows = 1024
 
-// chunks calls do with the messages of the spans in f.rows, chunkRows of them between
-// two looks at the store.
+// chunks calls do with the messages of the spans in f.rows, chunkRows of them at a time
+// however short the spans are.
 func (f *fetching) chunks(spans []span, do func() error) error {
-	s := f.session
+	f.rows = f.rows[:0]
 	for _, sp := range spans {
-		for from := sp.from; from <= sp.to; from += chunkRows {
-			if err := s.ctx.Err(); err != nil {
-				return err
+		for from := sp.from; from <= sp.to; {
+			had := uint32(len(f.rows))
+			to := min(sp.to, from+chunkRows-had-1)
+			f.rows = f.session.selected.view.Rows(f.rows, from, to)
+			f.missing = f.missing || uint32(len(f.rows))-had <= to-from
+			from = to + 1
+			if len(f.rows) < chunkRows {
+				continue
 			}
-			to := min(sp.to, from+chunkRows-1)
-			f.rows = s.selected.view.Rows(f.rows[:0], from, to)
-			f.missing = f.missing || uint32(len(f.rows)) <= to-from
-			f.dropUnchanged()
-			if err := do(); err != nil {
+			if err := f.chunk(do); err != nil {
 				return err
 			}
 		}
 	}
-	return nil
+	return f.chunk(do)
+}
+
+// chunk calls do with what is wanted of f.rows, and empties it.
+func (f *fetching) chunk(do func() error) error {
+	if err := f.session.ctx.Err(); err != nil {
+		return err
+	}
+	f.dropUnchanged()
+	err := do()
+	f.rows = f.rows[:0]
+	return err
 }
 
 // dropUnchanged leaves out what CHANGEDSINCE does not ask for.

@@ -28,9 +28,7 @@ func (s *session) list(*request) (reply, error) {
 		return reply{}, err
 	}
 	if o := l.options.ReturnStatus; o != nil && o.HighestModSeq {
-		if err := s.enableCondstore(); err != nil { // as STATUS does
-			return reply{}, err
-		}
+		s.enableCondstore() // as STATUS does
 	}
 	t, err := s.tree()
 	if err != nil {
@@ -196,9 +194,7 @@ func (s *session) status(*request) (reply, error) {
 		return reply{}, err
 	}
 	if items.HighestModSeq {
-		if err := s.enableCondstore(); err != nil { // RFC 7162 section 3.1: asking for it enables it
-			return reply{}, err
-		}
+		s.enableCondstore() // RFC 7162 section 3.1: asking for it enables it
 	}
 	info, err := s.options.Store.Mailbox(s.account.ID, name)
 	if err != nil {

@@ -133,6 +133,9 @@ func (l *listing) answers(t tree) []answer {
 		if l.patterns.match(n.name) && (l.meant(n) || unseenBelow[n.name]) {
 			a := l.answer(n)
 			a.childInfo = below[n.name]
+			if !l.meant(n) {
+				a.info = nil // no STATUS for what is there for its children alone (RFC 5819 section 3)
+			}
 			out = append(out, a)
 		}
 	}

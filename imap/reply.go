@@ -37,6 +37,7 @@ var refusals = []struct {
 }{
 	{mailbox.ErrNoMailbox, goimap.ResponseCodeNonExistent, "no such mailbox"},
 	{mailbox.ErrExists, goimap.ResponseCodeAlreadyExists, "there is a mailbox of that name"},
+	{wire.ErrUTF7, goimap.ResponseCodeCannot, "a mailbox cannot have that name"},
 	{mailbox.ErrName, goimap.ResponseCodeCannot, "a mailbox cannot have that name"},
 	{mailbox.ErrHasChild, goimap.ResponseCodeHasChildren, "the mailbox has children"},
 	{mailbox.ErrInbox, goimap.ResponseCodeCannot, "INBOX cannot be deleted"},

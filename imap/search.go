@@ -16,9 +16,7 @@ func (s *session) search(r *request) (reply, error) {
 		return reply{}, err
 	}
 	if prog.modseq {
-		if err := s.enableCondstore(); err != nil {
-			return reply{}, err
-		}
+		s.enableCondstore()
 	}
 	if err := prog.key.resolve(s.selected); err != nil {
 		return reply{}, err

@@ -1,8 +1,10 @@
 package imap
 
 import (
+	"errors"
 	"slices"
 
+	"mailstead/imap/wire"
 	"mailstead/mailbox"
 )
 
@@ -14,10 +16,16 @@ func (s *session) selectMailbox(r *request) (reply, error) {
 	name := s.dec.Mailbox()
 	condstore := s.selectParameters()
 	s.dec.End()
-	if err := s.dec.Err(); err != nil {
+	if err := s.dec.Err(); err != nil && !errors.Is(err, wire.ErrUTF7) {
 		return reply{}, err
 	}
-	s.deselect()
+	if s.selected != nil {
+		s.deselect()
+		s.enc.Text("* OK [CLOSED] the previous mailbox is not selected any more\r\n") // RFC 7162 section 3.2.11
+	}
+	if err := s.dec.Err(); err != nil {
+		return reply{}, err // no mailbox can have that name
+	}
 	if condstore {
 		s.condstore = true
 	}
@@ -68,7 +76,7 @@ func (s *session) open(name string, readOnly bool) error {
 	}
 	s.enc.Text("* OK [UIDVALIDITY ").Number(uint64(info.UIDValidity)).Text("] UIDs are valid\r\n")
 	s.enc.Text("* OK [UIDNEXT ").Number(uint64(info.UIDNext)).Text("] next UID\r\n")
-	s.tellHighestModSeq(info)
+	s.tellHighestModSeq(info.HighestModSeq)
 	return nil
 }
 

@@ -247,9 +247,12 @@ func (s *session) tellFlags() {
 		flags = append(flags, goimap.Flag(k))
 	}
 	s.enc.Text("* FLAGS ").Flags(flags).CRLF()
-	permanent := append(flags, goimap.FlagWildcard)
-	if s.selected.readOnly {
+	permanent := flags
+	switch {
+	case s.selected.readOnly:
 		permanent = nil
+	case len(keywords) < mailbox.MaxKeywords:
+		permanent = append(flags, goimap.FlagWildcard) // there is room for new ones
 	}
 	s.enc.Text("* OK [PERMANENTFLAGS ").Flags(permanent).Text("] flags that are kept\r\n")
 }

@@ -8,7 +8,41 @@ import (
 	goimap "github.com/emersion/go-imap/v2"
 
 	"mailstead/imap/wire"
+	"mailstead/mailbox"
 )
+
+// TestKeywordTableIsFull has a mailbox stop promising that keywords can be made (RFC 3501
+// section 7.1, PERMANENTFLAGS) when it has as many as it can.
+func TestKeywordTableIsFull(t *testing.T) {
+	ts := newTestServer(t)
+	ts.fill(t, "INBOX", 1)
+	var first, last []string
+	for n := range mailbox.MaxKeywords {
+		keyword := fmt.Sprintf("k%d", n)
+		if n < mailbox.MaxKeywords-1 {
+			first = append(first, keyword)
+			continue
+		}
+		last = append(last, keyword)
+	}
+	c := ts.connect(t).login()
+	c.send("a SELECT INBOX\r\n")
+	c.expect("a OK")
+	for _, step := range []struct {
+		keywords []string
+		room     bool
+	}{{first, true}, {last, false}} {
+		c.send("b STORE 1 +FLAGS.SILENT (" + strings.Join(step.keywords, " ") + ")\r\nc NOOP\r\nd SELECT INBOX\r\n")
+		if line := c.expect("* OK [PERMANENTFLAGS"); strings.Contains(line, `\*`) != step.room {
+			t.Error(line)
+		}
+		c.expect("d OK")
+	}
+	c.send("e STORE 1 +FLAGS (more)\r\n")
+	if line := c.expect("e "); !strings.HasPrefix(line, "e NO [LIMIT]") {
+		t.Error(line)
+	}
+}
 
 // TestSpans resolves message sets in a mailbox with the UIDs 1, 3, 4, 7 and 9, and in
 // an empty one.

@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"slices"
 	"strings"
 
 	goimap "github.com/emersion/go-imap/v2"
@@ -26,16 +27,14 @@ func (s *session) store(r *request) (reply, error) {
 		return reply{}, errReadOnly
 	}
 	if change.UnchangedSince != nil {
-		if err := s.enableCondstore(); err != nil {
-			return reply{}, err
-		}
+		s.enableCondstore()
 	}
-	change.UIDs = s.selected.uidsOf(spans)
+	change.UIDs, change.View = s.selected.uidsOf(spans), s.selected.view
 	result, err := s.selected.mailbox.Store(s.ctx, change)
 	if err != nil {
 		return reply{}, err
 	}
-	if err := s.tellStored(spans, result, silent); err != nil {
+	if err := s.tellStored(spans, &change, &result, silent); err != nil {
 		return reply{}, err
 	}
 	if len(result.Modified) == 0 {
@@ -106,22 +105,33 @@ func systemBit(f goimap.Flag) int {
 	return -1
 }
 
-// tellStored answers a STORE. With .SILENT the client knows the flags already, but not
-// the MODSEQ they have now.
-func (s *session) tellStored(spans []span, result mailbox.StoreResult, silent bool) error {
+// tellStored answers a STORE. With .SILENT the client knows the flags already, unless
+// somebody else changed them just before; but not the MODSEQ they have now, and after
+// UNCHANGEDSINCE it waits for that of each message that passed (RFC 7162 section 3.1.3).
+func (s *session) tellStored(spans []span, change *mailbox.StoreChange, result *mailbox.StoreResult, silent bool) error {
 	if result.ModSeq != 0 {
 		s.selected.view.Reported(result.ModSeq)
 	}
-	if silent && !s.condstore {
+	if silent && !s.condstore && len(result.Surprise) == 0 {
 		return nil
 	}
 	s.tellKeywords()
 	return s.selected.each(spans, func(row *mailbox.Row) error {
-		if !silent || row.ModSeq == result.ModSeq {
-			s.tellRow(row, !silent)
+		switch {
+		case !silent || holds(result.Surprise, row.UID):
+			s.tellRow(row, true)
+		case !s.condstore:
+		case row.ModSeq == result.ModSeq, change.UnchangedSince != nil && !holds(result.Modified, row.UID):
+			s.tellRow(row, false)
 		}
 		return s.enc.Err()
 	})
+}
+
+// holds reports whether uid is one of uids, which ascend.
+func holds(uids []goimap.UID, uid goimap.UID) bool {
+	_, found := slices.BinarySearch(uids, uid)
+	return found
 }
 
 // modified names the messages that failed UNCHANGEDSINCE as the command named them.

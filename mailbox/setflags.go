@@ -22,12 +22,14 @@ type StoreChange struct {
 	Op             FlagOp
 	Flags          []goimap.Flag
 	UnchangedSince *ModSeq // only messages whose MODSEQ is not larger (RFC 7162 section 3.1.3)
+	View           *View   // of the session that asks; nil = nobody has to be told
 }
 
 // StoreResult is what a STORE did.
 type StoreResult struct {
 	ModSeq   ModSeq       // of the change; 0 when nothing changed
 	Modified []goimap.UID // failed UnchangedSince
+	Surprise []goimap.UID // changed on top of a change that View's session was not told of
 }
 
 // Store changes flags; durable when it returns. Messages that have the flags
@@ -53,7 +55,7 @@ func (m *Mailbox) Store(ctx context.Context, change StoreChange) (StoreResult, e
 		c := d.change(b)
 		st := storing{change: change, set: set, header: &c.after}
 		b.candidates(change.UIDs, st.take)
-		res.Modified = st.modified
+		res.Modified, res.Surprise = st.modified, st.surprise
 		if len(st.groups) == 0 {
 			return nil
 		}
@@ -75,6 +77,7 @@ type storing struct {
 	set      FlagSet
 	header   *header
 	modified []goimap.UID
+	surprise []goimap.UID
 	groups   []storeGroup
 	ids      map[FlagSet]int // which group, once there are several
 	last     int
@@ -94,6 +97,9 @@ func (st *storing) take(c *candidate) {
 	flags := st.flags(c.Flags)
 	if flags == c.Flags {
 		return
+	}
+	if v := st.change.View; v != nil && !v.told(c.modseq) {
+		st.surprise = append(st.surprise, c.UID)
 	}
 	st.header.countFlags(c.Flags, -1)
 	st.header.countFlags(flags, 1)

@@ -25,7 +25,7 @@ type View struct {
 	owing      bool       // messages of uids are gone, and the session was not told
 	seen       ModSeq     // flags set up to here were told
 	looked     uint64     // box.last when the view was moved
-	reported   []ModSeq   // changes above seen that the session told itself
+	reported   []ModSeq   // changes above seen that the session told itself, ascending
 	recent     []uidRange // what is \Recent in this session, ascending
 }
 
@@ -233,10 +233,9 @@ func (v *View) changes(u *Update, known []goimap.UID) {
 // collect takes the changed ones of the messages with index from to to (not included).
 func (v *View) collect(u *Update, from, to int) {
 	m := v.box.messages
-	isNews := func(modseq ModSeq) bool { return modseq > v.seen && !slices.Contains(v.reported, modseq) }
 	n := 0
 	for _, modseq := range m.modseq[from:max(from, to)] {
-		if isNews(modseq) {
+		if !v.told(modseq) {
 			n++
 		}
 	}
@@ -245,7 +244,7 @@ func (v *View) collect(u *Update, from, to int) {
 	}
 	u.Changed = make([]Row, 0, n)
 	for i := from; i < to; i++ {
-		if !isNews(m.modseq[i]) {
+		if v.told(m.modseq[i]) {
 			continue
 		}
 		seq := uint32(i) + 1 // the view is a prefix of the messages
@@ -255,6 +254,19 @@ func (v *View) collect(u *Update, from, to int) {
 		u.Changed = append(u.Changed, Row{Seq: seq})
 		m.at(i, &u.Changed[len(u.Changed)-1].Message)
 	}
+}
+
+// HighestModSeq is the mod-sequence up to which the session was told of all changes of
+// flags (RFC 7162 section 3.1.2.1).
+func (v *View) HighestModSeq() ModSeq { return v.seen }
+
+// told reports whether the session was told of the change with mod-sequence m.
+func (v *View) told(m ModSeq) bool {
+	if m <= v.seen {
+		return true
+	}
+	_, found := slices.BinarySearch(v.reported, m)
+	return found
 }
 
 // Reported tells the view that the session has itself told its client the

@@ -155,6 +155,18 @@ func TestRecent(t *testing.T) {
 		t.Errorf("%d recent after an expunge", first.RecentCount())
 	}
 	deliver(t, s, m.box.account, "INBOX", letter(5))
+	first.Update(true)
+	for n := 6; n < 10; n++ {
+		deliver(t, s, m.box.account, "INBOX", letter(n))
+		first.Update(true)
+		if !first.Recent(3) || first.Recent(4) || !first.Recent(goimap.UID(n)) || first.RecentCount() != uint32(n-2) {
+			t.Errorf("%d recent after message %d", first.RecentCount(), n)
+		}
+	}
+	if len(first.recent) != 2 {
+		t.Errorf("a session has the ranges %v", first.recent)
+	}
+	deliver(t, s, m.box.account, "INBOX", letter(5))
 	s = reopen(t, s) // claims were recorded on the way
 	if info, err := s.Mailbox(m.box.account, "INBOX"); err != nil || info.Recent != 1 {
 		t.Errorf("after a restart %+v, %v", info, err)

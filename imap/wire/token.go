@@ -144,7 +144,8 @@ func (d *Decoder) ListMailbox() string {
 }
 
 // Mailbox expects a mailbox name and returns it in UTF-8, INBOX in upper case
-// whatever case it was sent in (RFC 3501 section 5.1).
+// whatever case it was sent in (RFC 3501 section 5.1). A name that is not modified
+// UTF-7 is ErrUTF7: the command is well-formed, but no mailbox can have the name.
 func (d *Decoder) Mailbox() string {
 	raw := d.AString()
 	if d.err != nil {
@@ -152,7 +153,7 @@ func (d *Decoder) Mailbox() string {
 	}
 	name, err := DecodeUTF7(raw)
 	if err != nil {
-		d.Fail("mailbox name: %v", err)
+		d.stick(err)
 		return ""
 	}
 	return CanonicalInbox(name)
