@@ -70,8 +70,8 @@ func (m *Mailbox) transfer(ctx context.Context, uids []goimap.UID, move bool, ta
 			move:       move,
 		}
 		m.box.candidates(uids, t.take)
-		if t.err != nil || len(t.list) == 0 {
-			return t.err
+		if len(t.list) == 0 {
+			return nil
 		}
 		d.recordKeywords(to)
 		d.add(to, t.list)
@@ -95,18 +95,14 @@ type transferring struct {
 	list   []added // the copies, without UIDs
 	source []goimap.UID
 	gone   runs
-	err    error
 }
 
 // take takes one message.
 func (t *transferring) take(c *candidate) {
-	if t.err != nil {
-		return
-	}
 	copied := c.added
 	copied.Saved = t.saved
 	if t.to != t.from.box {
-		copied.Flags, t.err = t.flags(c.Flags)
+		copied.Flags = t.flags(c.Flags)
 	}
 	t.list = append(t.list, copied)
 	t.source = append(t.source, c.UID)

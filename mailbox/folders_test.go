@@ -235,6 +235,16 @@ func TestKeywords(t *testing.T) {
 			if _, err := m.Store(t.Context(), c); !errors.Is(err, ErrLimit) {
 				t.Errorf("one keyword too many: %v", err)
 			}
+			if _, err := s.Create(t.Context(), a, "other", ""); err != nil {
+				t.Error(err)
+			}
+			deliver(t, s, a, "other", letter(2), "more", `\Seen`, "TWO")
+			if _, err := open(t, s, a, "other").Copy(t.Context(), []goimap.UID{1}, "INBOX"); err != nil {
+				t.Errorf("copying a message with one keyword too many: %v", err)
+			}
+			if r := rows(m); r[1].Flags != (FlagSet{}).With(FlagSeen).With(KeywordBit+1) {
+				t.Errorf("flags of the copy %x", r[1].Flags)
+			}
 			c = StoreChange{UIDs: uids(m), Op: FlagsRemove, Flags: []goimap.Flag{"more", "k3"}}
 			if _, err := m.Store(t.Context(), c); err != nil {
 				t.Errorf("removing an unknown keyword: %v", err)

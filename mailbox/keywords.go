@@ -92,16 +92,17 @@ func (b *box) keyword(name string, create bool) (int, error) {
 }
 
 // translator turns flags of one mailbox into those of another, whose keyword table
-// gets what it lacks. ErrLimit.
+// gets what it lacks. Keywords that find no room in it are left out: they are no reason
+// to keep mail from being moved (RFC 3501 section 6.4.7 says SHOULD).
 type translator struct {
 	from []string
 	to   *box
 	last [2]FlagSet // the flags translated last, and what came out
 }
 
-func (t *translator) flags(f FlagSet) (FlagSet, error) {
+func (t *translator) flags(f FlagSet) FlagSet {
 	if f == t.last[0] {
-		return t.last[1], nil
+		return t.last[1]
 	}
 	out := FlagSet{f[0] & (1<<KeywordBit - 1)}
 	t.to.mu.Lock()
@@ -110,12 +111,10 @@ func (t *translator) flags(f FlagSet) (FlagSet, error) {
 		if !f.Has(KeywordBit + k) {
 			continue
 		}
-		to, err := t.to.keyword(name, true)
-		if err != nil {
-			return FlagSet{}, err
+		if to, err := t.to.keyword(name, true); err == nil {
+			out = out.With(KeywordBit + to)
 		}
-		out = out.With(KeywordBit + to)
 	}
 	t.last = [2]FlagSet{f, out}
-	return out, nil
+	return out
 }
