@@ -54,6 +54,7 @@ type fetching struct {
 	bodies mailbox.Bodies
 	views  []message.View // of the rows whose bodies are to be opened
 	arena  []byte         // what these views show
+	small  []byte         // the body of one message
 	header []byte         // of one message
 	fields []byte         // those wanted of it
 }
@@ -67,7 +68,7 @@ const maxKeptHeader = 256 << 10
 
 func (f *fetching) release() {
 	clear(f.views)
-	kept := fetching{rows: f.rows[:0], msgs: f.msgs[:0], views: f.views[:0], bodies: f.bodies}
+	kept := fetching{rows: f.rows[:0], msgs: f.msgs[:0], views: f.views[:0], bodies: f.bodies, small: f.small}
 	if cap(f.arena) <= 2*maxInTransaction {
 		kept.arena = f.arena[:0]
 	}

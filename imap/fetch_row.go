@@ -16,6 +16,9 @@ const (
 	// maxRow is room for an answer without index and body. One with hundreds of keywords
 	// is longer: then the buffer grows.
 	maxRow = 1 << 10
+	// maxSmallBody is about the size up to which a body is read when it is opened. What
+	// is read is copied, so that this must not become dearer than a system call.
+	maxSmallBody = 16 << 10
 	// maxFilteredHeader bounds the octets of a header in which fields are looked for
 	// when they do not stand in the index.
 	maxFilteredHeader = 1 << 20
@@ -131,12 +134,15 @@ func (f *fetching) withBodies(rows []mailbox.Row, views []message.View) error {
 	if err := f.session.options.Store.LocateBodies(f.msgs, &f.bodies); err != nil {
 		return err
 	}
+	if f.small == nil {
+		f.small = make([]byte, maxSmallBody)
+	}
 	for i := range rows {
 		var v *message.View
 		if views != nil {
 			v = &views[i]
 		}
-		body, err := f.bodies.Open(i)
+		body, err := f.bodies.Open(i, f.small)
 		if err == nil {
 			err = f.withBody(&rows[i], v, body)
 		} else {

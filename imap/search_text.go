@@ -2,7 +2,6 @@ package imap
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"slices"
 	"unicode/utf8"
@@ -11,7 +10,7 @@ import (
 	"mailstead/mailbox/message"
 )
 
-// maxWholeBody is the size up to which a body is read in one piece, so that a small
+// maxWholeBody is about the size up to which a body is read in one piece, so that a small
 // message costs one system call.
 const maxWholeBody = 128 << 10
 
@@ -26,10 +25,9 @@ type examiner struct {
 	bodies  *mailbox.Bodies
 	place   int // of the message's body among them
 
-	body   io.ReaderAt // once it was needed
-	opened *mailbox.Body
-	header []byte // once it was needed, and is not in the index
-	err    error  // of reading
+	body   *mailbox.Body // once it was needed
+	header []byte        // once it was needed, and is not in the index
+	err    error         // of reading
 
 	whole  []byte // for a small body
 	raw    []byte // for the header
@@ -43,9 +41,9 @@ type examiner struct {
 func (e *examiner) judge(k *searchKey, row *mailbox.Row, index *message.View, mayRead bool) (verdict, error) {
 	e.row, e.index, e.mayRead, e.err = row, index, mayRead, nil
 	v := k.eval(e)
-	if e.opened != nil {
-		e.opened.Close()
-		e.opened, e.body, e.header = nil, nil, nil
+	if e.body != nil {
+		e.body.Close()
+		e.body, e.header = nil, nil
 	}
 	return v, e.err
 }
@@ -196,22 +194,9 @@ func (e *examiner) open() bool {
 	if e.body != nil || e.err != nil {
 		return e.err == nil
 	}
-	if e.opened, e.err = e.bodies.Open(e.place); e.err != nil {
-		return false
-	}
-	size := e.opened.Size()
-	if size > maxWholeBody {
-		e.body = e.opened
-		return true
-	}
-	if int64(cap(e.whole)) < size {
+	if e.whole == nil {
 		e.whole = make([]byte, maxWholeBody)
 	}
-	e.whole = e.whole[:size]
-	if _, err := e.opened.ReadAt(e.whole, 0); err != nil && !errors.Is(err, io.EOF) {
-		e.err = err
-		return false
-	}
-	e.body = bytes.NewReader(e.whole)
-	return true
+	e.body, e.err = e.bodies.Open(e.place, e.whole)
+	return e.err == nil
 }

@@ -310,8 +310,53 @@ func TestBodyIsChecked(t *testing.T) {
 	} {
 		p := e.Place
 		c.change(&p)
-		if _, err := l.Body(p, c.id); !errors.Is(err, c.want) {
-			t.Errorf("%s: %v, want %v", name, err, c.want)
+		for _, buf := range [][]byte{nil, make([]byte, 4096)} {
+			if _, err := l.BodyIn(buf, p, c.id); !errors.Is(err, c.want) {
+				t.Errorf("%s: %v, want %v", name, err, c.want)
+			}
+		}
+	}
+}
+
+// Whether a body fits into the buffer decides where it is read from, not what is read.
+func TestBodyInBuffer(t *testing.T) {
+	l, _ := mustOpen(t, quiet(t.TempDir()), nil)
+	defer mustClose(t, l)
+	buf := bytes.Repeat([]byte{'?'}, 4096)
+	fits := len(buf) - recordHeaderSize - usualMeta
+	for n, c := range []struct {
+		size, meta int
+		whole      bool
+	}{
+		{1, 0, true}, {2000, 100, true}, {fits, 100, true}, {fits + 1, 100, false}, {30_000, 100, false},
+		{2000, usualMeta, true}, {2000, usualMeta + 1, false}, {2000, 5000, false},
+		{2000, 0, true}, // the last of its segment
+	} {
+		e := letter(1+n, c.size)
+		e.Meta = content(n, c.meta)
+		mustPut(t, l, e)
+		if n == 8 {
+			if err := l.Seal(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b, err := l.BodyIn(buf, e.Place, e.BodyID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if whole := b.whole != nil; whole != c.whole {
+			t.Errorf("%+v: read at once: %v", c, whole)
+		}
+		got := make([]byte, c.size+1)
+		if n, err := b.ReadAt(got, 0); n != c.size || err != io.EOF || !bytes.Equal(got[:n], e.Body) {
+			t.Errorf("%+v: read %d bytes, error %v", c, n, err)
+		}
+		half := got[:(c.size+1)/2]
+		if n, err := b.ReadAt(half, int64(c.size-len(half))); n != len(half) || err != nil || !bytes.Equal(half, e.Body[c.size-len(half):]) {
+			t.Errorf("%+v: read %d bytes of the second half, error %v", c, n, err)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }
