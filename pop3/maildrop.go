@@ -17,12 +17,17 @@ type maildrop struct {
 	messages    []message
 	deleted     int   // messages marked
 	size        int64 // octets of the unmarked
+
+	located     mailbox.Bodies
+	first, some int    // the index of the first message with its body there, and how many
+	last        uint32 // number of the message opened last
 }
 
 // message is one of the maildrop: what the listings need, and nothing more,
 // since there may be hundreds of thousands.
 type message struct {
 	uid     goimap.UID
+	number  uint32 // from 1 on
 	body    mailbox.BodyID
 	size    int64
 	deleted bool
@@ -48,7 +53,7 @@ func openMaildrop(ctx context.Context, store *mailbox.Store, account mailbox.Acc
 	for from := uint32(1); from <= view.Len(); from += rowsAtATime {
 		rows = view.Rows(rows[:0], from, from+rowsAtATime-1)
 		for _, r := range rows {
-			d.messages = append(d.messages, message{uid: r.UID, body: r.Body, size: r.Size})
+			d.messages = append(d.messages, message{uid: r.UID, number: uint32(len(d.messages) + 1), body: r.Body, size: r.Size})
 			d.size += r.Size
 		}
 	}
@@ -71,6 +76,37 @@ func (d *maildrop) message(arg string) (*message, error) {
 		return nil, refuse("message %d is marked as deleted", n)
 	}
 	return m, nil
+}
+
+// lookAhead is how many bodies are looked up at a time for a client that takes one
+// message after the other. They cost less than 3 KB a session.
+const lookAhead = 32
+
+// open opens the body of a message; see [mailbox.Bodies.Open] about buf.
+func (d *maildrop) open(store *mailbox.Store, m *message, buf []byte) (*mailbox.Body, error) {
+	n := int(m.number) - 1
+	if n < d.first || n >= d.first+d.some {
+		d.some = 0
+		ahead := d.messages[n : n+1]
+		if m.number == d.last+1 {
+			ahead = d.messages[n:min(n+lookAhead, len(d.messages))]
+		}
+		if err := d.locate(store, ahead); err != nil {
+			return nil, err
+		}
+		d.first, d.some = n, len(ahead)
+	}
+	d.last = m.number
+	return d.located.Open(n-d.first, buf)
+}
+
+// locate finds out where the bodies of messages are.
+func (d *maildrop) locate(store *mailbox.Store, messages []message) error {
+	wanted := make([]mailbox.Message, 0, lookAhead)
+	for i := range messages {
+		wanted = append(wanted, mailbox.Message{UID: messages[i].uid, Body: messages[i].body})
+	}
+	return store.LocateBodies(wanted, &d.located)
 }
 
 // mark marks a message as deleted.

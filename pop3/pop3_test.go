@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -309,11 +310,51 @@ func FuzzStuffed(f *testing.F) {
 func BenchmarkRetr(b *testing.B) {
 	body := strings.Repeat(strings.Repeat("x", 76)+"\r\n", 1<<20/78)
 	f := newFixture(b, Options{AllowInsecureAuth: true}, "Subject: big\r\n\r\n"+body)
+	conn, in := f.benchLogin(b)
+	b.SetBytes(int64(len(body)))
+	for b.Loop() {
+		io.WriteString(conn, "RETR 1\r\n")
+		readMessage(b, in)
+	}
+}
+
+// BenchmarkDownload fetches 500 messages of 2 KB, each after the one before, or with
+// up to 50 commands on their way (RFC 2449 section 6.6).
+func BenchmarkDownload(b *testing.B) {
+	const messages = 500
+	letter := strings.Repeat("X-Trace: of a message that has come some way\r\n", 20) + "Subject: small\r\n\r\n" +
+		strings.Repeat(strings.Repeat("x", 76)+"\r\n", 14)
+	f := newFixture(b, Options{AllowInsecureAuth: true}, slices.Repeat([]string{letter}, messages)...)
+	for name, pipelined := range map[string]int{"one by one": 1, "pipelined": 50} {
+		b.Run(name, func(b *testing.B) {
+			conn, in := f.benchLogin(b)
+			b.ReportAllocs()
+			b.SetBytes(int64(messages * len(letter)))
+			for b.Loop() {
+				for n := 0; n < messages; n += pipelined {
+					var commands []byte
+					for i := range pipelined {
+						commands = fmt.Appendf(commands, "RETR %d\r\n", n+i+1)
+					}
+					conn.Write(commands)
+					for range pipelined {
+						readMessage(b, in)
+					}
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/messages, "ns/message")
+		})
+	}
+}
+
+// benchLogin is a connection that is logged in.
+func (f *fixture) benchLogin(b *testing.B) (net.Conn, *bufio.Reader) {
+	b.Helper()
 	conn, err := f.dial()
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer conn.Close()
+	b.Cleanup(func() { conn.Close() })
 	in := bufio.NewReaderSize(conn, 1<<20)
 	fmt.Fprintf(conn, "USER %s\r\nPASS %s\r\n", testUser, testPass)
 	for range 3 {
@@ -321,17 +362,18 @@ func BenchmarkRetr(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	b.SetBytes(int64(len(body)))
-	for b.Loop() {
-		io.WriteString(conn, "RETR 1\r\n")
-		for {
-			line, err := in.ReadSlice('\n')
-			if err != nil {
-				b.Fatal(err)
-			}
-			if string(line) == ".\r\n" {
-				break
-			}
+	return conn, in
+}
+
+// readMessage reads a reply up to its end.
+func readMessage(b *testing.B, in *bufio.Reader) {
+	for {
+		line, err := in.ReadSlice('\n')
+		if err != nil {
+			b.Fatal(err)
+		}
+		if string(line) == ".\r\n" {
+			return
 		}
 	}
 }

@@ -49,7 +49,9 @@ func (s *session) top(args string) error {
 // the message is known to be there; a fault after that can only cut the
 // connection, since the client must not take a part for the whole.
 func (s *session) send(m *message, end func(io.ReaderAt, int64) (int64, error)) error {
-	body, err := s.options.Store.OpenBody(m.body)
+	buf := chunks.Get().(*[chunkSize]byte)
+	defer chunks.Put(buf)
+	body, err := s.drop.open(s.options.Store, m, buf[:])
 	if err != nil {
 		return fmt.Errorf("open message %d: %w", m.uid, err)
 	}
@@ -58,12 +60,14 @@ func (s *session) send(m *message, end func(io.ReaderAt, int64) (int64, error)) 
 	if err != nil {
 		return fmt.Errorf("read message %d: %w", m.uid, err)
 	}
-	buf := chunks.Get().(*[chunkSize]byte)
-	defer chunks.Put(buf)
-	first := buf[:min(size, chunkSize)]
-	if err := readFull(body, first, 0); err != nil {
-		return fmt.Errorf("read message %d: %w", m.uid, err)
+	first := body.Whole()
+	if first == nil {
+		first = buf[:min(size, chunkSize)]
+		if err := readFull(body, first, 0); err != nil {
+			return fmt.Errorf("read message %d: %w", m.uid, err)
+		}
 	}
+	first = first[:min(size, int64(len(first)))]
 	s.ok("%d octets", m.size)
 	if err := s.copy(body, buf, first, size); err != nil {
 		s.log.Error("pop3: message broken off", "account", s.account.Name, "uid", m.uid, "error", err)

@@ -112,6 +112,9 @@ func (l *Log) bigName(id BodyID) string {
 // Size is the body's length in bytes.
 func (b *Body) Size() int64 { return b.size }
 
+// Whole is the body, if BodyIn read it into the buffer; else nil.
+func (b *Body) Whole() []byte { return b.whole }
+
 // ReadAt reads from the body, as io.ReaderAt does. A segment that ends within
 // the body is ErrDamaged.
 func (b *Body) ReadAt(p []byte, off int64) (int, error) {
