@@ -157,12 +157,17 @@ func (d *decision) createTree(acc *account, a AccountID, name string, use goimap
 func (d *decision) create(a AccountID, name string, use goimap.MailboxAttr) *change {
 	s := d.s
 	s.lastMailbox++
-	s.lastValidity = max(s.lastValidity+1, uint32(s.now().Unix()))
-	b := &box{id: s.lastMailbox, account: a, validity: s.lastValidity, made: ModSeq(d.lsn), told: 1}
+	b := &box{id: s.lastMailbox, account: a, validity: s.newValidity(), made: ModSeq(d.lsn), told: 1}
 	c := &change{box: b, after: header{uidNext: 1, highest: ModSeq(d.lsn)}}
 	d.changes = append(d.changes, c)
 	d.ops = append(d.ops, opMailbox{ID: b.id, Account: a, Name: name, UIDValidity: b.validity, SpecialUse: use})
 	return c
+}
+
+// newValidity is a UIDVALIDITY above all that were ever given. The caller holds seq.
+func (s *Store) newValidity() uint32 {
+	s.lastValidity = max(s.lastValidity+1, uint32(s.now().Unix()))
+	return s.lastValidity
 }
 
 // Delete removes a mailbox. Its children stay. ErrNoAccount, ErrNoMailbox, ErrInbox.

@@ -1,9 +1,11 @@
 package mailbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,17 +27,22 @@ func (s *Store) recover() error {
 	if err := s.openDatabases(unfinished); err != nil {
 		return err
 	}
-	bodies, whole, err := s.replayLog()
+	found, err := s.replayLog()
 	if err != nil {
 		return err
 	}
 	if err := s.loadHeaders(); err != nil {
 		return err
 	}
-	if err := s.dropUnnamed(whole); err != nil {
+	if found.lost {
+		if err := s.renewValidity(); err != nil {
+			return err
+		}
+	}
+	if err := s.dropUnnamed(found.whole); err != nil {
 		return err
 	}
-	if err := s.indexReplayed(bodies); err != nil {
+	if err := s.indexReplayed(found.bodies); err != nil {
 		return err
 	}
 	if err := s.checkpointer.begin(s); err != nil {
@@ -105,9 +112,16 @@ func (s *Store) openDatabases(unfinished bool) error {
 	return err
 }
 
-// replayLog opens the log and applies what state.db lacks of it. It returns
-// the bodies that the replayed records brought, and whether no record is lost.
-func (s *Store) replayLog() (bodies []BodyID, whole bool, err error) {
+// replayed is what replaying the log found.
+type replayed struct {
+	bodies []BodyID // that the records brought
+	whole  bool     // no damage was seen
+	lost   bool     // records that state.db never had are lost
+}
+
+// replayLog opens the log and applies what state.db lacks of it.
+func (s *Store) replayLog() (found replayed, err error) {
+	had := s.disk.applied()
 	var batch []appliedRecord
 	weight := int64(0)
 	apply := func() error {
@@ -122,7 +136,7 @@ func (s *Store) replayLog() (bodies []BodyID, whole bool, err error) {
 	s.log, rep, err = log.Open(log.Options{
 		Dir:         filepath.Join(s.dir, logFolder),
 		SegmentSize: s.o.SegmentSize,
-		Applied:     s.disk.applied(),
+		Applied:     had,
 		Publish:     s.publish,
 		Fatal:       s.o.Fatal,
 		Logger:      s.logger,
@@ -133,7 +147,7 @@ func (s *Store) replayLog() (bodies []BodyID, whole bool, err error) {
 		}
 		batch = append(batch, appliedRecord{LSN: r.LSN, Ops: ops, Body: BodyID(r.BodyID), Place: r.Place})
 		if r.BodyID != 0 {
-			bodies = append(bodies, BodyID(r.BodyID))
+			found.bodies = append(found.bodies, BodyID(r.BodyID))
 		}
 		if weight += weigh(ops); weight >= commitWeight {
 			return apply()
@@ -141,11 +155,13 @@ func (s *Store) replayLog() (bodies []BodyID, whole bool, err error) {
 		return nil
 	})
 	if err != nil {
-		return nil, false, err
+		return found, err
 	}
 	s.last = rep.NextNumber - 1
 	s.reportLosses(rep)
-	return bodies, len(rep.Damaged) == 0 && rep.LostTo == 0, apply()
+	found.whole = len(rep.Damaged) == 0 && rep.LostTo == 0
+	found.lost = slices.ContainsFunc(rep.Damaged, func(d log.Damage) bool { return d.First <= d.Last && d.Last > had })
+	return found, apply()
 }
 
 // reportLosses says what recovery could not bring back.
@@ -191,6 +207,42 @@ func (s *Store) loadHeaders() error {
 		s.durable.apply(o, known)
 	}
 	return nil
+}
+
+// renewBatch is how many mailboxes one record describes anew: it fits into the
+// smallest segment.
+const renewBatch = 20
+
+// renewValidity gives every mailbox a new UIDVALIDITY: UIDs that lost records
+// gave will be given again, to messages that clients would take for those they
+// remember (RFC 3501 section 2.3.1.1).
+func (s *Store) renewValidity() error {
+	s.logger.Warn("records are lost: every mailbox gets a new UIDVALIDITY, and mail programs load it anew")
+	byID := func(x, y *listing) int { return cmp.Compare(x.box.id, y.box.id) }
+	for batch := range slices.Chunk(slices.SortedFunc(maps.Values(s.pending.listings), byID), renewBatch) {
+		need := baseNeed
+		for _, l := range batch {
+			need += mailboxNeed(l.name)
+		}
+		err := s.write(context.Background(), urgent, need, nil, func(d *decision) error {
+			for _, l := range batch {
+				d.renewValidity(l)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// renewValidity decides that a mailbox nobody has open gets a new UIDVALIDITY.
+func (d *decision) renewValidity(l *listing) {
+	b := l.box
+	b.validity = d.s.newValidity()
+	d.change(b)
+	d.ops = append(d.ops, opMailbox{ID: b.id, Account: b.account, Name: l.name, UIDValidity: b.validity, SpecialUse: l.use})
 }
 
 // storedBox is the box of a mailbox as state.db has it.

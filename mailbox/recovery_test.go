@@ -217,7 +217,8 @@ func TestLargeBodyWithoutRecord(t *testing.T) {
 }
 
 // TestLargeBodyOfALostRecord damages the record of a large message. Its file is
-// all that is left of it, and stays.
+// all that is left of it, and stays. Its UID will be given to another message,
+// so mailboxes are new to clients.
 func TestLargeBodyOfALostRecord(t *testing.T) {
 	s, a := fillStore(t)
 	text := strings.Repeat("line\r\n", 1<<18)
@@ -240,10 +241,26 @@ func TestLargeBodyOfALostRecord(t *testing.T) {
 	}
 	options := testOptions(t)
 	options.Logger = slog.New(slog.DiscardHandler) // the damage is told of
-	for range 2 {
+	before, err := s.Mailbox(a, "Sent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	validity := before.UIDValidity
+	for start := range 2 {
 		damaged, err := Open(dir, options)
 		if err != nil {
 			t.Fatal(err)
+		}
+		switch info, err := damaged.Mailbox(a, "Sent"); {
+		case err != nil || info.Messages != 0 || info.UIDNext > before.UIDNext:
+			t.Errorf("Sent is %+v, %v", info, err)
+		case start == 0 && info.UIDValidity <= validity, start == 1 && info.UIDValidity != validity:
+			t.Errorf("start %d: UIDVALIDITY %d, before %d", start, info.UIDValidity, validity)
+		default:
+			validity = info.UIDValidity
+		}
+		if err := damaged.checkMemory(); err != nil {
+			t.Error(err)
 		}
 		if m := open(t, damaged, a, "INBOX"); len(rows(m)) != 6 {
 			t.Errorf("INBOX has %v", uids(m))
