@@ -95,11 +95,20 @@ func withSocketName(name string, f func(short string) error) error {
 	return f(fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(name)))
 }
 
+// acceptPause is waited after a failed accept: out of file descriptors, most
+// often, and they come back.
+const acceptPause = time.Second
+
 func (c *control) accept() {
 	for {
 		conn, err := c.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
 		if err != nil {
-			return // closed
+			c.log.Warn("control socket: accept failed", "error", err)
+			time.Sleep(acceptPause)
+			continue
 		}
 		c.running.Go(func() {
 			defer conn.Close()

@@ -36,14 +36,13 @@ func runAsCommand() {
 // faultLimit is how long a test waits for what must happen soon.
 const faultLimit = 20 * time.Second
 
-// program is mailstead with arguments, with the words of prefix in front.
-func program(prefix []string, args ...string) *exec.Cmd {
+// program is mailstead with arguments.
+func program(args ...string) *exec.Cmd {
 	self, err := os.Executable()
 	if err != nil {
 		panic(err) // there is none only where the tests cannot have been started
 	}
-	words := append(append(append([]string{}, prefix...), self), args...)
-	c := exec.Command(words[0], words[1:]...)
+	c := exec.Command(self, args...)
 	c.Env = append(os.Environ(), asCommand+"=1")
 	return c
 }
@@ -55,7 +54,6 @@ type instance struct {
 	offset  int
 	domain  string
 	args    []string // more of them
-	prefix  []string // what runs the program, like strace
 	process *exec.Cmd
 	words   *lockedBuffer // its standard error
 	exited  chan struct{}
@@ -82,7 +80,7 @@ func (s *instance) start() {
 	s.t.Helper()
 	args := []string{"local", "--dir", s.dir, "--domain", s.domain, "--port-offset", strconv.Itoa(s.offset),
 		"--account", "a0@" + s.domain + ":pass", "--account", "b0@" + s.domain + ":pass"}
-	s.process = program(s.prefix, append(args, s.args...)...)
+	s.process = program(append(args, s.args...)...)
 	s.words = new(lockedBuffer)
 	s.process.Stderr = s.words
 	out, err := s.process.StdoutPipe()
@@ -224,7 +222,7 @@ func eventually(t *testing.T, what string, happened func() bool) {
 func TestTwoInstances(t *testing.T) {
 	s := newInstance(t, filepath.Join(t.TempDir(), "server"), "example.test")
 	s.start()
-	second := program(nil, "local", "--dir", s.dir, "--port-offset", strconv.Itoa(freeOffset(t)))
+	second := program("local", "--dir", s.dir, "--port-offset", strconv.Itoa(freeOffset(t)))
 	out, err := second.CombinedOutput()
 	if code := second.ProcessState.ExitCode(); err == nil || code != exitFailed {
 		t.Errorf("exit %d, %v", code, err)
@@ -239,7 +237,7 @@ func TestTwoInstances(t *testing.T) {
 	}
 	list := func() string {
 		t.Helper()
-		out, err := program(nil, "domain", "list", "--dir", s.dir, "--json").Output()
+		out, err := program("domain", "list", "--dir", s.dir, "--json").Output()
 		if err != nil {
 			t.Fatalf("domain list: %v", err)
 		}
@@ -253,7 +251,7 @@ func TestTwoInstances(t *testing.T) {
 	if err := os.Remove(socket); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := program(nil, "domain", "list", "--dir", s.dir).CombinedOutput(); err == nil || !strings.Contains(string(out), "does not answer on its control socket") {
+	if out, err := program("domain", "list", "--dir", s.dir).CombinedOutput(); err == nil || !strings.Contains(string(out), "does not answer on its control socket") {
 		t.Errorf("without the socket: %v: %s", err, out)
 	}
 	s.running()
@@ -267,4 +265,34 @@ func TestTwoInstances(t *testing.T) {
 // plain is the initial response of SASL PLAIN (RFC 4616 section 2).
 func plain(account, password string) string {
 	return base64.StdEncoding.EncodeToString([]byte("\x00" + account + "\x00" + password))
+}
+
+// TestLargestMessage sends one of exactly the announced size: the trace fields
+// in front of it are no reason to refuse it.
+func TestLargestMessage(t *testing.T) {
+	s := newInstance(t, filepath.Join(t.TempDir(), "server"), "example.test", "--log-level", "warn")
+	s.start()
+	c, err := s.smtp(25, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	const line = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n" // 64 octets
+	message := strings.Repeat(line, defaultMaxMessage/len(line))
+	header := "Subject: the largest\r\n\r\n"
+	message = header + message[len(header):]
+	if len(message) != defaultMaxMessage {
+		t.Fatalf("%d octets", len(message))
+	}
+	for _, step := range []struct{ add, say string }{{"", ""}, {"x\r\n", "552"}} {
+		err := c.send("x@elsewhere.example", message+step.add, "a0@example.test")
+		refused, _ := errors.AsType[*gosmtp.SMTPError](err)
+		if step.say == "" && err != nil || step.say != "" && (refused == nil || strconv.Itoa(refused.Code) != step.say) {
+			t.Errorf("%d octets: %v", len(message+step.add), err)
+		}
+	}
+	got, err := s.inbox("a0@example.test")
+	if err != nil || len(got) != 1 || !strings.HasSuffix(got[0], "abcd\n") {
+		t.Errorf("%d messages, %v", len(got), err)
+	}
 }
