@@ -267,10 +267,15 @@ func (w *worker) flagEverySecond(set bool) error {
 	var uids goimap.UIDSet
 	var names []string
 	seen := w.oracle.boxes[inboxA].names
+	newest := map[string]goimap.UID{} // a letter that was moved away and back has had several
+	for uid, name := range seen {
+		newest[name] = max(newest[name], uid)
+	}
 	for i, uid := range slices.Sorted(maps.Keys(seen)) {
-		if _, there := w.oracle.certain[inboxA][seen[uid]]; there && i%2 == 0 {
+		name := seen[uid]
+		if _, there := w.oracle.certain[inboxA][name]; there && i%2 == 0 && newest[name] == uid {
 			uids.AddNum(uid)
-			names = append(names, seen[uid])
+			names = append(names, name)
 		}
 	}
 	const flag = "every-second"
@@ -302,7 +307,7 @@ func (w *worker) flagEverySecond(set bool) error {
 // go on with what makes room, lose nothing, survive being killed and stopped,
 // and serve again by itself when there is space.
 func TestFullDisk(t *testing.T) {
-	for _, size := range []int64{300 << 20, 150 << 20} {
+	for _, size := range []int64{300 << 20, 130 << 20} {
 		t.Run(fmt.Sprintf("%d MiB", size>>20), func(t *testing.T) {
 			disk := smallDisk(t, size)
 			d := &fullDisk{instance: newInstance(t, filepath.Join(disk, "server"), "example.test", "--log-level", "warn"), filler: newFiller(t, disk)}
