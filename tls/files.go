@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,11 +22,12 @@ type Files struct {
 	cert, key string
 	opts      Options
 
-	mu      sync.Mutex
-	checked time.Time        // when the files were looked at last
-	loaded  *pairState       // the files' state as it was loaded; nil asks for another load
-	current *tls.Certificate // the last good pair; nil as long as there was none
-	problem string           // the last failure that was logged and not mended since
+	current atomic.Pointer[tls.Certificate] // the last good pair; nil as long as there was none
+
+	mu      sync.Mutex // of looking at the files; nobody waits for it
+	checked time.Time  // when the files were looked at last
+	loaded  *pairState // the files' state as it was loaded; nil asks for another load
+	problem string     // the last failure that was logged and not mended since
 }
 
 // pairState tells a pair of files from its successor.
@@ -47,15 +49,17 @@ func NewFiles(cert, key string, o Options) *Files {
 	return f
 }
 
-// GetCertificate returns the newest good pair for every name.
+// GetCertificate returns the newest good pair for every name. While one
+// handshake reads the files, the others go on with what there is.
 func (f *Files) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.refresh()
-	if f.current == nil {
-		return nil, ErrNoCertificate
+	if f.mu.TryLock() {
+		f.refresh()
+		f.mu.Unlock()
 	}
-	return f.current, nil
+	if cert := f.current.Load(); cert != nil {
+		return cert, nil
+	}
+	return nil, ErrNoCertificate
 }
 
 // refresh loads the pair if it has changed and the last look is old enough.
@@ -90,10 +94,10 @@ func (f *Files) refresh() {
 // use makes cert the current one and says so if it is another.
 func (f *Files) use(cert *tls.Certificate, now time.Time) {
 	f.problem = ""
-	if f.current != nil && f.current.Leaf.Equal(cert.Leaf) {
+	if old := f.current.Load(); old != nil && old.Leaf.Equal(cert.Leaf) {
 		return
 	}
-	f.current = cert
+	f.current.Store(cert)
 	log := f.opts.Logger.With("file", f.cert, "names", cert.Leaf.DNSNames, "not_after", cert.Leaf.NotAfter)
 	if now.After(cert.Leaf.NotAfter) {
 		log.Warn("the certificate is out of date")
@@ -107,7 +111,7 @@ func (f *Files) report(err error) {
 		return
 	}
 	f.problem = err.Error()
-	f.opts.Logger.Error("the certificate files cannot be used", "error", err, "former_stays", f.current != nil)
+	f.opts.Logger.Error("the certificate files cannot be used", "error", err, "former_stays", f.current.Load() != nil)
 }
 
 func (f *Files) state() (*pairState, error) {

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -56,6 +58,32 @@ func (o *operator) install(name string) {
 }
 
 func nameOf(cert *tls.Certificate) string { return cert.Leaf.DNSNames[0] }
+
+// TestFilesThatHang: files on a disk that does not answer hold up the handshake
+// that looks at them, and no other.
+func TestFilesThatHang(t *testing.T) {
+	o := newOperator(t)
+	o.install("a.example")
+	f := NewFiles(o.cert, o.key, Options{Now: o.clock.Now})
+	if err := os.Remove(o.key); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(o.key, 0o600); err != nil { // reading it waits for a writer
+		t.Fatal(err)
+	}
+	o.clock.add(time.Minute)
+	var looks sync.WaitGroup
+	looks.Go(func() { f.GetCertificate(nil) })
+	key, err := os.OpenFile(o.key, os.O_WRONLY, 0) // returns when somebody reads
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := nameOf(certificate(t, f)); got != "a.example" {
+		t.Errorf("certificate of %s", got)
+	}
+	key.Close()
+	looks.Wait()
+}
 
 func TestFilesFollowTheOperator(t *testing.T) {
 	o := newOperator(t)
