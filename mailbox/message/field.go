@@ -32,10 +32,13 @@ func Fields(header []byte) iter.Seq[Field] {
 
 // FieldValue returns the raw value of the first field called name (in any case) and whether there is one.
 func FieldValue(header []byte, name string) ([]byte, bool) {
-	for f := range Fields(header) {
-		if len(f.Name) == len(name) && equalFoldASCII(f.Name, name) {
-			return f.Value, true
+	for len(header) > 0 && blankLine(header) == 0 {
+		if len(header) > len(name) && equalFoldASCII(header[:len(name)], name) {
+			if f, _ := nextField(header); len(f.Name) > 0 && len(f.Name) == len(name) {
+				return f.Value, true
+			}
 		}
+		header = header[fieldEnd(header):]
 	}
 	return nil, false
 }
