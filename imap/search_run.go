@@ -59,24 +59,28 @@ func (q *searching) release() {
 	}
 }
 
-// run finds the messages.
+// run finds the messages, searchRows of them at a time however short the spans are.
 func (q *searching) run() error {
-	s := q.session
-	for _, sp := range q.program.key.candidates(s.selected.view) {
-		for from := sp.from; from <= sp.to; from += searchRows {
-			if err := q.goesOn(); err != nil {
-				return err
+	view := q.session.selected.view
+	for _, sp := range q.program.key.candidates(view) {
+		for from := sp.from; from <= sp.to; {
+			to := min(sp.to, from+searchRows-uint32(len(q.rows))-1)
+			q.rows = view.Rows(q.rows, from, to)
+			from = to + 1
+			if len(q.rows) < searchRows {
+				continue
 			}
-			q.rows = s.selected.view.Rows(q.rows[:0], from, min(sp.to, from+searchRows-1))
-			if err := q.chunk(); err != nil {
+			if err := q.chunk(); err != nil || q.enough() {
 				return err
-			}
-			if q.found > 0 && q.program.extended && q.program.options == returnMin {
-				return nil
 			}
 		}
 	}
-	return nil
+	return q.chunk()
+}
+
+// enough reports whether the answer is known: only the first message was asked for.
+func (q *searching) enough() bool {
+	return q.found > 0 && q.program.extended && q.program.options == returnMin
 }
 
 // goesOn reports an error when the session has ended, and tells the client every now
@@ -94,9 +98,13 @@ func (q *searching) goesOn() error {
 	return s.enc.Flush()
 }
 
-// chunk judges the messages of q.rows: all by their rows, and the undecided more
-// closely.
+// chunk judges the messages of q.rows, all by their rows and the undecided more closely,
+// and empties it.
 func (q *searching) chunk() error {
+	if err := q.goesOn(); err != nil {
+		return err
+	}
+	defer func() { q.rows = q.rows[:0] }()
 	q.verdicts, q.open = q.verdicts[:0], q.open[:0]
 	e := &q.searcher(0).examiner
 	for i := range q.rows {

@@ -87,3 +87,41 @@ func TestSpans(t *testing.T) {
 		}
 	}
 }
+
+// TestManyShortRanges has sets of thousands of ranges answered in order and whole, with
+// messages gone between, though the store is asked for many ranges at a time.
+func TestManyShortRanges(t *testing.T) {
+	ts := newTestServer(t)
+	ts.fill(t, "INBOX", 3*searchRows)
+	s := newDirectSession(t, ts.store, ts.account)
+	var set, want []string
+	var gone []goimap.UID
+	for n := 1; n <= 3*searchRows; n += 2 {
+		set = append(set, fmt.Sprint(n))
+		if n%5 == 0 {
+			gone = append(gone, goimap.UID(n))
+			continue
+		}
+		want = append(want, fmt.Sprint(n))
+	}
+	if _, err := s.selected.mailbox.Expunge(t.Context(), gone, false); err != nil {
+		t.Fatal(err)
+	}
+	out, rep, err := s.run(t, "FETCH "+strings.Join(set, ",")+" (UID)")
+	if err != nil || rep.Code != "EXPUNGEISSUED" {
+		t.Errorf("%+v, %v", rep, err)
+	}
+	var wantFetch strings.Builder
+	for _, n := range want {
+		wantFetch.WriteString("* " + n + " FETCH (UID " + n + ")\r\n")
+	}
+	if string(out) != wantFetch.String() {
+		t.Error("FETCH answers something else")
+	}
+	if got := string(s.say(t, "SEARCH "+strings.Join(set, ",")+" SUBJECT x")); got != "* SEARCH "+strings.Join(want, " ")+"\r\n" {
+		t.Error("SEARCH finds something else")
+	}
+	if got := string(s.say(t, "SEARCH RETURN (MIN) 5,15,25,"+strings.Join(set[20:], ","))); got != "* ESEARCH (TAG \"a\") MIN 41\r\n" {
+		t.Error(got)
+	}
+}
