@@ -49,8 +49,8 @@ type Options struct {
 const (
 	// minIdleTimeout is RFC 3501 section 5.4: at least 30 minutes.
 	minIdleTimeout = 30 * time.Minute
-	// maxBadBeforeLogin and maxBad are how many bad commands end a session, as
-	// Dovecot counts them: who does not speak IMAP does not learn it here.
+	// maxBadBeforeLogin and maxBad are how many bad commands end a session, after login
+	// in a row: who does not speak IMAP does not learn it here.
 	maxBadBeforeLogin = 3
 	maxBad            = 20
 )

@@ -38,7 +38,7 @@ type session struct {
 	account   directory.Account // once logged in
 	selected  *selected         // in stateSelected
 	condstore bool              // the client knows MODSEQ (RFC 7162 section 3.1)
-	bad       int               // bad commands so far
+	bad       int               // bad commands in a row, before login all
 	farewell  error             // ends the session after the present command, unanswered
 }
 
@@ -181,8 +181,13 @@ func (s *session) finish(r *request, rep reply, err error) error {
 	return nil
 }
 
-// tagged writes the reply of a command that succeeded.
+// tagged writes the reply of a command that succeeded. A client that is logged in and
+// says something right begins anew with its mistakes: one that asks once an hour for what
+// is not there is no attacker.
 func (s *session) tagged(r *request, rep reply) {
+	if s.state != stateGreeted {
+		s.bad = 0
+	}
 	s.enc.Text(r.tag, " OK ")
 	if rep.Code != "" {
 		s.enc.Text("[", rep.Code, "] ")
