@@ -2,6 +2,7 @@ package message
 
 import (
 	"bytes"
+	"encoding/binary"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding/charmap"
@@ -199,9 +200,12 @@ func appendValidUTF8(dst, src []byte, last bool) (out []byte, done int) {
 	return dst, done
 }
 
+// eachOctet times an octet has it in all eight of a word.
+const eachOctet = 0x0101010101010101
+
 func asciiPrefix(b []byte) int {
 	i := 0
-	for i+8 <= len(b) && (b[i]|b[i+1]|b[i+2]|b[i+3]|b[i+4]|b[i+5]|b[i+6]|b[i+7])&0x80 == 0 {
+	for i+8 <= len(b) && binary.LittleEndian.Uint64(b[i:])&(0x80*eachOctet) == 0 {
 		i += 8
 	}
 	for i < len(b) && b[i] < utf8.RuneSelf {

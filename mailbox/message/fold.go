@@ -2,6 +2,7 @@ package message
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 	"sync"
 	"unicode"
@@ -17,6 +18,11 @@ import (
 // characters, gives the same as folding it whole, and a text contains a needle when its fold contains the needle's.
 func Fold(dst, s []byte) []byte {
 	for len(s) > 0 {
+		if s[0] < utf8.RuneSelf && len(s) > 1 && s[1] >= utf8.RuneSelf { // a space between words that are not ASCII
+			dst = append(dst, upperTable[s[0]])
+			s = s[1:]
+			continue
+		}
 		if s[0] < utf8.RuneSelf {
 			n := asciiPrefix(s)
 			dst = appendUpper(dst, s[:n])
@@ -43,6 +49,12 @@ func appendUpper(dst, s []byte) []byte {
 	at := len(dst)
 	dst = append(dst, s...)
 	out := dst[at:]
+	for ; len(out) >= 8; out = out[8:] {
+		// Adding carries into the top bit of those octets that are at least 'a', and above 'z'.
+		v := binary.LittleEndian.Uint64(out)
+		small := (v + (0x80-'a')*eachOctet) &^ (v + (0x7f-'z')*eachOctet) & (0x80 * eachOctet)
+		binary.LittleEndian.PutUint64(out, v^small>>2) // 0x80>>2 is what tells a from A
+	}
 	for i, c := range out {
 		out[i] = upperTable[c]
 	}
