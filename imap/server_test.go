@@ -122,6 +122,27 @@ func TestLoginTimeout(t *testing.T) {
 	c.expectEnd()
 }
 
+// TestIdleTimeout proves that silence ends a session with a word, and never soon.
+func TestIdleTimeout(t *testing.T) {
+	if got := (Options{IdleTimeout: time.Minute}).orDefault().IdleTimeout; got < 30*time.Minute {
+		t.Errorf("a client is cut off after %v (RFC 3501 section 5.4)", got)
+	}
+	ts := *newTestServer(t)
+	ts.Server = New(ts.options)
+	ts.options.IdleTimeout = 200 * time.Millisecond // as nobody can set it
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	ts.address = l.Addr().String()
+	ts.serve(t, l)
+	for _, commands := range []string{"a SELECT INBOX\r\n", "a IDLE\r\n"} {
+		c := ts.connect(t).login()
+		c.send(commands)
+		if line := c.expect("* BYE"); line != "* BYE idle for too long\r\n" {
+			t.Errorf("%q: %q", commands, line)
+		}
+	}
+}
+
 // TestCommandTimeout proves that a literal that does not come ends the session.
 func TestCommandTimeout(t *testing.T) {
 	ts := newTestServer(t, func(o *Options) { o.CommandTimeout = 50 * time.Millisecond })
