@@ -139,7 +139,7 @@ func buildBinary(t *testing.T) string {
 func freeOffset(t *testing.T) int {
 	t.Helper()
 	for range 50 {
-		offset := 20000 + rand.IntN(12000)
+		offset := 20000 + rand.IntN(11000) // all ports below 32768, where the system takes those of clients from
 		if slices.IndexFunc([]int{25, 110, 143, 465, 587, 993, 995}, func(port int) bool {
 			l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(offset+port)))
 			if err != nil {
