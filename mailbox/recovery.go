@@ -1,11 +1,9 @@
 package mailbox
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,10 +32,8 @@ func (s *Store) recover() error {
 	if err := s.loadHeaders(); err != nil {
 		return err
 	}
-	if found.lost {
-		if err := s.renewValidity(); err != nil {
-			return err
-		}
+	if err := s.renewMarked(); err != nil {
+		return err
 	}
 	if err := s.dropUnnamed(found.whole); err != nil {
 		return err
@@ -116,12 +112,14 @@ func (s *Store) openDatabases(unfinished bool) error {
 type replayed struct {
 	bodies []BodyID // that the records brought
 	whole  bool     // no damage was seen
-	lost   bool     // records that state.db never had are lost
 }
 
-// replayLog opens the log and applies what state.db lacks of it.
+// replayLog opens the log and applies what state.db lacks of it. Where records
+// are lost, the mark of a renewal is made before anything behind them is
+// applied: afterwards nothing else would tell of them.
 func (s *Store) replayLog() (found replayed, err error) {
 	had := s.disk.applied()
+	last := had
 	var batch []appliedRecord
 	weight := int64(0)
 	apply := func() error {
@@ -141,6 +139,12 @@ func (s *Store) replayLog() (found replayed, err error) {
 		Fatal:       s.o.Fatal,
 		Logger:      s.logger,
 	}, func(r log.Record) error {
+		if r.LSN != last+1 {
+			if err := MarkRenewal(s.dir); err != nil {
+				return err
+			}
+		}
+		last = r.LSN
 		ops, err := decodeOps(r.Meta)
 		if err != nil {
 			return fmt.Errorf("record %d: %w", r.LSN, err)
@@ -160,7 +164,11 @@ func (s *Store) replayLog() (found replayed, err error) {
 	s.last = rep.NextNumber - 1
 	s.reportLosses(rep)
 	found.whole = len(rep.Damaged) == 0 && rep.LostTo == 0
-	found.lost = slices.ContainsFunc(rep.Damaged, func(d log.Damage) bool { return d.First <= d.Last && d.Last > had })
+	if slices.ContainsFunc(rep.Damaged, func(d log.Damage) bool { return d.First <= d.Last && d.Last > had }) {
+		if err := MarkRenewal(s.dir); err != nil {
+			return found, err
+		}
+	}
 	return found, apply()
 }
 
@@ -207,42 +215,6 @@ func (s *Store) loadHeaders() error {
 		s.durable.apply(o, known)
 	}
 	return nil
-}
-
-// renewBatch is how many mailboxes one record describes anew: it fits into the
-// smallest segment.
-const renewBatch = 20
-
-// renewValidity gives every mailbox a new UIDVALIDITY: UIDs that lost records
-// gave will be given again, to messages that clients would take for those they
-// remember (RFC 3501 section 2.3.1.1).
-func (s *Store) renewValidity() error {
-	s.logger.Warn("records are lost: every mailbox gets a new UIDVALIDITY, and mail programs load it anew")
-	byID := func(x, y *listing) int { return cmp.Compare(x.box.id, y.box.id) }
-	for batch := range slices.Chunk(slices.SortedFunc(maps.Values(s.pending.listings), byID), renewBatch) {
-		need := baseNeed
-		for _, l := range batch {
-			need += mailboxNeed(l.name)
-		}
-		err := s.write(context.Background(), urgent, need, nil, func(d *decision) error {
-			for _, l := range batch {
-				d.renewValidity(l)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// renewValidity decides that a mailbox nobody has open gets a new UIDVALIDITY.
-func (d *decision) renewValidity(l *listing) {
-	b := l.box
-	b.validity = d.s.newValidity()
-	d.change(b)
-	d.ops = append(d.ops, opMailbox{ID: b.id, Account: b.account, Name: l.name, UIDValidity: b.validity, SpecialUse: l.use})
 }
 
 // storedBox is the box of a mailbox as state.db has it.
