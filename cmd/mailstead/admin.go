@@ -47,7 +47,7 @@ type name struct {
 }
 
 // actions is the table of all of them.
-var actions = map[string]func(*admin, context.Context, json.RawMessage) (any, error){
+var actions = map[string]action{
 	"domain add":             act((*admin).domainAdd),
 	"domain remove":          act((*admin).domainRemove),
 	"domain list":            act((*admin).domainList),
@@ -72,24 +72,13 @@ var actions = map[string]func(*admin, context.Context, json.RawMessage) (any, er
 	"queue remove":           act((*admin).queueRemove),
 }
 
-// act makes an action of a method: its parameters are read from JSON.
-func act[P, R any](f func(*admin, context.Context, P) (R, error)) func(*admin, context.Context, json.RawMessage) (any, error) {
-	return func(a *admin, ctx context.Context, params json.RawMessage) (any, error) {
-		var p P
-		if err := json.Unmarshal(params, &p); err != nil {
-			return nil, usage("parameters: %v", err)
-		}
-		return f(a, ctx, p)
-	}
-}
-
-// do performs a request.
-func (a *admin) do(ctx context.Context, q request) response {
+// do performs a request. tell hears how far a long one is.
+func (a *admin) do(ctx context.Context, q request, tell report) response {
 	f, ok := actions[q.Action]
 	if !ok {
 		return response{Failure: &failure{Exit: exitUsage, Text: fmt.Sprintf("the server does not know %q", q.Action)}}
 	}
-	result, err := f(a, ctx, q.Params)
+	result, err := f.run(a, ctx, q.Params, tell)
 	if err != nil {
 		return response{Failure: failureOf(err)}
 	}

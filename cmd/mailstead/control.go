@@ -20,12 +20,13 @@ import (
 )
 
 // The control socket is how sub-commands act while a server has the store: one
-// request and one answer, each a JSON value, on a connection of its own. It
-// lies in the server's folder and is open to the folder's owner only.
+// request and one answer, each a JSON value, on a connection of its own; before
+// the answer of a long action (long.go), values that tell its progress. It lies
+// in the server's folder and is open to the folder's owner only.
 const (
 	controlName    = "control.sock"
 	maxRequest     = 1 << 20         // octets of a request: an alias with its thousand members is a tenth of it
-	controlTimeout = 5 * time.Minute // of a whole exchange; removing a large account takes a while
+	controlTimeout = 5 * time.Minute // of a whole exchange that is not long, and of one write; removing a large account takes a while
 	maxSocketName  = 107             // octets of a socket's name, see unix(7)
 )
 
@@ -35,10 +36,11 @@ type request struct {
 	Params json.RawMessage `json:"params"`
 }
 
-// response is what an action returned.
+// response is what an action returned, or how far it is.
 type response struct {
-	Failure *failure        `json:"failure,omitempty"`
-	Result  json.RawMessage `json:"result,omitempty"`
+	Progress *progress       `json:"progress,omitempty"` // then this is no answer yet
+	Failure  *failure        `json:"failure,omitempty"`
+	Result   json.RawMessage `json:"result,omitempty"`
 }
 
 // control serves the control socket.
@@ -141,12 +143,16 @@ func (c *control) answer(conn net.Conn) error {
 		c.log.Warn("control socket: a request cannot be read", "error", err)
 		return json.NewEncoder(conn).Encode(response{Failure: &failure{Exit: exitUsage, Text: "the request cannot be read"}})
 	}
+	if actions[q.Action].long {
+		return c.answerLong(conn, q)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), controlTimeout)
 	defer cancel()
-	return json.NewEncoder(conn).Encode(c.admin.do(ctx, q))
+	return json.NewEncoder(conn).Encode(c.admin.do(ctx, q, unheard))
 }
 
-// close ends the socket when the actions under way have ended.
+// close ends the socket when the actions under way have ended; long ones are
+// told to.
 func (c *control) close() error {
 	err := c.listener.Close()
 	if e := os.Remove(c.name); e != nil && !errors.Is(e, fs.ErrNotExist) { // closing removes it where its name is short
@@ -179,6 +185,11 @@ func (p place) folder() (string, error) {
 // call performs an action: in the running server through its socket, or else
 // here, as the folder's own owner.
 func call[R any](ctx context.Context, p place, log *slog.Logger, action string, params any) (R, error) {
+	return callLong[R](ctx, p, log, unheard, action, params)
+}
+
+// callLong is call for a long action: show is told how far it is.
+func callLong[R any](ctx context.Context, p place, log *slog.Logger, show report, action string, params any) (R, error) {
 	var result R
 	dir, err := p.folder()
 	if err != nil {
@@ -188,9 +199,9 @@ func call[R any](ctx context.Context, p place, log *slog.Logger, action string, 
 	if q.Params, err = json.Marshal(params); err != nil {
 		return result, fmt.Errorf("%s: %w", action, err)
 	}
-	answer, err := ask(ctx, filepath.Join(dir, controlName), q)
+	answer, err := ask(ctx, filepath.Join(dir, controlName), q, show)
 	if errors.Is(err, errNoServer) {
-		answer, err = actAlone(ctx, dir, log, q)
+		answer, err = actAlone(ctx, dir, log, q, show)
 	}
 	switch {
 	case err != nil:
@@ -207,7 +218,7 @@ func call[R any](ctx context.Context, p place, log *slog.Logger, action string, 
 // errNoServer says that nobody listens on the control socket.
 var errNoServer = errors.New("no server is running")
 
-func ask(ctx context.Context, socket string, q request) (response, error) {
+func ask(ctx context.Context, socket string, q request, show report) (response, error) {
 	var r response
 	var conn net.Conn
 	err := withSocketName(socket, func(short string) (err error) {
@@ -223,14 +234,20 @@ func ask(ctx context.Context, socket string, q request) (response, error) {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	sent := json.NewEncoder(conn).Encode(q) // what it does not want to hear to the end is answered all the same
-	if err := json.NewDecoder(conn).Decode(&r); err != nil {
-		return r, fmt.Errorf("the running server's answer: %w", errors.Join(sent, err))
+	for answers := json.NewDecoder(conn); ; {
+		r = response{}
+		if err := answers.Decode(&r); err != nil {
+			return r, fmt.Errorf("the running server's answer: %w", errors.Join(ctx.Err(), sent, err))
+		}
+		if r.Progress == nil {
+			return r, nil
+		}
+		show(*r.Progress)
 	}
-	return r, nil
 }
 
 // actAlone opens the store for one action.
-func actAlone(ctx context.Context, dir string, log *slog.Logger, q request) (response, error) {
+func actAlone(ctx context.Context, dir string, log *slog.Logger, q request, show report) (response, error) {
 	info, err := os.Stat(storeDir(dir))
 	if err != nil {
 		return response{}, fmt.Errorf("no server's folder: %w", err)
@@ -250,6 +267,6 @@ func actAlone(ctx context.Context, dir string, log *slog.Logger, q request) (res
 	if err != nil {
 		return response{}, errors.Join(err, store.Close())
 	}
-	r := a.do(ctx, q)
+	r := a.do(ctx, q, spaced(show, time.Now))
 	return r, store.Close()
 }
