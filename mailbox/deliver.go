@@ -44,13 +44,10 @@ func (s *Store) Deliver(ctx context.Context, b *NewBody, targets []Target, chang
 	if err := checkRooms(rooms); err != nil {
 		return nil, err
 	}
-	now := s.now()
 	placed := make([]Placed, len(targets))
 	stored := false
 	err := s.write(ctx, ordinary, deliverNeed(targets, rooms), b, func(d *decision) error {
-		for i := range targets {
-			placed[i] = d.deliver(&targets[i], b, now)
-		}
+		d.deliverAll(targets, b, placed)
 		d.rooms(rooms)
 		stored = len(d.ops) > 0
 		return nil
@@ -62,6 +59,14 @@ func (s *Store) Deliver(ctx context.Context, b *NewBody, targets []Target, chang
 		b.delivered()
 	}
 	return placed, nil
+}
+
+// deliverAll decides about all targets.
+func (d *decision) deliverAll(targets []Target, b *NewBody, placed []Placed) {
+	now := d.s.now()
+	for i := range targets {
+		placed[i] = d.deliver(&targets[i], b, now)
+	}
 }
 
 // deliverNeed bounds the metadata of a delivery in bytes.

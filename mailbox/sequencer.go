@@ -46,20 +46,36 @@ const (
 // STORE of flags that another session is just setting is answered when a crash
 // cannot take them back any more.
 func (s *Store) write(ctx context.Context, w work, need int, body *NewBody, decide func(*decision) error) error {
+	rec, before, err := s.begin(ctx, w, need, body, decide)
+	if rec == nil {
+		return s.await(before, err)
+	}
+	return s.finish(rec, err)
+}
+
+// begin is write up to the moment where it would wait: rec is numbered and queued, or
+// nil, and then before is the newest record that decide could know of, nil for none.
+// Somebody has to finish rec, or a later one.
+func (s *Store) begin(ctx context.Context, w work, need int, body *NewBody, decide func(*decision) error) (rec, before *record, err error) {
 	if err := s.admit(ctx); err != nil {
-		return err
+		return nil, nil, err
 	}
 	promised := log.RecordSize(min(need, s.log.MetaLimit()), body.inline())
 	if err := s.log.Reserve(promised, w == urgent); err != nil {
-		return s.spaceError(err)
+		return nil, nil, s.spaceError(err)
 	}
-	rec := new(record)
+	rec = new(record)
 	body.fill(rec)
 	used, before, err := s.number(rec, decide)
 	s.log.Release(promised - used)
 	if used == 0 {
-		return s.await(before, err)
+		return nil, before, err
 	}
+	return rec, nil, err
+}
+
+// finish waits until rec is durable.
+func (s *Store) finish(rec *record, err error) error {
 	if err := s.await(rec, err); err != nil {
 		return err
 	}
