@@ -64,7 +64,7 @@ func (s *Store) DeleteAccount(ctx context.Context, a AccountID, changes ...RoomC
 		for _, l := range acc.sorted() {
 			d.dropMailbox(l.box)
 		}
-		d.ops = append(d.ops, opAccount{Account: a, Deleted: true, Time: s.now().Unix()})
+		d.ops = append(d.ops, opAccount{Account: a, Deleted: true, Time: d.at})
 		d.rooms(changes)
 		return nil
 	})

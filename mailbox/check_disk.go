@@ -34,7 +34,8 @@ func checkDatabase(db *bbolt.DB, name string, f func(*checker)) error {
 	if err != nil {
 		return fmt.Errorf("checking %s: %w", name, err)
 	}
-	c := &checker{tx: tx, refs: make(map[BodyID]uint64), mailboxes: make(map[ID]*checkedMailbox)}
+	c := &checker{tx: tx, refs: make(map[BodyID]uint64), mailboxes: make(map[ID]*checkedMailbox),
+		deletedOf: make(map[ID]FlagSet)}
 	for err := range tx.Check() {
 		c.add("page structure: %w", err)
 	}
@@ -57,6 +58,7 @@ type checker struct {
 	applied   log.LSN
 	last      lastIDs
 	mailboxes map[ID]*checkedMailbox
+	deletedOf map[ID]FlagSet    // deleted mailboxes, with the bits that mean something
 	refs      map[BodyID]uint64 // counted references
 }
 
@@ -99,6 +101,7 @@ func (c *checker) state() {
 		c.add("%w", err)
 	}
 	c.headers()
+	c.gone()
 	c.messages()
 	c.deleted()
 	c.history()
@@ -143,10 +146,6 @@ func (c *checker) headers() {
 	c.each(bucketCounters, func(key, _ []byte) error {
 		c.expect(c.tx.Bucket(bucketMailboxes).Get(key) != nil, "counters %x of no mailbox", key)
 		return nil
-	})
-	c.each(bucketGone, func(_, value []byte) error {
-		_, _, err := decodeGone(value)
-		return err
 	})
 	c.each(bucketSubscriptions, func(key, _ []byte) error {
 		c.expect(len(key) >= 4 && accounts.Get(key[:4]) != nil, "subscription of no account")
@@ -245,28 +244,6 @@ func (c *checker) hold(body BodyID) {
 	if body != 0 {
 		c.refs[body]++
 	}
-}
-
-func (c *checker) deleted() {
-	c.each(bucketDeleted, func(key, value []byte) error {
-		id, err := deletedMailbox(key)
-		if err != nil {
-			return err
-		}
-		list, err := decodeDeleted(value)
-		if err != nil {
-			return err
-		}
-		m := c.mailboxes[id]
-		c.expect(m != nil || c.tx.Bucket(bucketGone).Get(idKey(id)) != nil, "deleted messages of no mailbox %d", id)
-		for i := range list {
-			if m != nil {
-				c.expect(list[i].UID < m.UIDNext, "mailbox %d: deleted UID %d, UIDNEXT %d", id, list[i].UID, m.UIDNext)
-			}
-			c.hold(list[i].Body)
-		}
-		return nil
-	})
 }
 
 func (c *checker) history() {

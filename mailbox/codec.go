@@ -41,6 +41,8 @@ const (
 	codeExpunge      = 8
 	codeRecent       = 9
 	codeRoom         = 10
+	codePurge        = 12
+	codeRestored     = 13
 )
 
 // appendOps appends the metadata of a record that holds ops to dst.
@@ -95,6 +97,10 @@ func decodeOp(r *fieldReader) op {
 		return opRecent{Mailbox: ID(r.uint32()), Below: goimap.UID(r.uint32())}
 	case codeRoom:
 		return opRoom{Room: r.string(), Key: r.string(), Value: r.value(), Body: BodyID(r.uint64())}
+	case codePurge:
+		return opPurge{Messages: r.deletedIDs(), Mailboxes: r.mailboxIDs()}
+	case codeRestored:
+		return opRestored{Messages: r.deletedParts(), Mailboxes: r.mailboxIDs()}
 	}
 	r.fail()
 	return nil

@@ -35,6 +35,16 @@ var codecCases = map[string][]op{
 	},
 	"expunge": {opExpunge{Mailbox: 1, Time: 1700000000, UIDs: []uidRange{{5, 5}}}, opExpunge{Mailbox: 2}},
 	"recent":  {opRecent{Mailbox: 4, Below: 17}},
+	"purge": {
+		opPurge{Messages: []deletedID{{Time: 1700000000, ModSeq: 7, Mailbox: 3, First: 1}, {Time: 1700000000, ModSeq: 9, Mailbox: 4, First: 300},
+			{Time: -1, ModSeq: math.MaxUint64, Mailbox: math.MaxUint32, First: math.MaxUint32}}},
+		opPurge{Mailboxes: []ID{3, math.MaxUint32}},
+	},
+	"restored": {
+		opRestored{Messages: []deletedPart{{From: deletedID{Time: 1700000000, ModSeq: 7, Mailbox: 3, First: 1}, UIDs: []uidRange{{1, 1}, {3, 4}}},
+			{From: deletedID{Time: 1700000001, ModSeq: 8, Mailbox: 3, First: 9}}}, Mailboxes: []ID{3}},
+		opRestored{},
+	},
 	"room": {
 		opRoom{Room: "queue", Key: "k", Value: []byte("v"), Body: 12},
 		opRoom{Room: "queue", Key: "empty", Value: []byte{}},

@@ -91,3 +91,31 @@ type opRoom struct {
 	Value     []byte
 	Body      BodyID // held by the entry; 0 = none
 }
+
+// deletedID names expunged messages that can be restored: those that one
+// record took out of one packed value of a mailbox.
+type deletedID struct {
+	Time    int64 // Unix seconds: retention counts from it
+	ModSeq  ModSeq
+	Mailbox ID
+	First   goimap.UID // of them when they were expunged
+}
+
+// deletedPart is some of the messages of a deletedID.
+type deletedPart struct {
+	From deletedID
+	UIDs []uidRange
+}
+
+// opPurge ends the retention of expunged messages and deleted mailboxes.
+type opPurge struct {
+	Messages  []deletedID
+	Mailboxes []ID
+}
+
+// opRestored takes expunged messages, and what deleted mailboxes were, out of
+// retention: the operations before it in its record made them anew.
+type opRestored struct {
+	Messages  []deletedPart
+	Mailboxes []ID
+}

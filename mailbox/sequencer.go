@@ -26,6 +26,7 @@ type record struct {
 type decision struct {
 	s       *Store
 	lsn     log.LSN
+	at      int64 // Unix seconds: when it is made
 	ops     []op
 	changes []*change
 }
@@ -105,7 +106,7 @@ func (s *Store) number(rec *record, decide func(*decision) error) (used int64, b
 		return 0, nil, ErrClosed
 	}
 	before = s.newest
-	d := decision{s: s, lsn: s.last + 1}
+	d := decision{s: s, lsn: s.last + 1, at: s.now().Unix()}
 	if err := decide(&d); err != nil || len(d.ops) == 0 {
 		return 0, before, err
 	}
@@ -156,6 +157,10 @@ func weigh(ops []op) int64 {
 			n += recordOverhead // a box with two headers
 		case opSubscription:
 			n += int64(len(o.Name))
+		case opPurge:
+			n += int64(len(o.Messages)) * int64(unsafe.Sizeof(deletedID{}))
+		case opRestored:
+			n += int64(len(o.Messages)) * int64(unsafe.Sizeof(deletedPart{})+unsafe.Sizeof(uidRange{}))
 		}
 	}
 	return n
@@ -246,13 +251,13 @@ func (d *decision) setFlags(c *change, runs []flagRun) {
 // expunge decides that messages go; the counters are the caller's.
 func (d *decision) expunge(c *change, uids []uidRange) {
 	c.expunged = uids
-	d.ops = append(d.ops, opExpunge{Mailbox: c.box.id, UIDs: uids, Time: d.s.now().Unix()})
+	d.ops = append(d.ops, opExpunge{Mailbox: c.box.id, UIDs: uids, Time: d.at})
 }
 
 // dropMailbox decides that a mailbox is deleted with its messages.
 func (d *decision) dropMailbox(b *box) {
 	d.change(b).after.gone = true
-	d.ops = append(d.ops, opMailboxGone{ID: b.id, Time: d.s.now().Unix()})
+	d.ops = append(d.ops, opMailboxGone{ID: b.id, Time: d.at})
 }
 
 // rooms decides changes of rooms. The values are kept until they are applied,

@@ -89,6 +89,7 @@ type applying struct {
 	bodies    map[bodyChunk]*held[storedBody]
 	rooms     map[string]*bbolt.Bucket
 	garbage   map[garbageKey]bool // true to be put, false to be deleted
+	moved     map[BodyID]struct{} // of the record at hand: messages it expunges here and adds there
 }
 
 // held is a packed value, decoded.
@@ -133,6 +134,7 @@ func (a *applying) record(rec *appliedRecord) error {
 		return fmt.Errorf("%w: not ascending", errRecord)
 	}
 	a.lsn = rec.LSN
+	a.moved = movedBodies(rec.Ops)
 	if rec.Body != 0 {
 		if err := a.bodyArrives(rec.Body, rec.Place); err != nil {
 			return err
@@ -171,6 +173,10 @@ func (a *applying) op(o op) error {
 		return a.recent(o)
 	case opRoom:
 		return a.room(o)
+	case opPurge:
+		return a.purge(o)
+	case opRestored:
+		return a.restored(o)
 	}
 	return fmt.Errorf("%w: %T", errRecord, o)
 }

@@ -26,7 +26,8 @@ func (a *applying) expunge(o opExpunge) error {
 	return a.remember(m, gone)
 }
 
-// take moves the messages in ranges to deleted and returns which were there.
+// take moves the messages in ranges to deleted, but those that the record moves
+// elsewhere, and returns which were there.
 func (a *applying) take(m *heldMailbox, ranges []uidRange, at int64) (gone []uidRange, err error) {
 	err = eachChunk(ranges, m.UIDNext, func(number uint32, hit *uidBits) error {
 		taken, err := a.takeChunk(m, chunkKey{Mailbox: m.ID, Number: number}, hit)
@@ -36,7 +37,7 @@ func (a *applying) take(m *heldMailbox, ranges []uidRange, at int64) (gone []uid
 		for i := range taken {
 			gone = appendUID(gone, taken[i].UID)
 		}
-		return a.tx.Bucket(bucketDeleted).Put(deletedKey(at, ModSeq(a.lsn), m.ID, taken[0].UID), appendMessages(nil, taken))
+		return a.retain(m.ID, taken, at)
 	})
 	return gone, err
 }
@@ -83,30 +84,6 @@ func appendUID(ranges []uidRange, uid goimap.UID) []uidRange {
 		return ranges
 	}
 	return append(ranges, uidRange{First: uid, Last: uid})
-}
-
-// deletedKey begins with the time, so that retention ends at the front.
-func deletedKey(at int64, modseq ModSeq, id ID, first goimap.UID) []byte {
-	key := binary.BigEndian.AppendUint64(make([]byte, 0, deletedKeySize), uint64(max(at, 0)))
-	key = binary.BigEndian.AppendUint64(key, uint64(modseq))
-	key = binary.BigEndian.AppendUint32(key, uint32(id))
-	return binary.BigEndian.AppendUint32(key, uint32(first))
-}
-
-const deletedKeySize = 24
-
-// deletedMailbox is the mailbox of a key of bucket deleted.
-func deletedMailbox(key []byte) (ID, error) {
-	if len(key) != deletedKeySize {
-		return 0, fmt.Errorf("%w: malformed key of a deleted message", errDatabase)
-	}
-	return ID(binary.BigEndian.Uint32(key[16:])), nil
-}
-
-func decodeDeleted(value []byte) ([]added, error) {
-	r := fieldReader{rest: value}
-	list := r.messages()
-	return list, r.end("deleted messages")
 }
 
 // historyKey is the key of what one record expunged of a mailbox.

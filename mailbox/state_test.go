@@ -346,9 +346,9 @@ func TestStateErase(t *testing.T) {
 	kept := make(map[ID]int)
 	_ = d.state.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket(bucketDeleted).ForEach(func(key, value []byte) error {
-			id, err := deletedMailbox(key)
+			id, err := decodeDeletedKey(key)
 			list, err2 := decodeDeleted(value)
-			kept[id] += len(list)
+			kept[id.Mailbox] += len(list)
 			return errors.Join(err, err2)
 		})
 	})
