@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	goimap "github.com/emersion/go-imap/v2"
+	"go.etcd.io/bbolt"
 )
 
 // TestOneBodyManyOwners delivers to several mailboxes at once, of which some refuse.
@@ -290,20 +292,21 @@ func TestRooms(t *testing.T) {
 			}
 			s = restart(t, s)
 			var got []string
-			for key, v := range s.Room("r").All("a/") {
+			err := s.Room("r").Each("a/", func(key string, v []byte) error {
 				got = append(got, key+"="+string(v))
+				return nil
+			})
+			if want := []string{"a/0=zero", "a/1=one"}; err != nil || !slices.Equal(got, want) {
+				t.Errorf("a/ has %q, %v", got, err)
 			}
-			if want := []string{"a/0=zero", "a/1=one"}; !slices.Equal(got, want) {
-				t.Errorf("a/ has %q", got)
+			if v, ok, err := s.Room("r").Get("b"); !ok || v == nil || len(v) != 0 || err != nil {
+				t.Errorf("an empty value is %v, %v, %v", v, ok, err)
 			}
-			if v, ok := s.Room("r").Get("b"); !ok || v == nil || len(v) != 0 {
-				t.Errorf("an empty value is %v, %v", v, ok)
+			if v, ok, err := s.Room("r").Get("a/2"); ok || v != nil || err != nil {
+				t.Errorf("a deleted value is %v, %v, %v", v, ok, err)
 			}
-			if v, ok := s.Room("r").Get("a/2"); ok || v != nil {
-				t.Errorf("a deleted value is %v, %v", v, ok)
-			}
-			for range s.Room("nobody").All("") {
-				t.Error("an unknown room has keys")
+			if err := s.Room("nobody").Each("", func(string, []byte) error { return errors.New("has keys") }); err != nil {
+				t.Errorf("an unknown room: %v", err)
 			}
 		})
 	}
@@ -344,8 +347,8 @@ func TestRoomKeysThatCannotBe(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = reopen(t, s)
-	if v, ok := s.Room(longest.Room).Get(longest.Key); !ok || string(v) != "v" {
-		t.Errorf("the longest key has %q, %v", v, ok)
+	if v, ok, err := s.Room(longest.Room).Get(longest.Key); !ok || string(v) != "v" {
+		t.Errorf("the longest key has %q, %v, %v", v, ok, err)
 	}
 }
 
@@ -367,14 +370,52 @@ func TestRoomPages(t *testing.T) {
 		}
 	}
 	i := 0
-	for k, v := range s.Room("r").All("k") {
+	err := s.Room("r").Each("k", func(k string, v []byte) error {
 		if k != key(i) || string(v) != k {
-			t.Fatalf("key %d is %q", i, k)
+			return fmt.Errorf("key %d is %q", i, k)
 		}
 		i++
+		return nil
+	})
+	if err != nil || i != n {
+		t.Errorf("%d keys, want %d: %v", i, n, err)
 	}
-	if i != n {
-		t.Errorf("%d keys, want %d", i, n)
+}
+
+// TestRoomThatCannotBeRead damages an entry on disk: that it is there is not
+// known, which is not the same as that it is not.
+func TestRoomThatCannotBeRead(t *testing.T) {
+	s := newStore(t)
+	keys := []string{"a", "b", "c"}
+	for _, key := range keys {
+		if err := s.Change(t.Context(), RoomChange{Room: "r", Key: key, Value: []byte("v")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commit(t, s)
+	store := func(stored []byte) {
+		err := s.disk.state.Update(func(tx *bbolt.Tx) error {
+			return tx.Bucket(bucketRooms).Bucket([]byte("r")).Put([]byte("b"), stored)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	store(nil)
+	if v, ok, err := s.Room("r").Get("b"); !errors.Is(err, errDatabase) || ok || v != nil {
+		t.Errorf("Get: %q, %v, %v", v, ok, err)
+	}
+	if v, ok, err := s.Room("r").Get("c"); err != nil || !ok || string(v) != "v" {
+		t.Errorf("Get of another: %q, %v, %v", v, ok, err)
+	}
+	err := s.Room("r").Each("", func(string, []byte) error { return nil })
+	if !errors.Is(err, errDatabase) {
+		t.Errorf("Each: %v", err)
+	}
+	enough := errors.New("enough")
+	store(appendRoomEntry(nil, 0, []byte("v")))
+	if err := s.Room("r").Each("", func(string, []byte) error { return enough }); err != enough {
+		t.Errorf("Each, ended by its function: %v", err)
 	}
 }
 

@@ -100,7 +100,7 @@ func TestNewAccount(t *testing.T) {
 			if _, err := s.SpecialUse(a, `\All`); !errors.Is(err, ErrNoMailbox) {
 				t.Errorf(`\All: %v`, err)
 			}
-			if v, ok := s.Room("accounts").Get("x"); !ok || v[0] != byte(a) {
+			if v, ok, _ := s.Room("accounts").Get("x"); !ok || v[0] != byte(a) {
 				t.Errorf("the changes are not there: %v, %v", v, ok)
 			}
 			if i, err := s.Mailbox(a, "iNbOx"); err != nil || i.UIDNext != 1 || i.HighestModSeq == 0 || i.UIDValidity == 0 {
@@ -109,7 +109,7 @@ func TestNewAccount(t *testing.T) {
 			if err := s.DeleteAccount(t.Context(), a, RoomChange{Room: "accounts", Key: "x"}); err != nil {
 				t.Error(err)
 			}
-			if _, ok := s.Room("accounts").Get("x"); ok {
+			if _, ok, err := s.Room("accounts").Get("x"); ok || err != nil {
 				t.Error("the account's change is still there")
 			}
 			if err := s.DeleteAccount(t.Context(), a); !errors.Is(err, ErrNoAccount) {

@@ -508,14 +508,15 @@ func (w *world) compare() {
 	}
 	pairs := make(map[string]string)
 	last := ""
-	for key, value := range w.s.Room("r").All("") {
+	err = w.s.Room("r").Each("", func(key string, value []byte) error {
 		if key <= last {
 			w.t.Errorf("room key %q comes behind %q", key, last)
 		}
 		pairs[key], last = string(value), key
-	}
-	if !maps.Equal(pairs, w.mirror.room) {
-		w.t.Errorf("room has %v, want %v", pairs, w.mirror.room)
+		return nil
+	})
+	if err != nil || !maps.Equal(pairs, w.mirror.room) {
+		w.t.Errorf("room has %v, %v, want %v", pairs, err, w.mirror.room)
 	}
 }
 

@@ -46,7 +46,7 @@ func expectFilled(t *testing.T, s *Store, a AccountID) {
 		t.Errorf("message 3 is %+v", list[1])
 	}
 	checkIndexes(t, s, list, 4)
-	if v, ok := s.Room("r").Get("k"); !ok || string(v) != "v" {
+	if v, ok, err := s.Room("r").Get("k"); err != nil || !ok || string(v) != "v" {
 		t.Errorf("room has %d bytes, %v", len(v), ok)
 	}
 }

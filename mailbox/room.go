@@ -3,7 +3,7 @@ package mailbox
 import (
 	"bytes"
 	"context"
-	"iter"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -48,48 +48,51 @@ func roomNeed(changes []RoomChange) int {
 	return n
 }
 
-// Get returns the durable value, which is the caller's. nil, false when there is none.
-func (r *Room) Get(key string) ([]byte, bool) {
+// Get returns the durable value, which is the caller's; ok is false when there
+// is none. With an error, which is temporary to the outside, nobody knows
+// whether there is one.
+func (r *Room) Get(key string) (value []byte, ok bool, err error) {
 	if v, ok := r.s.overlay.room(r.name, key); ok {
-		return bytes.Clone(v.value), v.value != nil
+		return bytes.Clone(v.value), v.value != nil, nil
 	}
 	e, ok, err := r.s.disk.roomGet(r.name, key)
 	if err != nil {
-		r.s.logger.Error("reading a room", "room", r.name, "err", err)
-		return nil, false
+		return nil, false, fmt.Errorf("mailbox: reading room %s: %w", r.name, err)
 	}
-	return e.Value, ok
+	return e.Value, ok, nil
 }
 
-// roomPageSize is how many pairs All reads at a time.
+// roomPageSize is how many pairs Each reads at a time.
 const roomPageSize = 256
 
-// All iterates over the durable pairs whose key begins with prefix, by key.
-// Values are the caller's to keep. Nothing is locked while the loop's body
-// runs; what changes meanwhile is seen or not.
-func (r *Room) All(prefix string) iter.Seq2[string, []byte] {
-	return func(yield func(string, []byte) bool) {
-		after, more := "", true
-		for more {
-			var page []roomEntry
-			page, after, more = r.page(prefix, after)
-			for _, p := range page {
-				if !yield(p.Key, p.Value) {
-					return
-				}
+// Each calls f with the durable pairs whose key begins with prefix, by key,
+// until f returns an error, which is then Each's. Values are f's to keep.
+// Nothing is locked while f runs; what changes meanwhile is seen or not. Any
+// other error says that the pairs from there on could not be read.
+func (r *Room) Each(prefix string, f func(key string, value []byte) error) error {
+	after, more := "", true
+	for more {
+		page, next, behind, err := r.page(prefix, after)
+		if err != nil {
+			return fmt.Errorf("mailbox: reading room %s: %w", r.name, err)
+		}
+		for _, p := range page {
+			if err := f(p.Key, p.Value); err != nil {
+				return err
 			}
 		}
+		after, more = next, behind
 	}
+	return nil
 }
 
 // page returns some of the pairs above after, and whether there may be more behind next.
-func (r *Room) page(prefix, after string) (page []roomEntry, next string, more bool) {
+func (r *Room) page(prefix, after string) (page []roomEntry, next string, more bool, err error) {
 	// The overlay is looked at first: what leaves it is on disk by then.
 	keys, values := r.s.overlay.roomRange(r.name, prefix, after)
-	page, err := r.s.disk.roomPage(r.name, prefix, after, roomPageSize)
+	page, err = r.s.disk.roomPage(r.name, prefix, after, roomPageSize)
 	if err != nil {
-		r.s.logger.Error("reading a room", "room", r.name, "err", err)
-		return nil, "", false
+		return nil, "", false, err
 	}
 	if more = len(page) == roomPageSize; more {
 		next = page[len(page)-1].Key
@@ -99,7 +102,7 @@ func (r *Room) page(prefix, after string) (page []roomEntry, next string, more b
 		}
 		keys = keys[:cut]
 	}
-	return mergePairs(page, keys, values), next, more
+	return mergePairs(page, keys, values), next, more, nil
 }
 
 // mergePairs lays the overlay's keys, sorted, over a page.

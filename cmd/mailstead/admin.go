@@ -238,7 +238,7 @@ func (a *admin) aliasShow(_ context.Context, p name) (directory.Alias, error) {
 }
 
 func (a *admin) queueList(context.Context, nothing) ([]queue.Info, error) {
-	return a.queue.List(), nil
+	return a.queue.List()
 }
 
 func (a *admin) queueShow(_ context.Context, p name) (queue.Details, error) {

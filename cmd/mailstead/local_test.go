@@ -150,8 +150,12 @@ func directoryOf(t *testing.T, dir string) map[string]string {
 	}
 	defer store.Close()
 	all := map[string]string{}
-	for key, value := range store.Room("directory").All("") {
+	err = store.Room("directory").Each("", func(key string, value []byte) error {
 		all[key] = string(value)
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
 	}
 	if err := store.Check(); err != nil {
 		t.Error(err)

@@ -142,7 +142,7 @@ func newRelief() *time.Timer {
 }
 
 func (d *Directory) load() error {
-	for key, value := range d.store.Room(room).All("") {
+	return d.store.Room(room).Each("", func(key string, value []byte) error {
 		kind, rest, _ := strings.Cut(key, "/")
 		var err error
 		switch kind + "/" {
@@ -164,8 +164,8 @@ func (d *Directory) load() error {
 		if err != nil {
 			return fmt.Errorf("entry %q: %w", key, err)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 func (n *names) addAccount(a *accountRecord) {
@@ -188,12 +188,16 @@ func (n *names) dropAccount(a *accountRecord) {
 
 // loadSecret reads the server's secret, or makes it at the first start.
 func (d *Directory) loadSecret() error {
-	if value, ok := d.store.Room(room).Get(secretKey); ok {
+	value, ok, err := d.store.Room(room).Get(secretKey)
+	if err != nil {
+		return fmt.Errorf("read the directory's secret: %w", err)
+	}
+	if ok {
 		d.secret = value
 		return nil
 	}
 	d.secret = randomBytes(secretBytes)
-	err := d.store.Change(context.Background(), mailbox.RoomChange{Room: room, Key: secretKey, Value: d.secret})
+	err = d.store.Change(context.Background(), mailbox.RoomChange{Room: room, Key: secretKey, Value: d.secret})
 	if err != nil {
 		return fmt.Errorf("keep the directory's secret: %w", err)
 	}

@@ -44,15 +44,18 @@ type RecipientError struct {
 	Permanent bool      `json:"permanent"` // the sender has still to be told
 }
 
-// List returns the entries on disk, the oldest first.
-func (q *Queue) List() []Info {
-	var list []Info
-	for key, value := range q.room.All("") {
+// List returns the entries on disk, the oldest first. An error says that not all could be read.
+func (q *Queue) List() (list []Info, err error) {
+	err = q.room.Each("", func(key string, value []byte) error {
 		if id, e, err := decodeEntry(key, value); err == nil {
 			list = append(list, q.info(id, &e))
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("queue: list: %w", err)
 	}
-	return list
+	return list, nil
 }
 
 // Show returns one entry. ErrNoSuch.
@@ -167,7 +170,8 @@ func (q *Queue) edit(ctx context.Context, id string, change func(*entry)) error 
 }
 
 // change changes entries on disk, by one record, and then on the board. Those
-// that are gone are passed over; ErrNoSuch when all are.
+// that are gone are passed over; ErrNoSuch when all are. With another error of
+// reading none is changed.
 func (q *Queue) change(ctx context.Context, jobs []*job, change func(*entry)) error {
 	var changes []mailbox.RoomChange
 	var changed []entry
@@ -176,8 +180,11 @@ func (q *Queue) change(ctx context.Context, jobs []*job, change func(*entry)) er
 		j.edit.Lock()
 		defer j.edit.Unlock()
 		e, err := q.load(j.id)
-		if err != nil {
+		switch {
+		case errors.Is(err, ErrNoSuch):
 			continue
+		case err != nil:
+			return err
 		}
 		change(&e)
 		changes, changed, of = append(changes, e.change(j.id)), append(changed, e), append(of, j)

@@ -19,7 +19,7 @@ func (o *office) must(err error) {
 // only is the id of the only entry.
 func (o *office) only() string {
 	o.t.Helper()
-	list := o.queue.List()
+	list := o.list()
 	if len(list) != 1 {
 		o.t.Fatalf("entries %+v", list)
 	}
@@ -41,7 +41,7 @@ func TestHoldAndRelease(t *testing.T) {
 		time.Sleep(6 * 24 * time.Hour)
 		synctest.Wait()
 		o.want("held", o.entries(), "far.test bob@far.test 1 held")
-		if i := o.queue.List()[0]; i.NextAttempt != nil {
+		if i := o.list()[0]; i.NextAttempt != nil {
 			t.Errorf("next attempt at %v", i.NextAttempt)
 		}
 		o.must(o.queue.Release(t.Context(), id))
@@ -112,7 +112,7 @@ func TestAdministrationDuringAnAttempt(t *testing.T) {
 						return
 					}
 					once = false
-					if i := o.queue.List()[0]; i.State != "trying" {
+					if i := o.list()[0]; i.State != "trying" {
 						t.Errorf("listed as %+v", i)
 					}
 					o.must(tt.do(o.queue, o.only()))

@@ -30,7 +30,7 @@ func TestDeliveredByMX(t *testing.T) {
 		expect(t, w.far.inbox(account, 1)[0], "Return-Path: <ann@us.test>\r\nReceived: from mx.us.test ",
 			" with ESMTPS id ", " with UTF8SMTPSA id ", "Message-ID: <1@us.test>\r\n\r\nHello.\r\n.\r\n")
 	}
-	if left := w.us.queue.List(); len(left) != 0 {
+	if left, err := w.us.queue.List(); err != nil || len(left) != 0 {
 		t.Errorf("left is %+v", left)
 	}
 }

@@ -60,7 +60,7 @@ func TestOneDestinationHangs(t *testing.T) {
 		fill(t, o.store, o.queue, letters, "a.test", "hangs.test", "b.test")
 		o.run()
 		synctest.Wait()
-		left := o.queue.List()
+		left := o.list()
 		for _, i := range left {
 			if i.Destination != "hangs.test" {
 				t.Fatalf("left is %+v", i)
@@ -144,7 +144,7 @@ func TestOutage(t *testing.T) {
 		if n := o.remote.count(); n != 5 {
 			t.Errorf("%d attempts before it was known, want 5", n)
 		}
-		for _, i := range o.queue.List() {
+		for _, i := range o.list() {
 			if i.Attempts != 1 || i.LastError != "4.4.1 connect to mx.far.test: timed out" {
 				t.Fatalf("listed as %+v", i)
 			}

@@ -166,21 +166,27 @@ func Open(s *mailbox.Store, o Options) (*Queue, error) {
 	}
 	q.log = q.o.Logger
 	q.board = newBoard(q.o.Limits)
-	for key, value := range q.room.All("") {
-		id, e, err := decodeEntry(key, value)
-		if err != nil {
-			// It stays in the room, for a program that can read it.
-			q.log.Error("queue: an entry cannot be read", "id", key, "err", err)
-			continue
-		}
-		q.lastID = max(q.lastID, id)
-		// What was put off by a clock that was wrong then does not wait for it.
-		if latest := q.o.Now().Add(longest); e.Next.After(latest) {
-			e.Next = latest
-		}
-		q.board.add(id, &e)
+	if err := q.room.Each("", q.found); err != nil {
+		return nil, fmt.Errorf("queue: open: %w", err)
 	}
 	return q, nil
+}
+
+// found takes an entry from the room onto the board.
+func (q *Queue) found(key string, value []byte) error {
+	id, e, err := decodeEntry(key, value)
+	if err != nil {
+		// It stays in the room, for a program that can read it.
+		q.log.Error("queue: an entry cannot be read", "id", key, "err", err)
+		return nil
+	}
+	q.lastID = max(q.lastID, id)
+	// What was put off by a clock that was wrong then does not wait for it.
+	if latest := q.o.Now().Add(longest); e.Next.After(latest) {
+		e.Next = latest
+	}
+	q.board.add(id, &e)
+	return nil
 }
 
 // Add returns the changes that put an envelope with the body into the queue,
@@ -236,16 +242,20 @@ func (q *Queue) adopt() {
 			q.board.add(f.id, &e)
 			q.mu.Unlock()
 		}
-		return err == nil || now.Sub(f.given) > freshFor
+		return err == nil || errors.Is(err, ErrNoSuch) && now.Sub(f.given) > freshFor
 	})
 	q.mu.Lock()
 	q.fresh = append(q.fresh, wait...)
 	q.mu.Unlock()
 }
 
-// load reads an entry. ErrNoSuch.
+// load reads an entry. ErrNoSuch says that there is none; one that cannot be
+// read is another error, and is not gone.
 func (q *Queue) load(id entryID) (entry, error) {
-	value, ok := q.room.Get(id.String())
+	value, ok, err := q.room.Get(id.String())
+	if err != nil {
+		return entry{}, fmt.Errorf("queue: read entry %v: %w", id, err)
+	}
 	if !ok {
 		return entry{}, fmt.Errorf("%w: %v", ErrNoSuch, id)
 	}

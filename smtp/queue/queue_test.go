@@ -188,10 +188,20 @@ func (o *office) addEnvelope(e Envelope) {
 	o.queue.Wake()
 }
 
+// list is List of a queue that can be read.
+func (o *office) list() []Info {
+	o.t.Helper()
+	list, err := o.queue.List()
+	if err != nil {
+		o.t.Error(err)
+	}
+	return list
+}
+
 // entries is List in short: "destination recipients attempts state".
 func (o *office) entries() []string {
 	var list []string
-	for _, i := range o.queue.List() {
+	for _, i := range o.list() {
 		list = append(list, fmt.Sprintf("%s %s %d %s", i.Destination, strings.Join(i.Recipients, ","), i.Attempts, i.State))
 	}
 	return list
@@ -242,7 +252,7 @@ func TestTriedAgain(t *testing.T) {
 		o.add("bob@far.test")
 		synctest.Wait()
 		o.want("waiting", o.entries(), "far.test bob@far.test 1 waiting")
-		i := o.queue.List()[0]
+		i := o.list()[0]
 		if i.NextAttempt == nil || !i.NextAttempt.Equal(began.Add(5*time.Minute)) || i.LastError != "mx.far.test [192.0.2.1] said: 450 4.2.1 try later" {
 			t.Errorf("listed as %+v", i)
 		}

@@ -72,9 +72,9 @@ func TestRestart(t *testing.T) {
 		o.run()
 		o.add("bob@far.test")
 		synctest.Wait()
-		before := o.queue.List()
+		before := o.list()
 		o.reopen()
-		after := o.queue.List()
+		after := o.list()
 		if len(before) != 1 || len(after) != 1 || fmt.Sprint(before[0].NextAttempt) != fmt.Sprint(after[0].NextAttempt) || before[0].LastError != after[0].LastError {
 			t.Errorf("was %+v, is %+v", before, after)
 		}
@@ -101,7 +101,7 @@ func TestDisabled(t *testing.T) {
 		synctest.Wait()
 		o.want("local", o.local.seen(), "us.test: ann@us.test")
 		o.want("entries", o.entries(), "far.test bob@far.test 0 disabled")
-		if i := o.queue.List()[0]; i.NextAttempt != nil {
+		if i := o.list()[0]; i.NextAttempt != nil {
 			t.Errorf("next attempt at %v", i.NextAttempt)
 		}
 		if err := o.queue.Retry("all"); err != nil {
@@ -220,7 +220,7 @@ func TestNoticeFindsNoRoom(t *testing.T) {
 		o.run()
 		o.addEnvelope(Envelope{From: "victim@else.test", Recipients: []string{"bob@far.test", "eve@far.test"}})
 		synctest.Wait()
-		d, err := o.queue.Show(o.queue.List()[0].ID)
+		d, err := o.queue.Show(o.list()[0].ID)
 		if err != nil || len(d.Recipients) != 1 || len(d.Errors) != 1 || !d.Errors[0].Permanent || d.Errors[0].Status != "5.1.1" {
 			t.Errorf("shown as %+v, %v", d, err)
 		}
@@ -316,10 +316,45 @@ func TestUnreadableEntry(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.reopen()
-	if _, ok := o.store.Room(roomName).Get(entryID(1).String()); !ok {
+	if _, ok, err := o.store.Room(roomName).Get(entryID(1).String()); !ok || err != nil {
 		t.Error("is gone")
 	}
 	o.want("entries", o.entries())
+}
+
+// An entry that cannot be read for now is not taken for one that is gone: it
+// stays on the board and is tried again.
+func TestEntryThatCannotBeReadNow(t *testing.T) {
+	o := newOffice(t)
+	o.add("bob@far.test")
+	o.queue.adopt()
+	job := o.queue.all()[0]
+	o.add("eve@far.test") // is to be adopted when it can be read
+	if err := o.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o.queue.o.Now = func() time.Time { return time.Now().Add(2 * freshFor) }
+	o.queue.adopt()
+	o.queue.attempt(t.Context(), job)
+	if jobs := o.queue.all(); len(jobs) != 1 || jobs[0] != job {
+		t.Errorf("the board has %d entries", len(jobs))
+	}
+	if n := len(o.queue.fresh); n != 1 {
+		t.Errorf("%d entries wait to be adopted", n)
+	}
+	if n := o.remote.count(); n != 0 {
+		t.Errorf("the courier was called %d times", n)
+	}
+	_, listed := o.queue.List()
+	_, shown := o.queue.Show(job.id.String())
+	for what, err := range map[string]error{"List": listed, "Show": shown, "Retry": o.queue.Retry("all"), "Hold": o.queue.Hold(t.Context(), job.id.String())} {
+		if err == nil || errors.Is(err, ErrNoSuch) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	o.stop()
+	o.open()
+	o.want("entries", o.entries(), "far.test bob@far.test 0 waiting", "far.test eve@far.test 0 waiting")
 }
 
 // A record that is durable late is found late; one that never is, is forgotten.

@@ -121,7 +121,7 @@ func (q *Queue) attempt(ctx context.Context, j *job) {
 		e, err = q.note(ctx, j, outcomes)
 	}
 	if err != nil && !errors.Is(err, ErrNoSuch) {
-		q.log.Error("queue: an attempt could not be noted and may be repeated", "id", j.id, "err", err)
+		q.log.Error("queue: an entry could not be read, or its attempt not noted; it is tried again", "id", j.id, "err", err)
 		e.Next = q.o.Now().Add(delays[0])
 	}
 	q.mu.Lock()
