@@ -135,6 +135,7 @@ func (s *Store) replayLog() (found replayed, err error) {
 		Dir:         filepath.Join(s.dir, logFolder),
 		SegmentSize: s.o.SegmentSize,
 		Applied:     had,
+		FS:          s.o.FS,
 		Publish:     s.publish,
 		Fatal:       s.o.Fatal,
 		Logger:      s.logger,

@@ -29,6 +29,7 @@ type Options struct {
 	Logger         *slog.Logger
 	Now            func() time.Time
 	Fatal          func(error) // the disk's state is unknown: must not return; nil = log and exit
+	FS             log.FS      // of the log; nil = the operating system's
 }
 
 const (

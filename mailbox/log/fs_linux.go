@@ -13,6 +13,9 @@ import (
 // osFS is the operating system's file system.
 type osFS struct{}
 
+// OS is the operating system's file system, which Options.FS is by default.
+func OS() FS { return osFS{} }
+
 func (osFS) Create(name string) (File, error) {
 	return openFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 }

@@ -128,7 +128,7 @@ func Open(o Options, replay func(Record) error) (*Log, Report, error) {
 
 func newLog(o Options) (*Log, error) {
 	if o.FS == nil {
-		o.FS = osFS{}
+		o.FS = OS()
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

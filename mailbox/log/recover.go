@@ -185,7 +185,13 @@ func (r *recovery) identify() error {
 		at, _ := slices.BinarySearchFunc(r.used, c.number, func(u *chapter, n uint32) int { return cmp.Compare(u.number, n) })
 		known := false
 		for _, u := range r.used[max(0, at-1):min(at+1, len(r.used))] {
-			known = known || r.searchHeader(c, u.header.epoch)
+			if known {
+				break
+			}
+			var err error
+			if known, err = r.searchHeader(c, u.header.epoch); err != nil {
+				return err
+			}
 		}
 		if known {
 			r.used = slices.Insert(r.used, at, c)
@@ -197,17 +203,20 @@ func (r *recovery) identify() error {
 }
 
 // searchHeader makes up a lost header from the first valid record of an epoch.
-func (r *recovery) searchHeader(c *chapter, epoch uint32) bool {
+func (r *recovery) searchHeader(c *chapter, epoch uint32) (found bool, err error) {
 	f, err := r.l.fs.Open(segmentName(r.l.o.Dir, c.number), false)
 	if err != nil {
-		return false
+		return false, err
 	}
 	defer f.Close()
-	_, h, ok := newScanner(f, c.size, c.number, epoch).find(headerPage, 1)
+	scan := newScanner(f, c.size, c.number, epoch)
+	_, h, ok := scan.find(headerPage, 1)
 	if ok {
 		c.infer(&h)
+	} else if scan.err != nil {
+		return false, fmt.Errorf("reading segment %d: %w", c.number, scan.err)
 	}
-	return ok
+	return ok, nil
 }
 
 // infer makes up a lost header from the first record that is left.
@@ -386,8 +395,10 @@ func (r *recovery) fence(i int, off int64, k LSN, next spot) {
 // end decides what the place is where no acceptable record follows.
 func (r *recovery) end(i int, off int64, k LSN) error {
 	c := r.used[i]
-	if err := c.scan.err; err != nil {
-		return fmt.Errorf("segment %d cannot be read, and might be cut by mistake: %w", c.number, err)
+	for _, c := range r.used[i:] {
+		if err := c.scan.err; err != nil {
+			return fmt.Errorf("segment %d cannot be read, and might be cut or set aside by mistake: %w", c.number, err)
+		}
 	}
 	r.stop = i
 	if k > r.l.o.Applied {

@@ -231,11 +231,12 @@ func (l *Log) enlist(f File, name string, zeroed bool) error {
 		return errors.New("segment numbers are used up")
 	}
 	l.next++
-	if err := l.fs.Rename(name, segmentName(l.o.Dir, number)); err != nil {
+	final := segmentName(l.o.Dir, number)
+	if err := l.fs.Rename(name, final); err != nil {
 		return err
 	}
 	if err := l.fs.SyncDir(l.o.Dir); err != nil {
-		return err
+		return errors.Join(err, l.fs.Remove(final)) // nobody would use it any more
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -293,7 +294,10 @@ func (l *Log) wake() {
 // ready, until Close.
 func (l *Log) prepare() {
 	for {
-		if err := l.sealRetired(); err != nil {
+		switch err := l.sealRetired(); {
+		case errors.Is(err, ErrNoSpace): // its records are on disk, only the rest of it is not given back
+			l.logger.Warn("a full segment could not be cut; trying again", "err", err)
+		case err != nil:
 			l.fail(err)
 			return
 		}
@@ -342,7 +346,8 @@ func (l *Log) firstSpare() error {
 	return err
 }
 
-// sealRetired cuts full segments to their length and syncs them.
+// sealRetired cuts full segments to their length and syncs them. ErrNoSpace
+// leaves the rest for the next time: some file systems need space for that.
 func (l *Log) sealRetired() error {
 	l.sealing.Lock()
 	defer l.sealing.Unlock()
@@ -355,10 +360,10 @@ func (l *Log) sealRetired() error {
 		s := l.retired[0]
 		l.mu.Unlock()
 		if err := s.file.Truncate(s.end); err != nil {
-			return fmt.Errorf("cutting segment %d: %w", s.number, err)
+			return noSpace(fmt.Errorf("cutting segment %d: %w", s.number, err))
 		}
 		if err := s.file.Sync(); err != nil {
-			return fmt.Errorf("syncing segment %d: %w", s.number, err)
+			return noSpace(fmt.Errorf("syncing segment %d: %w", s.number, err))
 		}
 		l.mu.Lock()
 		l.retired = l.retired[1:]
