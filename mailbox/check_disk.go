@@ -29,20 +29,19 @@ func (d *disk) check() error {
 
 // checkDatabase runs bbolt's own check and f in a transaction that excludes
 // writers, as bbolt's check asks for, and changes nothing.
-func checkDatabase(db *bbolt.DB, name string, f func(*checker)) error {
-	tx, err := db.Begin(true)
-	if err != nil {
-		return fmt.Errorf("checking %s: %w", name, err)
-	}
-	c := &checker{tx: tx, refs: make(map[BodyID]uint64), mailboxes: make(map[ID]*checkedMailbox),
+func checkDatabase(db *database, name string, f func(*checker)) error {
+	c := &checker{refs: make(map[BodyID]uint64), mailboxes: make(map[ID]*checkedMailbox),
 		deletedOf: make(map[ID]FlagSet)}
-	for err := range tx.Check() {
-		c.add("page structure: %w", err)
-	}
-	if len(c.problems) == 0 { // a broken tree must not be walked
-		f(c)
-	}
-	if err := tx.Rollback(); err != nil {
+	err := db.exclusive(func(tx *bbolt.Tx) {
+		c.tx = tx
+		for err := range tx.Check() {
+			c.add("page structure: %w", err)
+		}
+		if len(c.problems) == 0 { // a broken tree must not be walked
+			f(c)
+		}
+	})
+	if err != nil {
 		c.add("%w", err)
 	}
 	if len(c.problems) == 0 {

@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"go.etcd.io/bbolt"
-
 	"mailstead/mailbox/log"
 )
 
@@ -84,19 +82,19 @@ func (d *disk) writeCheckpoint(dir string) (log.LSN, error) {
 
 // compactInto copies db into a new file and returns the LSN the copy is true
 // for. The copy is not synced: until it is whole nobody looks at it.
-func compactInto(path string, db *bbolt.DB) (lsn log.LSN, err error) {
+func compactInto(path string, db *database) (lsn log.LSN, err error) {
 	o := databaseOptions(false)
 	o.NoSync, o.NoGrowSync = true, true
 	o.InitialMmapSize = 0 // it also makes bbolt grow the file in steps of 16 MB
-	dst, err := bbolt.Open(path, 0o600, o)
+	dst, err := openBolt(path, o)
 	if err != nil {
 		return 0, err
 	}
-	if err := bbolt.Compact(dst, db, checkpointBatch); err != nil {
+	if err := db.compactInto(dst); err != nil {
 		return 0, errors.Join(err, dst.Close())
 	}
-	lsn = metaApplied(dst)
-	return lsn, dst.Close()
+	lsn, err = metaApplied(dst)
+	return lsn, errors.Join(err, dst.Close())
 }
 
 // checkpoints returns what dir has, newest first. Names that are none are

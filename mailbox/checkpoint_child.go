@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -45,11 +46,15 @@ func RunChildCheck() {
 	os.Exit(0)
 }
 
-// checkFile runs bbolt's check of a file nobody has open for writing.
+// checkFile reads a file nobody has open for writing to its end, which tells
+// of pages that the disk does not give, and runs bbolt's check.
 func checkFile(path string) error {
+	if err := readAll(path); err != nil {
+		return err
+	}
 	o := databaseOptions(true)
 	o.PreLoadFreelist = true // as opening for writing will
-	db, err := bbolt.Open(path, 0o600, o)
+	db, err := openBolt(path, o)
 	if err != nil {
 		return err
 	}
@@ -63,6 +68,15 @@ func checkFile(path string) error {
 		return errors.Join(problems...)
 	})
 	return errors.Join(err, db.Close())
+}
+
+func readAll(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, f)
+	return errors.Join(err, f.Close())
 }
 
 // checkInChild checks the page structure of the database file in a child

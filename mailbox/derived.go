@@ -25,7 +25,7 @@ func derivedSchema() schema {
 
 // openDerived opens derived.db, and makes it anew where that fails for any
 // reason but that somebody else has it open, or a full disk: nothing is lost with it.
-func openDerived(path string, logger *slog.Logger) (*bbolt.DB, error) {
+func openDerived(path string, logger *slog.Logger) (*database, error) {
 	db, err := openDatabase(path, derivedSchema())
 	if err == nil || errors.Is(err, berrors.ErrTimeout) || isFull(err) {
 		return db, err

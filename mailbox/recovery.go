@@ -44,6 +44,7 @@ func (s *Store) recover() error {
 	if err := s.checkpointer.begin(s); err != nil {
 		return err
 	}
+	s.disk.onFault(s.databaseFault)
 	return startDone(s.dir)
 }
 

@@ -85,6 +85,8 @@ func TestDatabasesAreMadeAgain(t *testing.T) {
 		{"damaged state, from a checkpoint", stateFile, true, damage},
 		{"no derived", derivedFile, false, remove},
 		{"damaged derived", derivedFile, false, damage},
+		{"state without freelist", stateFile, true, damageFreelist},
+		{"derived without freelist", derivedFile, false, damageFreelist},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, a := fillStore(t)

@@ -26,8 +26,8 @@ import (
 // it must not write to a client, wait, or call apply.
 type disk struct {
 	dir     string
-	state   *bbolt.DB
-	derived *bbolt.DB
+	state   *database
+	derived *database
 	logger  *slog.Logger
 	lsn     atomic.Uint64 // applied LSN of state.db
 	lsnMade atomic.Uint64 // applied LSN of derived.db
@@ -136,18 +136,37 @@ func openDisk(dir string, o diskOptions) (*disk, error) {
 	if d.derived, err = openDerived(filepath.Join(dir, derivedFile), d.logger); err != nil {
 		return nil, errors.Join(err, d.state.Close())
 	}
-	d.lsn.Store(uint64(metaApplied(d.state)))
-	d.lsnMade.Store(uint64(metaApplied(d.derived)))
+	if err := d.readApplied(); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
 	d.reserve()
 	return d, syncDir(dir)
 }
 
+// readApplied finds out how far both databases are.
+func (d *disk) readApplied() error {
+	state, err := metaApplied(d.state)
+	if err != nil {
+		return err
+	}
+	derived, err := metaApplied(d.derived)
+	if err != nil {
+		return err
+	}
+	d.lsn.Store(uint64(state))
+	d.lsnMade.Store(uint64(derived))
+	return nil
+}
+
+// onFault has f told of pages that cannot be read; f must not return.
+func (d *disk) onFault(f func(error)) { d.state.faulted, d.derived.faulted = f, f }
+
 // openDatabase opens a database, makes it where it is missing, and brings its
 // schema up to s.
-func openDatabase(path string, s schema) (*bbolt.DB, error) {
-	db, err := bbolt.Open(path, 0o600, databaseOptions(false))
+func openDatabase(path string, s schema) (*database, error) {
+	db, err := openBolt(path, databaseOptions(false))
 	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", path, databaseError(err))
+		return nil, err
 	}
 	if err = s.check(db); errors.Is(err, errOlderSchema) {
 		err = db.Update(s.bringUp)
@@ -190,7 +209,7 @@ var errOlderSchema = errors.New("mailbox: written by an older version of mailste
 
 // check looks at the version without writing anything: a start on a full disk
 // has no block for a transaction that changes nothing.
-func (s schema) check(db *bbolt.DB) error {
+func (s schema) check(db *database) error {
 	return db.View(func(tx *bbolt.Tx) error {
 		had, err := schemaOf(tx)
 		switch {
@@ -231,12 +250,12 @@ func (s schema) bringUp(tx *bbolt.Tx) error {
 }
 
 // metaApplied reads the applied LSN; 0 when nothing was applied yet.
-func metaApplied(db *bbolt.DB) (lsn log.LSN) {
-	_ = db.View(func(tx *bbolt.Tx) error { // the function gives no error, and the database is open
+func metaApplied(db *database) (lsn log.LSN, err error) {
+	err = db.View(func(tx *bbolt.Tx) error {
 		lsn = txApplied(tx)
 		return nil
 	})
-	return lsn
+	return lsn, err
 }
 
 func txApplied(tx *bbolt.Tx) log.LSN {

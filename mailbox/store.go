@@ -159,6 +159,17 @@ func (s *Store) closeFiles() error {
 	return errors.Join(append(errs, s.lock.Close())...)
 }
 
+// databaseFault ends the process: a page of a database cannot be read. The next
+// start finds the mark that the database left, and makes again what is damaged.
+func (s *Store) databaseFault(err error) {
+	if s.o.Fatal != nil {
+		s.o.Fatal(err)
+		return
+	}
+	s.logger.Error("a database cannot be read; the next start checks it, and makes it again", "err", err)
+	os.Exit(1)
+}
+
 // fatal ends the process: what is on disk is unknown.
 func (s *Store) fatal(err error) {
 	if s.o.Fatal != nil {

@@ -1,0 +1,108 @@
+package mailbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+
+	"go.etcd.io/bbolt"
+)
+
+// database is a bbolt file. All transactions go through its methods: bbolt
+// reads the file through a mapping, where a page that the disk cannot give is
+// not an error but a fault, which would end the process without a word.
+type database struct {
+	bolt *bbolt.DB
+	path string
+	// faulted is told of such a fault, and of any other panic in a transaction;
+	// nil while the store opens, when the error is enough.
+	faulted func(error)
+}
+
+// errFault says that a page of a database could not be read.
+var errFault = errors.New("mailbox: a page of a database could not be read")
+
+// openBolt opens a database file. Whatever ends that, a panic of bbolt over a
+// damaged file too, is an error; after a panic the file stays open and locked,
+// so it is to be replaced, never opened again. The error of a damaged file
+// wraps errDatabase.
+func openBolt(path string, o *bbolt.Options) (d *database, err error) {
+	defer func(before bool) {
+		debug.SetPanicOnFault(before)
+		if p := recover(); p != nil {
+			d, err = nil, fmt.Errorf("%w: opening %s: %v", errDatabase, path, p)
+		}
+	}(debug.SetPanicOnFault(true))
+	db, err := bbolt.Open(path, 0o600, o)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", path, databaseError(err))
+	}
+	return &database{bolt: db, path: path}, nil
+}
+
+// View runs f in a read transaction.
+func (d *database) View(f func(*bbolt.Tx) error) (err error) {
+	defer d.guard(debug.SetPanicOnFault(true), &err)
+	return d.bolt.View(f)
+}
+
+// Update runs f in a transaction that is synced when Update returns nil.
+func (d *database) Update(f func(*bbolt.Tx) error) (err error) {
+	defer d.guard(debug.SetPanicOnFault(true), &err)
+	return d.bolt.Update(f)
+}
+
+// exclusive runs f in a transaction that keeps writers out, and changes nothing.
+func (d *database) exclusive(f func(*bbolt.Tx)) (err error) {
+	defer d.guard(debug.SetPanicOnFault(true), &err)
+	tx, err := d.bolt.Begin(true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, tx.Rollback()) }()
+	f(tx)
+	return nil
+}
+
+// compactInto copies everything into another database, from one read transaction.
+func (d *database) compactInto(to *database) (err error) {
+	defer d.guard(debug.SetPanicOnFault(true), &err)
+	return bbolt.Compact(to.bolt, d.bolt, checkpointBatch)
+}
+
+// Close closes the file, after every transaction has ended.
+func (d *database) Close() error { return d.bolt.Close() }
+
+// guard ends a method: before is what SetPanicOnFault returned. It makes an
+// error of a fault, and lets other panics go on; they may be due to damage, so
+// the next start is to look.
+func (d *database) guard(before bool, err *error) {
+	debug.SetPanicOnFault(before)
+	p := recover()
+	if p == nil {
+		return
+	}
+	fault, ok := p.(interface {
+		error
+		Addr() uintptr // see debug.SetPanicOnFault
+	})
+	if !ok {
+		d.mark()
+		panic(p)
+	}
+	*err = errors.Join(*err, fmt.Errorf("%w: %w: %s: %w", errDatabase, errFault, d.path, fault))
+	if d.faulted != nil {
+		d.mark()
+		d.faulted(*err)
+	}
+}
+
+// mark leaves the mark of a start that did not finish, so that the next one
+// checks the databases first. An error changes nothing: the disk may be gone.
+func (d *database) mark() {
+	if f, err := os.Create(filepath.Join(filepath.Dir(d.path), startingFile)); err == nil {
+		f.Close()
+	}
+}

@@ -1,0 +1,138 @@
+package mailbox
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"go.etcd.io/bbolt"
+)
+
+// cutMapping takes all pages but the first two away from a file that is
+// mapped: touching them is a bus error, as it is where a disk fails.
+func cutMapping(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Truncate(path, int64(2*os.Getpagesize())); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// marked reports whether the next start will check the databases of dir.
+func marked(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, startingFile))
+	return err == nil
+}
+
+// TestMapFault has every kind of transaction meet a page that is not there.
+func TestMapFault(t *testing.T) {
+	walk := func(tx *bbolt.Tx) error {
+		return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
+			return b.ForEach(func(_, _ []byte) error { return nil })
+		})
+	}
+	for name, use := range map[string]func(*database) error{
+		"view":      func(d *database) error { return d.View(walk) },
+		"exclusive": func(d *database) error { return d.exclusive(func(tx *bbolt.Tx) { _ = walk(tx) }) },
+		"update":    func(d *database) error { return d.Update(walk) },
+		"copy": func(d *database) error {
+			_, err := compactInto(filepath.Join(filepath.Dir(d.path), "copy"), d)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, err := openDisk(t.TempDir(), diskOptions{}) // left open: what a fault leaves of it cannot be closed
+			if err != nil {
+				t.Fatal(err)
+			}
+			fillDisk(t, d, 3000)
+			cutMapping(t, d.state.path)
+			if err := use(d.state); !errors.Is(err, errFault) || !errors.Is(err, errDatabase) {
+				t.Errorf("while it opens: %v", err)
+			}
+			if marked(d.dir) {
+				t.Error("the error was enough, but there is a mark")
+			}
+			if name != "view" { // a writer that met a fault keeps the next one out
+				return
+			}
+			var told error
+			d.onFault(func(err error) { told = err })
+			if err := use(d.state); !errors.Is(err, errFault) || told == nil || !marked(d.dir) {
+				t.Errorf("%v, told %v, marked %v", err, told, marked(d.dir))
+			}
+		})
+	}
+}
+
+// TestMapFaultEndsTheStore: a page that cannot be read ends the process, and
+// the next start makes the database again.
+func TestMapFaultEndsTheStore(t *testing.T) {
+	for _, file := range []string{stateFile, derivedFile} {
+		t.Run(file, func(t *testing.T) {
+			filled, a := fillStore(t)
+			closeStore(t, filled)
+			o := testOptions(t)
+			var told error
+			o.Fatal = func(err error) { told = errors.Join(told, err) }
+			s, err := Open(filled.dir, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.closeFiles()
+			list := rows(open(t, s, a, "INBOX"))
+			cutMapping(t, filepath.Join(s.dir, file))
+			if file == stateFile {
+				_, err = s.OpenBody(list[0].Body)
+			} else {
+				err = s.disk.indexes([]BodyID{list[0].Body}, func(int, []byte) error { return nil })
+			}
+			if !errors.Is(err, errFault) || !errors.Is(told, errFault) {
+				t.Errorf("%v, told %v", err, told)
+			}
+			dir := t.TempDir()
+			if err := copyFolder(dir, s.dir); err != nil {
+				t.Fatal(err)
+			}
+			expectFilled(t, openStore(t, dir), a)
+		})
+	}
+}
+
+// TestPanicLeavesAMark: one that is no fault goes on, and the next start looks.
+func TestPanicLeavesAMark(t *testing.T) {
+	d := newDisk(t)
+	func() {
+		defer func() {
+			if p := recover(); p != "assertion failed" {
+				t.Errorf("recovered %v", p)
+			}
+		}()
+		_ = d.state.View(func(*bbolt.Tx) error { panic("assertion failed") })
+	}()
+	if !marked(d.dir) {
+		t.Error("no mark")
+	}
+}
+
+// damageFreelist ruins the page of a bbolt file that opening it for writing reads.
+func damageFreelist(t *testing.T, path string) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Behind the page's header of 16 bytes: magic, version, page size, flags,
+	// root (16 bytes), freelist, pages, transaction.
+	const freelist, transaction = 16 + 32, 16 + 48
+	newest := data
+	if other := data[os.Getpagesize():]; binary.LittleEndian.Uint64(other[transaction:]) > binary.LittleEndian.Uint64(data[transaction:]) {
+		newest = other
+	}
+	page := data[binary.LittleEndian.Uint64(newest[freelist:])*uint64(os.Getpagesize()):]
+	clear(page[:512])
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
