@@ -58,6 +58,10 @@ func (d *disk) checkpoint(dir string) (log.LSN, error) {
 	if err != nil {
 		return 0, errors.Join(fmt.Errorf("making a checkpoint: %w", err), removeFile(filepath.Join(dir, checkpointTemp)))
 	}
+	if !d.keeping.TryLock() {
+		return lsn, nil // the next one prunes
+	}
+	defer d.keeping.Unlock()
 	return lsn, pruneCheckpoints(dir)
 }
 

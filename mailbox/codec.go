@@ -41,8 +41,10 @@ const (
 	codeExpunge      = 8
 	codeRecent       = 9
 	codeRoom         = 10
+	codeMoved        = 11
 	codePurge        = 12
 	codeRestored     = 13
+	codeForgotten    = 15
 )
 
 // appendOps appends the metadata of a record that holds ops to dst.
@@ -97,10 +99,14 @@ func decodeOp(r *fieldReader) op {
 		return opRecent{Mailbox: ID(r.uint32()), Below: goimap.UID(r.uint32())}
 	case codeRoom:
 		return opRoom{Room: r.string(), Key: r.string(), Value: r.value(), Body: BodyID(r.uint64())}
+	case codeMoved:
+		return opMoved{Body: BodyID(r.uint64())}
 	case codePurge:
 		return opPurge{Messages: r.deletedIDs(), Mailboxes: r.mailboxIDs()}
 	case codeRestored:
 		return opRestored{Messages: r.deletedParts(), Mailboxes: r.mailboxIDs()}
+	case codeForgotten:
+		return opForgotten{Bodies: r.bodies()}
 	}
 	r.fail()
 	return nil
@@ -174,4 +180,12 @@ func (o opRoom) appendTo(dst []byte) []byte {
 	dst = appendString(dst, o.Key)
 	dst = appendValue(dst, o.Value)
 	return binary.AppendUvarint(dst, uint64(o.Body))
+}
+
+func (o opMoved) appendTo(dst []byte) []byte {
+	return binary.AppendUvarint(append(dst, codeMoved), uint64(o.Body))
+}
+
+func (o opForgotten) appendTo(dst []byte) []byte {
+	return appendBodies(append(dst, codeForgotten), o.Bodies)
 }

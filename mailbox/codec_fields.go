@@ -241,3 +241,40 @@ func (r *fieldReader) messages() []added {
 	}
 	return list
 }
+
+// appendBodies writes ascending ranges that do not touch: each as its distance
+// from the end of the one before and its length less one.
+func appendBodies(dst []byte, ranges []bodyRange) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(ranges)))
+	var last BodyID
+	for _, b := range ranges {
+		dst = binary.AppendUvarint(dst, uint64(b.First-last))
+		dst = binary.AppendUvarint(dst, uint64(b.Last-b.First))
+		last = b.Last
+	}
+	return dst
+}
+
+// maxForgotten is how many bodies one record may forget: applying it takes a
+// few milliseconds.
+const maxForgotten = 4096
+
+// bodies is the reverse of appendBodies.
+func (r *fieldReader) bodies() []bodyRange {
+	n := r.count(2)
+	if n == 0 {
+		return nil
+	}
+	list := make([]bodyRange, n)
+	var last BodyID
+	for i := range list {
+		first, more := last+BodyID(r.uint64()), r.uint64()
+		if first <= last || more >= maxForgotten || first+BodyID(more) < first {
+			r.fail()
+			return nil
+		}
+		last = first + BodyID(more)
+		list[i] = bodyRange{First: first, Last: last}
+	}
+	return list
+}

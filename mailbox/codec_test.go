@@ -50,6 +50,8 @@ var codecCases = map[string][]op{
 		opRoom{Room: "queue", Key: "empty", Value: []byte{}},
 		opRoom{Room: "queue", Key: "deleted"},
 	},
+	"moved":     {opMoved{Body: 1}, opMoved{Body: math.MaxUint64}},
+	"forgotten": {opForgotten{Bodies: []bodyRange{{1, 1}, {7, 4102}, {math.MaxUint64, math.MaxUint64}}}, opForgotten{}},
 }
 
 func TestCodecRoundTrip(t *testing.T) {
@@ -103,6 +105,10 @@ func TestCodecRefuses(t *testing.T) {
 		"a billion messages":   "\x01\x06\x01\x80\x94\xeb\xdc\x03\x00",
 		"a billion ranges":     "\x01\x08\x01\x00\x80\x94\xeb\xdc\x03\x00",
 		"a billion names":      "\x01\x05\x01\x00\x80\x94\xeb\xdc\x03\x00",
+		"a billion bodies":     "\x01\x0f\x80\x94\xeb\xdc\x03\x00",
+		"too many bodies":      "\x01\x0f\x01\x01\x80\x20",
+		"bodies in no order":   "\x01\x0f\x02\x01\x00\x00\x00",
+		"bodies wrap around":   "\x01\x0f\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x01",
 		"long string":          "\x01\x04\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01a\x01",
 	} {
 		if ops, err := decodeOps([]byte(meta)); !errors.Is(err, errRecord) {

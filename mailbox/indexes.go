@@ -90,6 +90,8 @@ func (s *Store) remakeIndex(id BodyID) ([]byte, error) {
 		return nil, fmt.Errorf("indexing body %d: %w", id, err)
 	}
 	value := storedIndex(x.Finish())
-	s.overlay.remade(id, value)
+	if _, err := s.place(id); err == nil { // else it was forgotten meanwhile, and its index with it
+		s.overlay.remade(id, value)
+	}
 	return value, nil
 }

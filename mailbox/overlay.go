@@ -40,7 +40,7 @@ func (o *overlay) publish(r *record) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.last = r.entry.LSN
-	if id := BodyID(r.entry.BodyID); id != 0 {
+	if id := BodyID(r.entry.BodyID); id != 0 && !movesBody(r.ops) { // where it was it stays readable until the commit
 		o.places[id] = r.entry.Place
 		o.keepIndex(id, r.index)
 	}
@@ -83,7 +83,9 @@ func (o *overlay) forget(batch []*record, last log.LSN) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, r := range batch {
-		delete(o.places, BodyID(r.entry.BodyID))
+		if !movesBody(r.ops) {
+			delete(o.places, BodyID(r.entry.BodyID))
+		}
 		for _, op := range r.ops {
 			if c, ok := op.(opRoom); ok {
 				o.forgetRoom(c, last)
@@ -100,6 +102,17 @@ func (o *overlay) forgetRoom(c opRoom, last log.LSN) {
 	if len(room) == 0 {
 		delete(o.rooms, c.Room)
 	}
+}
+
+// forgetIndexes has derived.db forget indexes, behind everything that it is to
+// get before.
+func (o *overlay) forgetIndexes(ids []BodyID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, id := range ids {
+		o.derived = append(o.derived, derivedEntry{Body: id})
+	}
+	o.bytes += len(ids) * indexOverhead
 }
 
 // unstored returns what derived.db lacks, and the LSN up to which it will have everything.

@@ -119,3 +119,22 @@ type opRestored struct {
 	Messages  []deletedPart
 	Mailboxes []ID
 }
+
+// opMoved says that the record brings a body once more, so that its place is
+// here from now on. It is a record's only operation. A body that is not known
+// becomes garbage: where a damaged log has lost the record that brought it, this
+// may be the only copy, and a later record may hold it.
+type opMoved struct {
+	Body BodyID
+}
+
+// opForgotten says that bodies which nobody holds are not known any more.
+// Without any it only moves the LSN on.
+type opForgotten struct {
+	Bodies []bodyRange
+}
+
+// bodyRange is First to Last, inclusive.
+type bodyRange struct {
+	First, Last BodyID
+}

@@ -32,6 +32,7 @@ type disk struct {
 	lsn     atomic.Uint64 // applied LSN of state.db
 	lsnMade atomic.Uint64 // applied LSN of derived.db
 	copying sync.Mutex    // one checkpoint at a time
+	keeping sync.RWMutex  // read-held while files of the store must not go, see Store.keepFiles
 
 	// Of reserve, which only the opener and the applier call.
 	ahead    int64 // bytes to have behind the used pages

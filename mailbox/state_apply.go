@@ -173,10 +173,14 @@ func (a *applying) op(o op) error {
 		return a.recent(o)
 	case opRoom:
 		return a.room(o)
+	case opMoved:
+		return nil // the body has arrived like any other
 	case opPurge:
 		return a.purge(o)
 	case opRestored:
 		return a.restored(o)
+	case opForgotten:
+		return a.forgotten(o)
 	}
 	return fmt.Errorf("%w: %T", errRecord, o)
 }

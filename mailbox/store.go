@@ -9,6 +9,7 @@
 package mailbox
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,6 +27,7 @@ type Options struct {
 	SegmentSize    int64         // of the log in bytes; 0 = 32 MiB, tests take 256 KiB
 	MaxMessageSize int64         // in bytes; 0 = 50 MiB, at most 2 GiB
 	CommitEvery    time.Duration // longest wait of acknowledged state for the databases; 0 = 1 s
+	CleanEvery     time.Duration // pause between two rounds of cleaning; 0 = 1 min
 	Logger         *slog.Logger
 	Now            func() time.Time
 	Fatal          func(error) // the disk's state is unknown: must not return; nil = log and exit
@@ -45,6 +47,9 @@ func (o Options) withDefaults() Options {
 	o.MaxMessageSize = min(o.MaxMessageSize, largestMessage)
 	if o.CommitEvery <= 0 {
 		o.CommitEvery = defaultCommitEvery
+	}
+	if o.CleanEvery <= 0 {
+		o.CleanEvery = defaultCleanEvery
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -86,6 +91,7 @@ type Store struct {
 	overlay      overlay
 	applier      applier
 	checkpointer checkpointer
+	cleaner      cleaner
 	written      atomic.Int64 // bytes of log since the checkpointer looked
 	opened       opened
 	watchers     accountWatchers
@@ -115,11 +121,15 @@ func Open(dir string, o Options) (*Store, error) {
 	s.logger = s.o.Logger
 	s.overlay.init()
 	s.applier.init()
+	s.cleaner.init()
 	s.watchers.watch = make(map[AccountID]map[*watcher]struct{})
 	if err := s.recover(); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the store %s: %w", dir, err), s.closeFiles())
 	}
 	s.applier.work.Go(s.runApplier)
+	cleaning, cancel := context.WithCancel(context.Background())
+	s.cleaner.cancel = cancel
+	s.applier.work.Go(func() { s.runCleaner(cleaning) })
 	return s, nil
 }
 
@@ -136,6 +146,7 @@ func (s *Store) Close() error {
 	newest := s.newest
 	s.seq.Unlock()
 	close(s.applier.stop)
+	s.cleaner.cancel()
 	s.applier.work.Wait()
 	var err error
 	if newest != nil {

@@ -197,6 +197,10 @@ func (l *Log) fit(sp Space) {
 // longer goes through NewBig. It is MaxInline, or an eighth of a small segment.
 func (l *Log) InlineLimit() int64 { return min(MaxInline, l.segmentSize/8) }
 
+// SegmentSize is the length of segments in bytes: what Options say, or less on a
+// small file system.
+func (l *Log) SegmentSize() int64 { return l.segmentSize }
+
 // MetaLimit is the most metadata, in bytes, that an Entry may carry: MaxMeta,
 // or a quarter of the segment.
 func (l *Log) MetaLimit() int { return int(min(MaxMeta, l.segmentSize/4)) }

@@ -327,6 +327,12 @@ func (r *recovery) accept() error {
 			r.durable = max(r.durable, r.used[i].header.previous)
 			continue
 		}
+		if r.removedBehind(i, off) {
+			i++
+			off, previous = headerPage, r.used[i].header.first-1
+			r.last = r.used[i].header.previous
+			continue
+		}
 		next, ok := r.lookAhead(i, off, previous+1)
 		if !ok {
 			return r.end(i, off, previous+1)
@@ -334,6 +340,16 @@ func (r *recovery) accept() error {
 		r.fence(i, off, previous+1, next)
 		i, off, previous = next.chapter, next.off, next.lsn-1
 	}
+}
+
+// removedBehind says whether chapter i was read to its end, and what is missing
+// between it and the next one was removed: its records are applied.
+func (r *recovery) removedBehind(i int, off int64) bool {
+	if off < r.used[i].size || i+1 >= len(r.used) {
+		return false
+	}
+	h := r.used[i+1].header
+	return h.previous > r.last && h.previous <= r.l.o.Applied
 }
 
 // take accepts the record at off of chapter i.
