@@ -5,7 +5,8 @@ import "mailstead/mailbox/log"
 // publish makes a flushed group durable state and tells who waits for news.
 // The log calls it in LSN order, before the group's writers wake. What a
 // message needs (its body's place and index) comes before the message, and a
-// mailbox's content before its name.
+// mailbox's content before its name. The feed of changes has the group when
+// all of it is shown.
 func (s *Store) publish(group []*log.Entry) {
 	for _, e := range group {
 		r := e.Value.(*record)
@@ -16,6 +17,8 @@ func (s *Store) publish(group []*log.Entry) {
 		s.publishCatalogue(r)
 		s.watchers.signal(r.accounts)
 	}
+	s.published.Store(uint64(group[len(group)-1].LSN))
+	s.watchers.signal(wholeStore)
 	s.applier.take(group)
 }
 

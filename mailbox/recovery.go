@@ -164,6 +164,7 @@ func (s *Store) replayLog() (found replayed, err error) {
 		return found, err
 	}
 	s.last = rep.NextNumber - 1
+	s.published.Store(uint64(s.last))
 	s.reportLosses(rep)
 	found.whole = len(rep.Damaged) == 0 && rep.LostTo == 0
 	if slices.ContainsFunc(rep.Damaged, func(d log.Damage) bool { return d.First <= d.Last && d.Last > had }) {

@@ -32,7 +32,7 @@ func (m *Mailbox) Watch(c chan<- struct{}) (stop func()) {
 	}
 }
 
-// accountWatchers are those of whole accounts.
+// accountWatchers are those of whole accounts, and of the whole store.
 type accountWatchers struct {
 	mu    sync.Mutex
 	watch map[AccountID]map[*watcher]struct{}
@@ -41,7 +41,11 @@ type accountWatchers struct {
 // WatchAccount has c signalled (without blocking, so give it a buffer of one)
 // whenever anything of account a became durable, until stop is called.
 func (s *Store) WatchAccount(a AccountID, c chan<- struct{}) (stop func()) {
-	ws, w := &s.watchers, &watcher{c: c}
+	return s.watchers.add(a, c)
+}
+
+func (ws *accountWatchers) add(a AccountID, c chan<- struct{}) (stop func()) {
+	w := &watcher{c: c}
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	if ws.watch[a] == nil {

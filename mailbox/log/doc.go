@@ -74,6 +74,12 @@
 // of two. If a write or an fdatasync fails, what is on disk is unknown and
 // Options.Fatal ends the process.
 //
+// # Reading
+//
+// A Cursor reads the records from the segments, in order, as far as they are
+// published. It is how the log is its own feed of changes; who reads holds no
+// segment back and is told when records went that it had not read.
+//
 // # What a crash leaves
 //
 //	while                          is left                        who cleans up
