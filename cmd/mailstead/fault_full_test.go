@@ -183,7 +183,7 @@ func (d *fullDisk) expectRefusals(when string) {
 	d.running()
 	for name, step := range d.worker.brings() {
 		if err := step(); !noSpace(err) {
-			d.t.Errorf("%s: %s: %v", when, name, err)
+			d.t.Errorf("%s: %s: %v, with %d KiB free and %s", when, name, err, d.filler.free()>>10, d.logFiles())
 		}
 		d.worker.notDone()
 	}
@@ -196,6 +196,19 @@ func (d *fullDisk) expectRefusals(when string) {
 		}
 	}
 	d.audit(when)
+}
+
+// logFiles lists the log's folder, for who wants to know why.
+func (d *fullDisk) logFiles() string {
+	var b strings.Builder
+	entries, _ := os.ReadDir(filepath.Join(storeDir(d.dir), "log"))
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			st := info.Sys().(*syscall.Stat_t)
+			fmt.Fprintf(&b, "%s %d/%d KiB, ", e.Name(), info.Size()>>10, st.Blocks>>1)
+		}
+	}
+	return b.String()
 }
 
 // submit sends a message to the world, which waits in the queue.
@@ -323,7 +336,9 @@ func TestFullDisk(t *testing.T) {
 			}
 			d.filler.leave(size/8 + 20<<20)
 			d.fill()
+			t.Logf("%d KiB free, %s", d.filler.free()>>10, d.logFiles())
 			d.filler.leave(d.filler.free() / 2) // what full segments give back when they are cut must not tip it
+			t.Logf("%d KiB free, %s", d.filler.free()>>10, d.logFiles())
 			d.expectRefusals("full of mail")
 
 			stop := d.filler.greedy()

@@ -33,8 +33,9 @@ func runAsCommand() {
 	}
 }
 
-// faultLimit is how long a test waits for what must happen soon.
-const faultLimit = 20 * time.Second
+// faultLimit is how long a test waits for what must happen: tests judge what is
+// done, not how fast a busy machine does it.
+const faultLimit = time.Minute
 
 // program is mailstead with arguments.
 func program(args ...string) *exec.Cmd {
