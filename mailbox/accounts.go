@@ -24,7 +24,8 @@ var newAccountMailboxes = []struct {
 }
 
 // CreateAccount makes an account with INBOX, Drafts, Sent, Junk, Trash and
-// Archive, all subscribed and with their special uses (RFC 6154). It is
+// Archive, all subscribed and with their special uses (RFC 6154), and with the
+// quota that Options has for new ones. It is
 // durable, together with changes, when it returns. changes may be nil. ErrRoomKey.
 func (s *Store) CreateAccount(ctx context.Context, changes func(AccountID) []RoomChange) (AccountID, error) {
 	id := AccountID(s.lastAccount.Add(1))
@@ -38,6 +39,9 @@ func (s *Store) CreateAccount(ctx context.Context, changes func(AccountID) []Roo
 	need := roomNeed(rooms) + len(newAccountMailboxes)*mailboxNeed("Archive")
 	err := s.write(ctx, ordinary, need, nil, func(d *decision) error {
 		d.ops = append(d.ops, opAccount{Account: id})
+		if s.o.NewAccountQuota != (Quota{}) {
+			d.ops = append(d.ops, opLimits{Account: id, Quota: s.o.NewAccountQuota})
+		}
 		for _, m := range newAccountMailboxes {
 			d.create(id, m.name, m.use)
 			d.ops = append(d.ops, opSubscription{Account: id, Name: m.name, On: true})
@@ -68,37 +72,6 @@ func (s *Store) DeleteAccount(ctx context.Context, a AccountID, changes ...RoomC
 		d.rooms(changes)
 		return nil
 	})
-}
-
-// Usage returns what account a holds. ErrNoAccount.
-func (s *Store) Usage(a AccountID) (Usage, error) {
-	boxes, err := s.boxes(a)
-	if err != nil {
-		return Usage{}, err
-	}
-	var u Usage
-	for _, b := range boxes {
-		b.mu.RLock()
-		u.Messages += int64(b.durable.messages)
-		u.Size += b.durable.size
-		b.mu.RUnlock()
-	}
-	return u, nil
-}
-
-// boxes returns the account's durable mailboxes in no order.
-func (s *Store) boxes(a AccountID) ([]*box, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	acc := s.durable.accounts[a]
-	if acc == nil {
-		return nil, ErrNoAccount
-	}
-	boxes := make([]*box, 0, len(acc.names))
-	for _, l := range acc.names {
-		boxes = append(boxes, l.box)
-	}
-	return boxes, nil
 }
 
 // Subscriptions returns all subscribed names of a, sorted, also of names

@@ -76,6 +76,7 @@ type change struct {
 	box      *box
 	lsn      ModSeq
 	after    header // the pending header after it
+	grown    Usage  // what it adds to the account's usage
 	added    []added
 	flags    []flagRun
 	expunged []uidRange

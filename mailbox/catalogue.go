@@ -20,6 +20,8 @@ type catalogue struct {
 type account struct {
 	names      map[string]*listing
 	subscribed map[string]struct{}
+	quota      Quota
+	usage      Usage // the sum of its mailboxes
 }
 
 // listing is a mailbox's description. It is never changed, only replaced.
@@ -62,6 +64,10 @@ func (c *catalogue) apply(o op, changes []*change) {
 		} else {
 			c.addAccount(o.Account)
 		}
+	case opLimits:
+		if acc := c.accounts[o.Account]; acc != nil {
+			acc.quota = o.Quota
+		}
 	case opMailbox:
 		c.list(o, changes)
 	case opMailboxGone:
@@ -76,6 +82,15 @@ func (c *catalogue) apply(o op, changes []*change) {
 			acc.subscribed[o.Name] = struct{}{}
 		} else {
 			delete(acc.subscribed, o.Name)
+		}
+	}
+}
+
+// count adds what changes do to the usage of their accounts.
+func (c *catalogue) count(changes []*change) {
+	for _, ch := range changes {
+		if acc := c.accounts[ch.box.account]; acc != nil {
+			acc.usage.add(ch.grown)
 		}
 	}
 }

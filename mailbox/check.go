@@ -69,6 +69,12 @@ func (c *comparison) catalogues() {
 	for id, acc := range d.accounts {
 		other := p.accounts[id]
 		c.expect(other != nil && maps.Equal(acc.subscribed, other.subscribed), "account %d: subscriptions differ", id)
+		c.expect(other != nil && acc.quota == other.quota && acc.usage == other.usage, "account %d: quota or usage differs", id)
+		var sum Usage
+		for _, l := range acc.names {
+			sum.add(l.box.pending.usage())
+		}
+		c.expect(acc.usage == sum, "account %d: usage %+v, its mailboxes have %+v", id, acc.usage, sum)
 		for name, l := range acc.names {
 			c.expect(other != nil && other.names[name] != nil && other.names[name].box == l.box, "account %d: %q differs", id, name)
 			c.expect(l.name == name && d.listings[l.box.id] == l, "account %d: %q is listed under another name", id, name)
@@ -83,7 +89,8 @@ func (c *comparison) headers(h *diskHeaders) {
 	c.expect(len(h.Accounts) == len(s.durable.accounts), "%d accounts, %d on disk", len(s.durable.accounts), len(h.Accounts))
 	c.expect(len(h.Mailboxes) == len(s.durable.listings), "%d mailboxes, %d on disk", len(s.durable.listings), len(h.Mailboxes))
 	subscriptions := 0
-	for _, acc := range s.durable.accounts {
+	for id, acc := range s.durable.accounts {
+		c.expect(acc.quota == h.Quotas[id], "account %d: quota %+v, on disk %+v", id, acc.quota, h.Quotas[id])
 		subscriptions += len(acc.subscribed)
 	}
 	c.expect(len(h.Subscriptions) == subscriptions, "%d subscriptions, %d on disk", subscriptions, len(h.Subscriptions))

@@ -118,9 +118,15 @@ func (c *checker) derived() {
 
 func (c *checker) headers() {
 	accounts := c.tx.Bucket(bucketAccounts)
-	c.each(bucketAccounts, func(key, _ []byte) error {
+	c.each(bucketAccounts, func(key, value []byte) error {
 		id, err := keyID[AccountID](key)
+		if err != nil {
+			return err
+		}
 		c.expect(id <= c.last.Account, "account %d above the last id %d", id, c.last.Account)
+		stored, err := decodeAccount(value)
+		c.expect(stored.made >= 1 && stored.made <= c.applied, "account %d was made by record %d, applied %d", id, stored.made, c.applied)
+		c.expect(stored.quota.Storage >= 0 && stored.quota.Messages >= 0, "account %d: quota %+v", id, stored.quota)
 		return err
 	})
 	names := make(map[subscribed]ID)

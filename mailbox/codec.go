@@ -44,6 +44,7 @@ const (
 	codeMoved        = 11
 	codePurge        = 12
 	codeRestored     = 13
+	codeLimits       = 14
 	codeForgotten    = 15
 )
 
@@ -105,6 +106,8 @@ func decodeOp(r *fieldReader) op {
 		return opPurge{Messages: r.deletedIDs(), Mailboxes: r.mailboxIDs()}
 	case codeRestored:
 		return opRestored{Messages: r.deletedParts(), Mailboxes: r.mailboxIDs()}
+	case codeLimits:
+		return opLimits{Account: AccountID(r.uint32()), Quota: Quota{Storage: r.int64(), Messages: r.int64()}}
 	case codeForgotten:
 		return opForgotten{Bodies: r.bodies()}
 	}
@@ -117,6 +120,13 @@ func (o opAccount) appendTo(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(o.Account))
 	dst = appendBool(dst, o.Deleted)
 	return binary.AppendVarint(dst, o.Time)
+}
+
+func (o opLimits) appendTo(dst []byte) []byte {
+	dst = append(dst, codeLimits)
+	dst = binary.AppendUvarint(dst, uint64(o.Account))
+	dst = binary.AppendVarint(dst, o.Storage)
+	return binary.AppendVarint(dst, o.Messages)
 }
 
 func (o opMailbox) appendTo(dst []byte) []byte {

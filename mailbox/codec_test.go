@@ -13,6 +13,11 @@ import (
 var codecCases = map[string][]op{
 	"nothing": nil,
 	"account": {opAccount{Account: 7}, opAccount{Account: math.MaxUint32, Deleted: true, Time: -1}},
+	"limits": {
+		opLimits{Account: 7, Quota: Quota{Storage: 5 << 30, Messages: 1000}},
+		opLimits{Account: math.MaxUint32, Quota: Quota{Storage: math.MaxInt64}},
+		opLimits{Account: 1},
+	},
 	"mailbox": {
 		opMailbox{ID: 1, Account: 7, Name: "INBOX", UIDValidity: math.MaxUint32},
 		opMailbox{ID: math.MaxUint32, Name: "a/ä/\x00", SpecialUse: goimap.MailboxAttrJunk},

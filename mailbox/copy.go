@@ -73,6 +73,11 @@ func (m *Mailbox) transfer(ctx context.Context, uids []goimap.UID, move bool, ta
 		if len(t.list) == 0 {
 			return nil
 		}
+		if !move { // a move within an account adds nothing to it
+			if err := d.fits(to.box.account, t.usage()); err != nil {
+				return err
+			}
+		}
 		d.recordKeywords(to)
 		d.add(to, t.list)
 		if move {
@@ -95,6 +100,15 @@ type transferring struct {
 	list   []added // the copies, without UIDs
 	source []goimap.UID
 	gone   runs
+}
+
+// usage is what the copies count with in their account.
+func (t *transferring) usage() Usage {
+	u := Usage{Messages: int64(len(t.list))}
+	for i := range t.list {
+		u.Size += t.list[i].Size
+	}
+	return u
 }
 
 // take takes one message.

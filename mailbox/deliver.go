@@ -87,6 +87,9 @@ func (d *decision) deliver(t *Target, b *NewBody, now time.Time) Placed {
 	if err != nil {
 		return Placed{Err: err}
 	}
+	if err := d.fits(t.Account, Usage{Messages: 1, Size: b.size}); err != nil {
+		return Placed{Err: err}
+	}
 	flags, err := l.box.bits(t.Flags, true)
 	if err != nil {
 		return Placed{Err: err}

@@ -1,6 +1,10 @@
 package mailbox
 
-import "mailstead/mailbox/log"
+import (
+	"slices"
+
+	"mailstead/mailbox/log"
+)
 
 // publish makes a flushed group durable state and tells who waits for news.
 // The log calls it in LSN order, before the group's writers wake. What a
@@ -24,12 +28,25 @@ func (s *Store) publish(group []*log.Entry) {
 
 // publishCatalogue moves the durable catalogue, if r changes it.
 func (s *Store) publishCatalogue(r *record) {
-	for _, o := range r.ops {
-		switch o.(type) {
-		case opAccount, opMailbox, opMailboxGone, opSubscription:
-			s.mu.Lock()
-			s.durable.apply(o, r.changes)
-			s.mu.Unlock()
-		}
+	if !slices.ContainsFunc(r.ops, isCatalogueOp) && !slices.ContainsFunc(r.changes, (*change).grows) {
+		return
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range r.ops {
+		s.durable.apply(o, r.changes)
+	}
+	s.durable.count(r.changes)
 }
+
+// isCatalogueOp reports whether o is about accounts and names.
+func isCatalogueOp(o op) bool {
+	switch o.(type) {
+	case opAccount, opLimits, opMailbox, opMailboxGone, opSubscription:
+		return true
+	}
+	return false
+}
+
+// grows reports whether c changes its account's usage.
+func (c *change) grows() bool { return c.grown != Usage{} }

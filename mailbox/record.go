@@ -16,6 +16,12 @@ type opAccount struct {
 	Time    int64 // Unix seconds, of an erasure: retention counts from it
 }
 
+// opLimits sets the quota of an account.
+type opLimits struct {
+	Account AccountID
+	Quota
+}
+
 // opMailbox makes a mailbox or replaces its description.
 type opMailbox struct {
 	ID          ID

@@ -204,7 +204,7 @@ func (s *Store) loadHeaders() error {
 	s.lastMailbox, s.lastValidity = h.Last.Mailbox, h.Last.UIDValidity
 	for _, c := range []*catalogue{s.pending, s.durable} {
 		for _, a := range h.Accounts {
-			c.addAccount(a)
+			c.addAccount(a).quota = h.Quotas[a]
 		}
 		for _, sub := range h.Subscriptions {
 			c.apply(opSubscription{Account: sub.Account, Name: sub.Name, On: true}, nil)
@@ -213,9 +213,11 @@ func (s *Store) loadHeaders() error {
 	for i := range h.Mailboxes {
 		m := &h.Mailboxes[i]
 		o := opMailbox{ID: m.ID, Account: m.Account, Name: m.Name, UIDValidity: m.UIDValidity, SpecialUse: m.SpecialUse}
-		known := []*change{{box: storedBox(m)}}
-		s.pending.apply(o, known)
-		s.durable.apply(o, known)
+		known := []*change{{box: storedBox(m), grown: Usage{Messages: int64(m.Messages), Size: m.Size}}}
+		for _, c := range []*catalogue{s.pending, s.durable} {
+			c.apply(o, known)
+			c.count(known)
+		}
 	}
 	return nil
 }

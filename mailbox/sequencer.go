@@ -180,11 +180,13 @@ func (d *decision) move(rec *record) {
 		if len(c.added)+len(c.flags)+len(c.expunged) > 0 {
 			c.after.highest = c.lsn
 		}
+		c.grown = growth(&c.box.pending, &c.after)
 		c.box.numbered(c)
 		if len(rec.accounts) == 0 || rec.accounts[len(rec.accounts)-1] != c.box.account {
 			rec.accounts = append(rec.accounts, c.box.account)
 		}
 	}
+	s.pending.count(d.changes)
 }
 
 // appendAccount adds the account whose catalogue o changes.

@@ -155,6 +155,8 @@ func (a *applying) op(o op) error {
 	switch o := o.(type) {
 	case opAccount:
 		return a.account(o)
+	case opLimits:
+		return a.limits(o)
 	case opMailbox:
 		return a.mailbox(o)
 	case opMailboxGone:

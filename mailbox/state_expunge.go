@@ -180,7 +180,7 @@ func (a *applying) account(o opAccount) error {
 	a.last.Account = max(a.last.Account, o.Account)
 	accounts := a.tx.Bucket(bucketAccounts)
 	if !o.Deleted {
-		return accounts.Put(idKey(o.Account), binary.AppendUvarint(nil, uint64(a.lsn)))
+		return accounts.Put(idKey(o.Account), storedAccount{made: a.lsn}.append(nil))
 	}
 	ids, err := a.mailboxesOf(o.Account)
 	if err != nil {

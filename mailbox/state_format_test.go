@@ -141,7 +141,7 @@ func dumpState(t *testing.T, d *disk) map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dump := map[string]any{"accounts": h.Accounts, "subscriptions": h.Subscriptions, "last": h.Last, "applied": h.Applied}
+	dump := map[string]any{"accounts": h.Accounts, "quotas": h.Quotas, "subscriptions": h.Subscriptions, "last": h.Last, "applied": h.Applied}
 	for _, m := range h.Mailboxes {
 		gone, ok, err := d.vanished(m.ID, 0)
 		if err != nil || !ok {

@@ -17,6 +17,7 @@ type diskHeaders struct {
 	Applied       log.LSN
 	Last          lastIDs
 	Accounts      []AccountID
+	Quotas        map[AccountID]Quota // of the accounts that have one
 	Mailboxes     []diskMailbox
 	Subscriptions []subscribed
 }
@@ -44,15 +45,10 @@ func (d *disk) load() (h diskHeaders, err error) {
 }
 
 func (h *diskHeaders) read(tx *bbolt.Tx) error {
-	err := tx.Bucket(bucketAccounts).ForEach(func(key, _ []byte) error {
-		id, err := keyID[AccountID](key)
-		h.Accounts = append(h.Accounts, id)
-		return err
-	})
-	if err != nil {
+	if err := h.readAccounts(tx); err != nil {
 		return err
 	}
-	err = tx.Bucket(bucketMailboxes).ForEach(func(key, _ []byte) error {
+	err := tx.Bucket(bucketMailboxes).ForEach(func(key, _ []byte) error {
 		id, err := keyID[ID](key)
 		if err != nil {
 			return err

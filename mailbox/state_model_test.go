@@ -16,7 +16,7 @@ import (
 // model is what state.db should hold, in the simplest terms: one entry for each
 // message, and nothing counted.
 type model struct {
-	accounts  map[AccountID]bool
+	accounts  map[AccountID]Quota
 	mailboxes map[ID]*modelMailbox
 	rooms     map[string]roomEntry // by room and key
 	subs      map[subscribed]bool
@@ -31,7 +31,7 @@ type modelMailbox struct {
 }
 
 func newModel() *model {
-	return &model{accounts: map[AccountID]bool{}, mailboxes: map[ID]*modelMailbox{}, rooms: map[string]roomEntry{}, subs: map[subscribed]bool{}}
+	return &model{accounts: map[AccountID]Quota{}, mailboxes: map[ID]*modelMailbox{}, rooms: map[string]roomEntry{}, subs: map[subscribed]bool{}}
 }
 
 func (m *model) apply(rec appliedRecord) {
@@ -40,6 +40,8 @@ func (m *model) apply(rec appliedRecord) {
 		switch o := o.(type) {
 		case opAccount:
 			m.account(o)
+		case opLimits:
+			m.accounts[o.Account] = o.Quota
 		case opMailbox:
 			m.mailbox(o, modseq)
 		case opMailboxGone:
@@ -68,7 +70,7 @@ func (m *model) apply(rec appliedRecord) {
 
 func (m *model) account(o opAccount) {
 	if !o.Deleted {
-		m.accounts[o.Account] = true
+		m.accounts[o.Account] = Quota{}
 		return
 	}
 	delete(m.accounts, o.Account)
@@ -122,6 +124,14 @@ func (m *model) messageOp(o op, modseq ModSeq) {
 // headers returns what load should.
 func (m *model) headers(applied log.LSN, last lastIDs) diskHeaders {
 	h := diskHeaders{Applied: applied, Last: last, Accounts: slices.Sorted(maps.Keys(m.accounts))}
+	for id, q := range m.accounts {
+		if q != (Quota{}) {
+			if h.Quotas == nil {
+				h.Quotas = map[AccountID]Quota{}
+			}
+			h.Quotas[id] = q
+		}
+	}
 	for _, id := range slices.Sorted(maps.Keys(m.mailboxes)) {
 		b := m.mailboxes[id]
 		info := b.info
@@ -203,7 +213,9 @@ func (r *randomRecords) op(body BodyID) op {
 		return opMailbox{ID: id, Account: b.info.Account, Name: fmt.Sprint("renamed ", id), UIDValidity: b.info.UIDValidity}
 	case n < 84:
 		return opMailboxGone{ID: id, Time: int64(r.lsn)}
-	case n < 85:
+	case n < 87:
+		return opLimits{Account: account, Quota: Quota{Storage: int64(r.rand.IntN(3)) << 30, Messages: int64(r.rand.IntN(3))}}
+	case n < 88:
 		return opAccount{Account: account, Deleted: true, Time: int64(r.lsn)}
 	}
 	return r.room(body)

@@ -32,6 +32,9 @@ type Options struct {
 	Now            func() time.Time
 	Fatal          func(error) // the disk's state is unknown: must not return; nil = log and exit
 	FS             log.FS      // of the log; nil = the operating system's
+
+	// NewAccountQuota is what CreateAccount gives; the zero value sets no limit.
+	NewAccountQuota Quota
 }
 
 const (
