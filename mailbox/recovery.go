@@ -45,6 +45,9 @@ func (s *Store) recover() error {
 		return err
 	}
 	s.disk.onFault(s.databaseFault)
+	if err := s.beginRetention(); err != nil {
+		return err
+	}
 	return startDone(s.dir)
 }
 

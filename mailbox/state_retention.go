@@ -116,7 +116,30 @@ func (a *applying) restored(o opRestored) error {
 			return err
 		}
 	}
-	return a.forgetGone(o.Mailboxes)
+	for _, id := range o.Mailboxes {
+		if err := a.restoredMailbox(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// goneRestored is the time of a deleted mailbox that was restored. What it was
+// stays for as long as messages that were expunged before can be restored.
+const goneRestored = -1
+
+func (a *applying) restoredMailbox(id ID) error {
+	b := a.tx.Bucket(bucketGone)
+	value := b.Get(idKey(id))
+	if value == nil {
+		a.missing("deleted mailbox", uint64(id))
+		return nil
+	}
+	_, m, err := decodeGone(value)
+	if err != nil {
+		return fmt.Errorf("mailbox %d: %w", id, err)
+	}
+	return b.Put(idKey(id), appendGone(nil, goneRestored, &m))
 }
 
 func (a *applying) restoredPart(part *deletedPart) error {
@@ -217,11 +240,10 @@ func (d *disk) deletedPage(after []byte, limit int) (page []deletedEntry, err er
 // messages, about 1 MB.
 const deletedPageSize = 64
 
-// eachDeleted calls f, outside of a transaction, with every entry in the order
+// eachDeleted calls f, outside of a transaction, with every entry behind the key after, in the order
 // of their keys, until it returns false. Entries that come or go meanwhile are
 // seen or not.
-func (d *disk) eachDeleted(f func(e *deletedEntry) (more bool, err error)) error {
-	var after []byte
+func (d *disk) eachDeleted(after []byte, f func(e *deletedEntry) (more bool, err error)) error {
 	for {
 		page, err := d.deletedPage(after, deletedPageSize)
 		if err != nil {
@@ -242,7 +264,7 @@ func (d *disk) eachDeleted(f func(e *deletedEntry) (more bool, err error)) error
 // goneMailbox is a deleted mailbox: only its description is known.
 type goneMailbox struct {
 	diskMailbox
-	At int64 // Unix seconds
+	At int64 // Unix seconds, or goneRestored
 }
 
 // goneMailboxes returns the deleted mailboxes by id, of which a server has tens.
@@ -266,6 +288,11 @@ func (d *disk) goneMailboxes() (list []goneMailbox, err error) {
 		return nil, fmt.Errorf("reading deleted mailboxes: %w", err)
 	}
 	return list, nil
+}
+
+// restorable drops those that were restored.
+func restorable(gone []goneMailbox) []goneMailbox {
+	return slices.DeleteFunc(gone, func(m goneMailbox) bool { return m.At == goneRestored })
 }
 
 // retains reports whether anything at all can be restored.

@@ -28,6 +28,7 @@ type Options struct {
 	MaxMessageSize int64         // in bytes; 0 = 50 MiB, at most 2 GiB
 	CommitEvery    time.Duration // longest wait of acknowledged state for the databases; 0 = 1 s
 	CleanEvery     time.Duration // pause between two rounds of cleaning; 0 = 1 min
+	Retention      time.Duration // how long what was deleted can be restored; 0 = 7 days, negative = not at all, or KeepDeleted
 	Logger         *slog.Logger
 	Now            func() time.Time
 	Fatal          func(error) // the disk's state is unknown: must not return; nil = log and exit
@@ -54,6 +55,10 @@ func (o Options) withDefaults() Options {
 	if o.CleanEvery <= 0 {
 		o.CleanEvery = defaultCleanEvery
 	}
+	if o.Retention == 0 {
+		o.Retention = defaultRetention
+	}
+	o.Retention = max(o.Retention, 0)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -65,7 +70,7 @@ func (o Options) withDefaults() Options {
 
 // Store is an open store folder. All methods may be called concurrently.
 //
-// Locks are taken in this order: seq, opened.mu or box.loading, mu, box.mu,
+// Locks are taken in this order: retention.mu, seq, opened.mu or box.loading, mu, box.mu,
 // and then any of the small ones (toldMu, overlay, watchers, applier).
 type Store struct {
 	dir    string
@@ -96,6 +101,7 @@ type Store struct {
 	applier      applier
 	checkpointer checkpointer
 	cleaner      cleaner
+	retention    retention
 	written      atomic.Int64 // bytes of log since the checkpointer looked
 	opened       opened
 	watchers     accountWatchers
@@ -134,6 +140,9 @@ func Open(dir string, o Options) (*Store, error) {
 	cleaning, cancel := context.WithCancel(context.Background())
 	s.cleaner.cancel = cancel
 	s.applier.work.Go(func() { s.runCleaner(cleaning) })
+	if s.o.Retention != KeepDeleted {
+		s.applier.work.Go(s.runRetention)
+	}
 	return s, nil
 }
 
