@@ -42,6 +42,9 @@ func (s *Store) LocateBodies(msgs []Message, b *Bodies) error {
 // bytes shorter than buf is read into it at once, which saves a system call; buf is the
 // Body's until its last use, and may be nil. ErrDamaged, ErrGone.
 func (b *Bodies) Open(i int, buf []byte) (*Body, error) {
+	if err := b.s.fence.check(b.ids[i]); err != nil {
+		return nil, err
+	}
 	if place := b.places[i]; place != (log.Place{}) {
 		body, err := b.s.log.BodyIn(buf, place, log.BodyID(b.ids[i]))
 		if err == nil {

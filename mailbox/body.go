@@ -243,6 +243,9 @@ type Body struct{ *log.Body }
 func (s *Store) OpenBody(id BodyID) (*Body, error) {
 	// A body that is moved between the look-up and the opening is looked up again.
 	const moves = 3
+	if err := s.fence.check(id); err != nil {
+		return nil, err
+	}
 	var err error
 	for range moves {
 		var place log.Place

@@ -27,11 +27,23 @@ func (d *disk) check() error {
 	)
 }
 
+// checkInvariants returns what is wrong in a state.db of which the page
+// structure is whole.
+func checkInvariants(tx *bbolt.Tx) []error {
+	c := newChecker()
+	c.tx = tx
+	c.state()
+	return c.problems
+}
+
+func newChecker() *checker {
+	return &checker{refs: make(map[BodyID]uint64), mailboxes: make(map[ID]*checkedMailbox), deletedOf: make(map[ID]FlagSet)}
+}
+
 // checkDatabase runs bbolt's own check and f in a transaction that excludes
 // writers, as bbolt's check asks for, and changes nothing.
 func checkDatabase(db *database, name string, f func(*checker)) error {
-	c := &checker{refs: make(map[BodyID]uint64), mailboxes: make(map[ID]*checkedMailbox),
-		deletedOf: make(map[ID]FlagSet)}
+	c := newChecker()
 	err := db.exclusive(func(tx *bbolt.Tx) {
 		c.tx = tx
 		for err := range tx.Check() {

@@ -136,12 +136,15 @@ func pruneCheckpoints(dir string) error {
 // rebuild puts the newest whole checkpoint in the place of the state.db of
 // folder dir, and returns its LSN: the caller applies the log from there. The
 // damaged file stays as state.db.damaged until the next rebuild. With no whole
-// checkpoint, the new state.db is empty and the LSN 0, which is right as long
-// as the log is complete from its first record. Nobody may have state.db open.
-// A crash leaves the old state.db or the new one.
+// checkpoint, the new state.db is empty and the LSN 0. ErrNoCheckpoint, and
+// nothing is changed, when the log begins behind that. Nobody may have state.db
+// open. A crash leaves the old state.db or the new one.
 func rebuild(dir, checkpointDir string) (log.LSN, error) {
 	temp := filepath.Join(dir, rebuildTemp)
 	lsn, err := restoreInto(temp, checkpointDir)
+	if err == nil {
+		err = joins(lsn, filepath.Join(dir, logFolder))
+	}
 	if err != nil {
 		return 0, errors.Join(fmt.Errorf("rebuilding %s: %w", stateFile, err), removeFile(temp))
 	}

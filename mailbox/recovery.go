@@ -44,6 +44,9 @@ func (s *Store) recover() error {
 	if err := s.checkpointer.begin(s); err != nil {
 		return err
 	}
+	if err := s.fence.load(s.dir); err != nil {
+		s.logger.Warn("the list of damaged bodies cannot be read; verify makes it anew", "err", err)
+	}
 	s.disk.onFault(s.databaseFault)
 	if err := s.beginRetention(); err != nil {
 		return err

@@ -106,6 +106,9 @@ type Store struct {
 	opened       opened
 	watchers     accountWatchers
 
+	fence     fence      // in front of damaged bodies
+	verifying sync.Mutex // one Verify at a time
+
 	toldMu    sync.Mutex
 	toldBoxes map[*box]struct{}
 }

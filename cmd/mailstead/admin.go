@@ -21,6 +21,7 @@ type admin struct {
 	directory      *directory.Directory
 	queue          *queue.Queue
 	domainsChanged func() error
+	alone          bool // no server runs
 }
 
 // admin is that of the running server.
@@ -35,7 +36,7 @@ func newAdmin(store *mailbox.Store, d *directory.Directory, log *slog.Logger) (*
 		return nil, err
 	}
 	q := s.queue
-	return &admin{store: store, directory: d, queue: q, domainsChanged: func() error { return nil }}, nil
+	return &admin{store: store, directory: d, queue: q, domainsChanged: func() error { return nil }, alone: true}, nil
 }
 
 // nothing is the result of actions that only succeed or fail.
@@ -70,6 +71,7 @@ var actions = map[string]action{
 	"queue hold":             act((*admin).queueHold),
 	"queue release":          act((*admin).queueRelease),
 	"queue remove":           act((*admin).queueRemove),
+	"verify":                 actLong((*admin).verify),
 }
 
 // do performs a request. tell hears how far a long one is.

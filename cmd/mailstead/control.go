@@ -246,15 +246,23 @@ func ask(ctx context.Context, socket string, q request, show report) (response, 
 	}
 }
 
-// actAlone opens the store for one action.
-func actAlone(ctx context.Context, dir string, log *slog.Logger, q request, show report) (response, error) {
+// ownFolder fails where there is no store, and where it is another user's: what
+// root made in it, the server could not open at its next start.
+func ownFolder(dir string) error {
 	info, err := os.Stat(storeDir(dir))
 	if err != nil {
-		return response{}, fmt.Errorf("no server's folder: %w", err)
+		return fmt.Errorf("no server's folder: %w", err)
 	}
-	// What root made in it, the server could not open at its next start.
 	if s, ok := info.Sys().(*syscall.Stat_t); ok && int(s.Uid) != os.Geteuid() {
-		return response{}, fmt.Errorf("no server is running, and the folder %s is user %d's: act as that user, or start the server", dir, s.Uid)
+		return fmt.Errorf("no server is running, and the folder %s is user %d's: act as that user, or start the server", dir, s.Uid)
+	}
+	return nil
+}
+
+// actAlone opens the store for one action.
+func actAlone(ctx context.Context, dir string, log *slog.Logger, q request, show report) (response, error) {
+	if err := ownFolder(dir); err != nil {
+		return response{}, err
 	}
 	store, d, err := openStore(dir, log, defaultMaxMessage)
 	if errors.Is(err, mailbox.ErrLocked) {

@@ -91,6 +91,8 @@ var administration = []step{
 	{action: "queue hold", args: "$id", code: exitNoSuch},
 	{action: "queue release", args: "$id", code: exitNoSuch},
 	{action: "queue list", args: "--json", out: "[]"},
+	{action: "verify", args: "--json --quiet", out: "[]"},
+	{action: "verify", out: "whole: "},
 }
 
 // TestAdministrationBothWays plays the script against a server that runs, and

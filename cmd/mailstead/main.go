@@ -26,6 +26,7 @@ type cli struct {
 	Account accountCommand `cmd:"" help:"Accounts, their addresses and passwords."`
 	Alias   aliasCommand   `cmd:"" help:"Addresses that lead to others."`
 	Queue   queueCommand   `cmd:"" help:"Mail on its way out."`
+	Verify  verifyCommand  `cmd:"" help:"Check all that is stored: the log, the databases, every message."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 	Help    helpCommand    `cmd:"" help:"Print help on a command."`
 }

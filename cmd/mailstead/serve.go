@@ -91,11 +91,15 @@ func storeDir(dir string) string { return filepath.Join(dir, "store") }
 // fields, and a Date and Message-ID that were missing, go in front of a message.
 const traceSize = 64 << 10
 
+func storeOptions(log *slog.Logger, maxMessageSize int64) mailbox.Options {
+	return mailbox.Options{MaxMessageSize: maxMessageSize + traceSize, Logger: log}
+}
+
 func openStore(dir string, log *slog.Logger, maxMessageSize int64) (*mailbox.Store, *directory.Directory, error) {
 	if err := os.MkdirAll(storeDir(dir), 0o700); err != nil {
 		return nil, nil, fmt.Errorf("make the store's folder: %w", err)
 	}
-	store, err := mailbox.Open(storeDir(dir), mailbox.Options{MaxMessageSize: maxMessageSize + traceSize, Logger: log})
+	store, err := mailbox.Open(storeDir(dir), storeOptions(log, maxMessageSize))
 	if err != nil {
 		return nil, nil, err
 	}

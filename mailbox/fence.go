@@ -1,0 +1,107 @@
+package mailbox
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+)
+
+// fenceFile lists the bodies that the last Verify found damaged, one number a
+// line behind its first one.
+const (
+	fenceFile  = "damaged"
+	fenceFirst = "mailstead damaged bodies 1"
+
+	// maxFenced bounds the list: where more is damaged, the disk is to be replaced.
+	maxFenced = 1 << 20
+)
+
+// fence keeps damaged bodies from being served: a flipped bit within a body is
+// seen by nobody but Verify. It survives restarts; ids of bodies are never
+// given twice.
+type fence struct {
+	bodies atomic.Pointer[map[BodyID]struct{}] // nil for none
+}
+
+// check returns ErrDamaged for a body behind the fence.
+func (f *fence) check(id BodyID) error {
+	bodies := f.bodies.Load()
+	if bodies == nil {
+		return nil
+	}
+	if _, damaged := (*bodies)[id]; damaged {
+		return fmt.Errorf("%w: body %d does not validate", ErrDamaged, id)
+	}
+	return nil
+}
+
+func (f *fence) set(bodies map[BodyID]struct{}) {
+	if len(bodies) == 0 {
+		f.bodies.Store(nil)
+		return
+	}
+	f.bodies.Store(&bodies)
+}
+
+// load reads the list of the folder. One that cannot be made sense of is only
+// told of: the next Verify writes it anew.
+func (f *fence) load(dir string) error {
+	file, err := os.Open(filepath.Join(dir, fenceFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	if !lines.Scan() || lines.Text() != fenceFirst {
+		return fmt.Errorf("%s: not a list of damaged bodies", file.Name())
+	}
+	bodies := make(map[BodyID]struct{})
+	for lines.Scan() && len(bodies) < maxFenced {
+		var id BodyID
+		if _, err := fmt.Sscanf(lines.Text(), "%d", &id); err != nil {
+			return fmt.Errorf("%s: %w", file.Name(), err)
+		}
+		bodies[id] = struct{}{}
+	}
+	f.set(bodies)
+	return lines.Err()
+}
+
+// replace puts up a new fence, durably.
+func (f *fence) replace(dir string, bodies map[BodyID]struct{}) error {
+	f.set(bodies)
+	name := filepath.Join(dir, fenceFile)
+	if len(bodies) == 0 {
+		if err := removeFile(name); err != nil {
+			return err
+		}
+		return syncDir(dir)
+	}
+	var text strings.Builder
+	fmt.Fprintln(&text, fenceFirst)
+	for _, id := range slices.Sorted(maps.Keys(bodies)) {
+		fmt.Fprintln(&text, id)
+	}
+	file, err := os.OpenFile(name+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(text.String())
+	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(name+".tmp", name); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
