@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"slices"
 
@@ -44,10 +44,10 @@ type storedCheckpoint struct {
 func (d *disk) checkpoint(dir string) (log.LSN, error) {
 	d.copying.Lock()
 	defer d.copying.Unlock()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := d.files.makeFolder(dir); err != nil {
 		return 0, fmt.Errorf("making a checkpoint: %w", err)
 	}
-	stored, err := checkpoints(dir)
+	stored, err := d.files.checkpoints(dir)
 	if err != nil {
 		return 0, fmt.Errorf("making a checkpoint: %w", err)
 	}
@@ -56,41 +56,41 @@ func (d *disk) checkpoint(dir string) (log.LSN, error) {
 	}
 	lsn, err := d.writeCheckpoint(dir)
 	if err != nil {
-		return 0, errors.Join(fmt.Errorf("making a checkpoint: %w", err), removeFile(filepath.Join(dir, checkpointTemp)))
+		return 0, errors.Join(fmt.Errorf("making a checkpoint: %w", err), d.files.remove(filepath.Join(dir, checkpointTemp)))
 	}
 	if !d.keeping.TryLock() {
 		return lsn, nil // the next one prunes
 	}
 	defer d.keeping.Unlock()
-	return lsn, pruneCheckpoints(dir)
+	return lsn, d.files.pruneCheckpoints(dir)
 }
 
 func (d *disk) writeCheckpoint(dir string) (log.LSN, error) {
 	temp := filepath.Join(dir, checkpointTemp)
-	if err := removeFile(temp); err != nil {
+	if err := d.files.remove(temp); err != nil {
 		return 0, err
 	}
-	lsn, err := compactInto(temp, d.state)
+	lsn, err := d.files.compactInto(temp, d.state)
 	if err != nil {
 		return 0, err
 	}
-	crc, err := syncedChecksum(temp)
+	crc, err := d.files.syncedChecksum(temp)
 	if err != nil {
 		return 0, err
 	}
-	if err := os.Rename(temp, filepath.Join(dir, fmt.Sprintf(checkpointName, uint64(lsn), crc))); err != nil {
+	if err := d.files.Rename(temp, filepath.Join(dir, fmt.Sprintf(checkpointName, uint64(lsn), crc))); err != nil {
 		return 0, err
 	}
-	return lsn, syncDir(dir)
+	return lsn, d.files.SyncDir(dir)
 }
 
 // compactInto copies db into a new file and returns the LSN the copy is true
 // for. The copy is not synced: until it is whole nobody looks at it.
-func compactInto(path string, db *database) (lsn log.LSN, err error) {
+func (f files) compactInto(path string, db *database) (lsn log.LSN, err error) {
 	o := databaseOptions(false)
 	o.NoSync, o.NoGrowSync = true, true
 	o.InitialMmapSize = 0 // it also makes bbolt grow the file in steps of 16 MB
-	dst, err := openBolt(path, o)
+	dst, err := f.openBolt(path, o)
 	if err != nil {
 		return 0, err
 	}
@@ -103,34 +103,34 @@ func compactInto(path string, db *database) (lsn log.LSN, err error) {
 
 // checkpoints returns what dir has, newest first. Names that are none are
 // passed over.
-func checkpoints(dir string) ([]storedCheckpoint, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+func (f files) checkpoints(dir string) ([]storedCheckpoint, error) {
+	names, err := f.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	var list []storedCheckpoint
-	for _, e := range entries {
+	for _, name := range names {
 		var lsn uint64
 		var crc uint32
-		if n, _ := fmt.Sscanf(e.Name(), checkpointName, &lsn, &crc); n == 2 && e.Name() == fmt.Sprintf(checkpointName, lsn, crc) {
-			list = append(list, storedCheckpoint{path: filepath.Join(dir, e.Name()), lsn: log.LSN(lsn), crc: crc})
+		if n, _ := fmt.Sscanf(name, checkpointName, &lsn, &crc); n == 2 && name == fmt.Sprintf(checkpointName, lsn, crc) {
+			list = append(list, storedCheckpoint{path: filepath.Join(dir, name), lsn: log.LSN(lsn), crc: crc})
 		}
 	}
 	slices.SortFunc(list, func(a, b storedCheckpoint) int { return cmp.Compare(b.lsn, a.lsn) })
 	return list, nil
 }
 
-func pruneCheckpoints(dir string) error {
-	stored, err := checkpoints(dir)
+func (f files) pruneCheckpoints(dir string) error {
+	stored, err := f.checkpoints(dir)
 	if err != nil {
 		return err
 	}
 	for _, c := range stored[min(checkpointsKept, len(stored)):] {
-		if err := os.Remove(c.path); err != nil {
+		if err := f.Remove(c.path); err != nil {
 			return fmt.Errorf("removing an old checkpoint: %w", err)
 		}
 	}
-	return syncDir(dir)
+	return f.SyncDir(dir)
 }
 
 // rebuild puts the newest whole checkpoint in the place of the state.db of
@@ -139,46 +139,46 @@ func pruneCheckpoints(dir string) error {
 // checkpoint, the new state.db is empty and the LSN 0. ErrNoCheckpoint, and
 // nothing is changed, when the log begins behind that. Nobody may have state.db
 // open. A crash leaves the old state.db or the new one.
-func rebuild(dir, checkpointDir string) (log.LSN, error) {
+func (f files) rebuild(dir, checkpointDir string) (log.LSN, error) {
 	temp := filepath.Join(dir, rebuildTemp)
-	lsn, err := restoreInto(temp, checkpointDir)
+	lsn, err := f.restoreInto(temp, checkpointDir)
 	if err == nil {
-		err = joins(lsn, filepath.Join(dir, logFolder))
+		err = f.joins(lsn, filepath.Join(dir, logFolder))
 	}
 	if err != nil {
-		return 0, errors.Join(fmt.Errorf("rebuilding %s: %w", stateFile, err), removeFile(temp))
+		return 0, errors.Join(fmt.Errorf("rebuilding %s: %w", stateFile, err), f.remove(temp))
 	}
 	state, damaged := filepath.Join(dir, stateFile), filepath.Join(dir, damagedFile)
-	if err := removeFile(damaged); err != nil {
+	if err := f.remove(damaged); err != nil {
 		return 0, fmt.Errorf("rebuilding %s: %w", stateFile, err)
 	}
 	// Evidence, where the file system knows hard links; a rename would leave a
 	// moment without state.db, which a start would take for a new store.
-	_ = os.Link(state, damaged)
-	if err := os.Rename(temp, state); err != nil {
+	_ = f.Link(state, damaged)
+	if err := f.Rename(temp, state); err != nil {
 		return 0, fmt.Errorf("rebuilding %s: %w", stateFile, err)
 	}
-	return lsn, syncDir(dir)
+	return lsn, f.SyncDir(dir)
 }
 
 // restoreInto writes the newest whole checkpoint to path, or an empty database.
-func restoreInto(path, checkpointDir string) (log.LSN, error) {
-	stored, err := checkpoints(checkpointDir)
+func (f files) restoreInto(path, checkpointDir string) (log.LSN, error) {
+	stored, err := f.checkpoints(checkpointDir)
 	if err != nil {
 		return 0, err
 	}
 	for _, c := range stored {
-		switch err := copyChecked(path, c); {
+		switch err := f.copyChecked(path, c); {
 		case err == nil:
 			return c.lsn, nil
 		case !errors.Is(err, errDatabase):
 			return 0, err
 		}
 	}
-	if err := removeFile(path); err != nil {
+	if err := f.remove(path); err != nil {
 		return 0, err
 	}
-	db, err := openDatabase(path, stateSchema())
+	db, err := f.openSchema(path, stateSchema())
 	if err != nil {
 		return 0, err
 	}
@@ -187,18 +187,22 @@ func restoreInto(path, checkpointDir string) (log.LSN, error) {
 
 // copyChecked copies a checkpoint to path, durably. The error wraps
 // errDatabase when the checkpoint is not what it was.
-func copyChecked(path string, c storedCheckpoint) error {
-	from, err := os.Open(c.path)
+func (f files) copyChecked(path string, c storedCheckpoint) error {
+	from, err := f.Open(c.path, false)
 	if err != nil {
 		return err
 	}
 	defer from.Close()
-	to, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	r, err := f.reader(from)
+	if err != nil {
+		return err
+	}
+	to, err := f.create(path)
 	if err != nil {
 		return err
 	}
 	sum := crc32.New(castagnoli)
-	_, err = io.Copy(io.MultiWriter(to, sum), from)
+	_, err = io.Copy(io.MultiWriter(&fileWriter{file: to}, sum), r)
 	if err := errors.Join(err, to.Sync(), to.Close()); err != nil {
 		return err
 	}
@@ -211,20 +215,15 @@ func copyChecked(path string, c storedCheckpoint) error {
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // syncedChecksum makes a file durable and returns its checksum.
-func syncedChecksum(path string) (uint32, error) {
-	f, err := os.Open(path)
+func (f files) syncedChecksum(path string) (uint32, error) {
+	file, err := f.Open(path, false)
 	if err != nil {
 		return 0, err
 	}
 	sum := crc32.New(castagnoli)
-	_, err = io.Copy(sum, f)
-	return sum.Sum32(), errors.Join(err, f.Sync(), f.Close())
-}
-
-// removeFile removes a file that may not be there.
-func removeFile(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+	r, err := f.reader(file)
+	if err == nil {
+		_, err = io.Copy(sum, r)
 	}
-	return nil
+	return sum.Sum32(), errors.Join(err, file.Sync(), file.Close())
 }

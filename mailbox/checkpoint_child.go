@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"go.etcd.io/bbolt"
+
+	"mailstead/mailbox/log"
 )
 
 // bbolt reads its file through a mapping and can end the process on a damaged
@@ -54,7 +56,7 @@ func checkFile(path string) error {
 	}
 	o := databaseOptions(true)
 	o.PreLoadFreelist = true // as opening for writing will
-	db, err := openBolt(path, o)
+	db, err := files{log.OS()}.openBolt(path, o)
 	if err != nil {
 		return err
 	}

@@ -102,7 +102,7 @@ func TestRebuild(t *testing.T) {
 	}
 	w.ops(opExpunge{Mailbox: 1, UIDs: []uidRange{{7, 9}}})
 	want := messagesOf(t, d, 1)
-	stored, err := checkpoints(checkpointDir)
+	stored, err := osFiles.checkpoints(checkpointDir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func TestRebuild(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, stateFile), []byte("damaged"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		lsn, err := rebuild(dir, checkpointDir)
+		lsn, err := osFiles.rebuild(dir, checkpointDir)
 		if err != nil || lsn != c.want {
 			t.Fatalf("rebuilt at %d, want %d, error %v", lsn, c.want, err)
 		}

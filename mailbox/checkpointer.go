@@ -1,7 +1,6 @@
 package mailbox
 
 import (
-	"os"
 	"path/filepath"
 	"time"
 )
@@ -27,7 +26,7 @@ type checkpointer struct {
 // begin finds out how old the newest checkpoint is.
 func (c *checkpointer) begin(s *Store) error {
 	c.done = make(chan struct{}, 1)
-	stored, err := checkpoints(filepath.Join(s.dir, checkpointFolder))
+	stored, err := s.files.checkpoints(filepath.Join(s.dir, checkpointFolder))
 	if err != nil {
 		return err
 	}
@@ -35,8 +34,8 @@ func (c *checkpointer) begin(s *Store) error {
 	c.last = s.now()
 	if len(stored) > 0 {
 		newest = stored[0]
-		if info, err := os.Stat(newest.path); err == nil {
-			c.last = info.ModTime()
+		if at, err := s.files.Modified(newest.path); err == nil {
+			c.last = at
 		}
 	}
 	for _, segment := range s.log.Segments() {

@@ -98,7 +98,7 @@ func (s *Store) nearlyFull() bool {
 // coveredLSN is up to where the older of the two kept checkpoints holds the
 // log: a rebuild needs nothing of the segments before.
 func (s *Store) coveredLSN() (log.LSN, error) {
-	stored, err := checkpoints(filepath.Join(s.dir, checkpointFolder))
+	stored, err := s.files.checkpoints(filepath.Join(s.dir, checkpointFolder))
 	if err != nil {
 		return 0, fmt.Errorf("looking at checkpoints: %w", err)
 	}

@@ -124,7 +124,7 @@ func rebuildStore(t testing.TB, s *Store, older bool) *Store {
 	if err := os.Remove(filepath.Join(dir, stateFile)); err != nil {
 		t.Fatal(err)
 	}
-	if stored, err := checkpoints(filepath.Join(dir, checkpointFolder)); err != nil {
+	if stored, err := osFiles.checkpoints(filepath.Join(dir, checkpointFolder)); err != nil {
 		t.Fatal(err)
 	} else if older && len(stored) > 1 {
 		flipByteOf(t, stored[0].path)
@@ -333,7 +333,7 @@ func TestKeepFiles(t *testing.T) {
 	if after := f.s.log.Segments(); len(after) < len(before) || after[0] != before[0] {
 		t.Errorf("segments %v, now %v", before, after)
 	}
-	stored, err := checkpoints(filepath.Join(f.s.dir, checkpointFolder))
+	stored, err := osFiles.checkpoints(filepath.Join(f.s.dir, checkpointFolder))
 	if err != nil || len(stored) <= checkpointsKept {
 		t.Errorf("%d checkpoints, error %v", len(stored), err)
 	}
@@ -342,7 +342,7 @@ func TestKeepFiles(t *testing.T) {
 	if after := f.s.log.Segments(); len(after) > 2 {
 		t.Errorf("segments %v", after)
 	}
-	if stored, err := checkpoints(filepath.Join(f.s.dir, checkpointFolder)); err != nil || len(stored) != checkpointsKept {
+	if stored, err := osFiles.checkpoints(filepath.Join(f.s.dir, checkpointFolder)); err != nil || len(stored) != checkpointsKept {
 		t.Errorf("%d checkpoints, error %v", len(stored), err)
 	}
 }

@@ -3,7 +3,6 @@ package mailbox
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime/debug"
 
@@ -14,8 +13,9 @@ import (
 // reads the file through a mapping, where a page that the disk cannot give is
 // not an error but a fault, which would end the process without a word.
 type database struct {
-	bolt *bbolt.DB
-	path string
+	bolt  *bbolt.DB
+	files files
+	path  string
 	// faulted is told of such a fault, and of any other panic in a transaction;
 	// nil while the store opens, when the error is enough.
 	faulted func(error)
@@ -28,18 +28,18 @@ var errFault = errors.New("mailbox: a page of a database could not be read")
 // damaged file too, is an error; after a panic the file stays open and locked,
 // so it is to be replaced, never opened again. The error of a damaged file
 // wraps errDatabase.
-func openBolt(path string, o *bbolt.Options) (d *database, err error) {
+func (f files) openBolt(path string, o *bbolt.Options) (d *database, err error) {
 	defer func(before bool) {
 		debug.SetPanicOnFault(before)
 		if p := recover(); p != nil {
 			d, err = nil, fmt.Errorf("%w: opening %s: %v", errDatabase, path, p)
 		}
 	}(debug.SetPanicOnFault(true))
-	db, err := bbolt.Open(path, 0o600, o)
+	db, err := f.openDatabase(path, o)
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", path, databaseError(err))
 	}
-	return &database{bolt: db, path: path}, nil
+	return &database{bolt: db, files: f, path: path}, nil
 }
 
 // View runs f in a read transaction.
@@ -102,7 +102,7 @@ func (d *database) guard(before bool, err *error) {
 // mark leaves the mark of a start that did not finish, so that the next one
 // checks the databases first. An error changes nothing: the disk may be gone.
 func (d *database) mark() {
-	if f, err := os.Create(filepath.Join(filepath.Dir(d.path), startingFile)); err == nil {
-		f.Close()
+	if m, err := d.files.Create(filepath.Join(filepath.Dir(d.path), startingFile)); err == nil {
+		m.Close()
 	}
 }

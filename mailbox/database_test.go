@@ -37,7 +37,7 @@ func TestMapFault(t *testing.T) {
 		"exclusive": func(d *database) error { return d.exclusive(func(tx *bbolt.Tx) { _ = walk(tx) }) },
 		"update":    func(d *database) error { return d.Update(walk) },
 		"copy": func(d *database) error {
-			_, err := compactInto(filepath.Join(filepath.Dir(d.path), "copy"), d)
+			_, err := osFiles.compactInto(filepath.Join(filepath.Dir(d.path), "copy"), d)
 			return err
 		},
 	} {

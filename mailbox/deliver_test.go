@@ -224,7 +224,7 @@ func TestUnstoredIndexesAreBounded(t *testing.T) {
 		t.Errorf("%d bytes are kept", n)
 	}
 	var err error
-	if s.disk.derived, err = openDerived(filepath.Join(s.dir, derivedFile), s.logger); err != nil {
+	if s.disk.derived, err = osFiles.openDerived(filepath.Join(s.dir, derivedFile), s.logger); err != nil {
 		t.Fatal(err)
 	}
 	checkIndexes(t, s, list, 1)

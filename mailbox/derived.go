@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -25,16 +24,16 @@ func derivedSchema() schema {
 
 // openDerived opens derived.db, and makes it anew where that fails for any
 // reason but that somebody else has it open, or a full disk: nothing is lost with it.
-func openDerived(path string, logger *slog.Logger) (*database, error) {
-	db, err := openDatabase(path, derivedSchema())
+func (f files) openDerived(path string, logger *slog.Logger) (*database, error) {
+	db, err := f.openSchema(path, derivedSchema())
 	if err == nil || errors.Is(err, berrors.ErrTimeout) || isFull(err) {
 		return db, err
 	}
 	logger.Warn("making the derived database anew", "file", path, "reason", err)
-	if err := os.Remove(path); err != nil {
+	if err := f.Remove(path); err != nil {
 		return nil, fmt.Errorf("making %s anew: %w", path, err)
 	}
-	return openDatabase(path, derivedSchema())
+	return f.openSchema(path, derivedSchema())
 }
 
 // derivedEntry is the index of a body; a nil Value deletes it.

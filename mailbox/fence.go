@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -52,8 +51,9 @@ func (f *fence) set(bodies map[BodyID]struct{}) {
 
 // load reads the list of the folder. One that cannot be made sense of is only
 // told of: the next Verify writes it anew.
-func (f *fence) load(dir string) error {
-	file, err := os.Open(filepath.Join(dir, fenceFile))
+func (f *fence) load(on files, dir string) error {
+	name := filepath.Join(dir, fenceFile)
+	file, err := on.Open(name, false)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -61,15 +61,19 @@ func (f *fence) load(dir string) error {
 		return err
 	}
 	defer file.Close()
-	lines := bufio.NewScanner(file)
+	text, err := on.reader(file)
+	if err != nil {
+		return err
+	}
+	lines := bufio.NewScanner(text)
 	if !lines.Scan() || lines.Text() != fenceFirst {
-		return fmt.Errorf("%s: not a list of damaged bodies", file.Name())
+		return fmt.Errorf("%s: not a list of damaged bodies", name)
 	}
 	bodies := make(map[BodyID]struct{})
 	for lines.Scan() && len(bodies) < maxFenced {
 		var id BodyID
 		if _, err := fmt.Sscanf(lines.Text(), "%d", &id); err != nil {
-			return fmt.Errorf("%s: %w", file.Name(), err)
+			return fmt.Errorf("%s: %w", name, err)
 		}
 		bodies[id] = struct{}{}
 	}
@@ -78,30 +82,30 @@ func (f *fence) load(dir string) error {
 }
 
 // replace puts up a new fence, durably.
-func (f *fence) replace(dir string, bodies map[BodyID]struct{}) error {
+func (f *fence) replace(on files, dir string, bodies map[BodyID]struct{}) error {
 	f.set(bodies)
 	name := filepath.Join(dir, fenceFile)
 	if len(bodies) == 0 {
-		if err := removeFile(name); err != nil {
+		if err := on.remove(name); err != nil {
 			return err
 		}
-		return syncDir(dir)
+		return on.SyncDir(dir)
 	}
 	var text strings.Builder
 	fmt.Fprintln(&text, fenceFirst)
 	for _, id := range slices.Sorted(maps.Keys(bodies)) {
 		fmt.Fprintln(&text, id)
 	}
-	file, err := os.OpenFile(name+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	file, err := on.create(name + ".tmp")
 	if err != nil {
 		return err
 	}
-	_, err = file.WriteString(text.String())
+	err = file.Writev([][]byte{[]byte(text.String())}, 0)
 	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(name+".tmp", name); err != nil {
+	if err := on.Rename(name+".tmp", name); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return on.SyncDir(dir)
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"mailstead/mailbox/log"
 )
 
 // ErrLocked says that another process has the folder; the error's text names it.
@@ -19,6 +21,24 @@ const (
 	lockFile     = "lock"
 	startingFile = "starting" // there while a start is under way: a mark of one that did not finish
 )
+
+// makeStoreFolder makes the folder, and those above it that are missing, with
+// durable names: a power cut must not take the folder away from a new store.
+func makeStoreFolder(dir string) error {
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	above := filepath.Dir(dir)
+	if above != dir {
+		if err := makeStoreFolder(above); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	return log.OS().SyncDir(above)
+}
 
 // lockFolder takes the folder for this process, or says who has it. The lock
 // ends with the process, however that ends. Nothing else in the folder may be
@@ -61,21 +81,20 @@ func holder(f *os.File) string {
 
 // markStart leaves a mark until the start is done. It reports whether there
 // was one: the last start did not finish.
-func markStart(dir string) (unfinished bool, err error) {
-	name := filepath.Join(dir, startingFile)
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+func (f files) markStart(dir string) (unfinished bool, err error) {
+	mark, err := f.Create(filepath.Join(dir, startingFile))
 	if errors.Is(err, os.ErrExist) {
 		return true, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("marking the start: %w", err)
 	}
-	return false, errors.Join(f.Sync(), f.Close(), syncDir(dir))
+	return false, errors.Join(mark.Sync(), mark.Close(), f.SyncDir(dir))
 }
 
 // startDone takes the mark away.
-func startDone(dir string) error {
-	if err := os.Remove(filepath.Join(dir, startingFile)); err != nil {
+func (f files) startDone(dir string) error {
+	if err := f.Remove(filepath.Join(dir, startingFile)); err != nil {
 		return fmt.Errorf("marking the start as done: %w", err)
 	}
 	return nil

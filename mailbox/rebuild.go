@@ -14,8 +14,8 @@ import (
 var ErrNoCheckpoint = errors.New("mailbox: no whole checkpoint reaches the beginning of the log; restore a backup")
 
 // joins returns ErrNoCheckpoint unless the log goes on where a database ends.
-func joins(applied log.LSN, logDir string) error {
-	first, err := log.FirstLSN(logDir)
+func (f files) joins(applied log.LSN, logDir string) error {
+	first, err := log.FirstLSN(f.FS, logDir)
 	if err != nil {
 		return err
 	}
@@ -47,9 +47,10 @@ func Rebuild(dir string, o Options) (Rebuilt, error) {
 	if err != nil {
 		return Rebuilt{}, err
 	}
-	checkpoint, err := rebuild(dir, filepath.Join(dir, checkpointFolder))
+	f := files{o.withDefaults().FS}
+	checkpoint, err := f.rebuild(dir, filepath.Join(dir, checkpointFolder))
 	if err == nil {
-		err = removeFile(filepath.Join(dir, derivedFile))
+		err = f.remove(filepath.Join(dir, derivedFile))
 	}
 	if err := errors.Join(err, lock.Close()); err != nil {
 		return Rebuilt{}, err

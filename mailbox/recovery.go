@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -18,7 +17,7 @@ const logFolder = "log"
 // recover brings the databases up to the log and the memory up to the
 // databases. What it accepts of the log is durable before any of it is applied.
 func (s *Store) recover() error {
-	unfinished, err := markStart(s.dir)
+	unfinished, err := s.files.markStart(s.dir)
 	if err != nil {
 		return err
 	}
@@ -44,14 +43,14 @@ func (s *Store) recover() error {
 	if err := s.checkpointer.begin(s); err != nil {
 		return err
 	}
-	if err := s.fence.load(s.dir); err != nil {
+	if err := s.fence.load(s.files, s.dir); err != nil {
 		s.logger.Warn("the list of damaged bodies cannot be read; verify makes it anew", "err", err)
 	}
 	s.disk.onFault(s.databaseFault)
 	if err := s.beginRetention(); err != nil {
 		return err
 	}
-	return startDone(s.dir)
+	return s.files.startDone(s.dir)
 }
 
 // childTime is how long the check of a database in a child process may take:
@@ -62,7 +61,7 @@ const childTime = 10 * time.Minute
 func (s *Store) check(path string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), childTime)
 	defer cancel()
-	err := checkInChild(ctx, path)
+	err := s.files.checkDatabase(ctx, path)
 	if errors.Is(err, errNoChild) {
 		s.logger.Warn("the database was not checked", "file", path, "reason", err)
 	}
@@ -77,7 +76,7 @@ func (s *Store) dropDamagedDerived() error {
 		return nil
 	}
 	s.logger.Warn("making the derived database anew", "file", path, "reason", err)
-	if err := removeFile(path); err != nil {
+	if err := s.files.remove(path); err != nil {
 		return fmt.Errorf("removing the damaged %s: %w", derivedFile, err)
 	}
 	return nil
@@ -89,29 +88,31 @@ func (s *Store) dropDamagedDerived() error {
 // the newest whole checkpoint, and the log after that.
 func (s *Store) openDatabases(unfinished bool) error {
 	state := filepath.Join(s.dir, stateFile)
-	_, err := os.Stat(state)
-	missing := errors.Is(err, os.ErrNotExist)
+	there, err := s.files.exists(state)
+	if err != nil {
+		return fmt.Errorf("looking for %s: %w", stateFile, err)
+	}
 	if unfinished {
 		s.logger.Warn("the last start did not finish: checking the databases first")
 		if err := s.dropDamagedDerived(); err != nil {
 			return err
 		}
-		if !missing {
+		if there {
 			err = s.check(state)
 		}
 	}
-	if !missing && !errors.Is(err, errDatabase) {
-		if s.disk, err = openDisk(s.dir, diskOptions{Logger: s.logger}); !errors.Is(err, errDatabase) {
+	if there && !errors.Is(err, errDatabase) {
+		if s.disk, err = openDisk(s.dir, diskOptions{Logger: s.logger, Files: s.files}); !errors.Is(err, errDatabase) {
 			return err
 		}
 	}
-	if err != nil && !missing {
+	if err != nil && there {
 		s.logger.Error("the database is damaged: making it again from checkpoint and log", "reason", err)
 	}
-	if _, err := rebuild(s.dir, filepath.Join(s.dir, checkpointFolder)); err != nil {
+	if _, err := s.files.rebuild(s.dir, filepath.Join(s.dir, checkpointFolder)); err != nil {
 		return err
 	}
-	s.disk, err = openDisk(s.dir, diskOptions{Logger: s.logger})
+	s.disk, err = openDisk(s.dir, diskOptions{Logger: s.logger, Files: s.files})
 	return err
 }
 
@@ -140,15 +141,15 @@ func (s *Store) replayLog() (found replayed, err error) {
 	var rep log.Report
 	s.log, rep, err = log.Open(log.Options{
 		Dir:         filepath.Join(s.dir, logFolder),
+		FS:          s.files.FS,
 		SegmentSize: s.o.SegmentSize,
 		Applied:     had,
-		FS:          s.o.FS,
 		Publish:     s.publish,
 		Fatal:       s.o.Fatal,
 		Logger:      s.logger,
 	}, func(r log.Record) error {
 		if r.LSN != last+1 {
-			if err := MarkRenewal(s.dir); err != nil {
+			if err := s.files.markRenewal(s.dir); err != nil {
 				return err
 			}
 		}
@@ -174,7 +175,7 @@ func (s *Store) replayLog() (found replayed, err error) {
 	s.reportLosses(rep)
 	found.whole = len(rep.Damaged) == 0 && rep.LostTo == 0
 	if slices.ContainsFunc(rep.Damaged, func(d log.Damage) bool { return d.First <= d.Last && d.Last > had }) {
-		if err := MarkRenewal(s.dir); err != nil {
+		if err := s.files.markRenewal(s.dir); err != nil {
 			return found, err
 		}
 	}

@@ -188,7 +188,7 @@ func TestCheckpointIsMade(t *testing.T) {
 	s.written.Store(checkpointBytes)
 	s.checkpointIfDue()
 	<-s.checkpointer.done
-	stored, err := checkpoints(filepath.Join(s.dir, checkpointFolder))
+	stored, err := osFiles.checkpoints(filepath.Join(s.dir, checkpointFolder))
 	if err != nil || len(stored) != 1 || stored[0].lsn != s.disk.applied() {
 		t.Errorf("checkpoints %+v, %v", stored, err)
 	}

@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
+
+	"mailstead/mailbox/log"
 )
 
 // renewFile marks a store whose mailboxes are to get new UIDVALIDITYs.
@@ -20,12 +22,18 @@ const renewFile = "renew-uidvalidity"
 // (RFC 3501 section 2.3.1.1). It is durable when it returns, and once is as
 // good as twice. Restoring a copy that lacks the last acknowledged records
 // needs it; nobody may have the store open.
-func MarkRenewal(dir string) error {
-	f, err := os.OpenFile(filepath.Join(dir, renewFile), os.O_WRONLY|os.O_CREATE, 0o600)
-	if err != nil {
-		return fmt.Errorf("marking the mailboxes for a new UIDVALIDITY: %w", err)
+func MarkRenewal(dir string) error { return files{log.OS()}.markRenewal(dir) }
+
+func (f files) markRenewal(dir string) error {
+	name := filepath.Join(dir, renewFile)
+	mark, err := f.Create(name)
+	if errors.Is(err, fs.ErrExist) { // and is perhaps not durable
+		mark, err = f.Open(name, true)
 	}
-	if err := errors.Join(f.Sync(), f.Close(), syncDir(dir)); err != nil {
+	if err == nil {
+		err = errors.Join(mark.Sync(), mark.Close(), f.SyncDir(dir))
+	}
+	if err != nil {
 		return fmt.Errorf("marking the mailboxes for a new UIDVALIDITY: %w", err)
 	}
 	return nil
@@ -36,11 +44,11 @@ func MarkRenewal(dir string) error {
 // of them anew, of which nobody has seen any.
 func (s *Store) renewMarked() error {
 	mark := filepath.Join(s.dir, renewFile)
-	switch _, err := os.Stat(mark); {
-	case errors.Is(err, os.ErrNotExist):
-		return nil
+	switch there, err := s.files.exists(mark); {
 	case err != nil:
 		return fmt.Errorf("looking for the mark of new UIDVALIDITYs: %w", err)
+	case !there:
+		return nil
 	}
 	s.logger.Warn("records are lost: every mailbox gets a new UIDVALIDITY, and mail programs load it anew")
 	byID := func(x, y *listing) int { return cmp.Compare(x.box.id, y.box.id) }
@@ -51,7 +59,7 @@ func (s *Store) renewMarked() error {
 	}
 	// The removal is synced, too: a mark that came back would cost every mail
 	// program a second download.
-	if err := errors.Join(os.Remove(mark), syncDir(s.dir)); err != nil {
+	if err := errors.Join(s.files.Remove(mark), s.files.SyncDir(s.dir)); err != nil {
 		return fmt.Errorf("removing the mark of new UIDVALIDITYs: %w", err)
 	}
 	return nil

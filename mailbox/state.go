@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"math"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -26,6 +25,7 @@ import (
 // it must not write to a client, wait, or call apply.
 type disk struct {
 	dir     string
+	files   files
 	state   *database
 	derived *database
 	logger  *slog.Logger
@@ -44,6 +44,7 @@ type disk struct {
 // diskOptions are the settings of openDisk; the zero value is good.
 type diskOptions struct {
 	Logger *slog.Logger // nil discards
+	Files  files        // without FS, the operating system's
 }
 
 // The files of a store folder that disk owns.
@@ -123,25 +124,28 @@ func databaseOptions(readOnly bool) *bbolt.Options {
 // error for state.db wraps errNewerSchema, errDatabase, or is the system's. The
 // caller holds the store's lock.
 func openDisk(dir string, o diskOptions) (*disk, error) {
-	d := &disk{dir: dir, logger: o.Logger}
+	d := &disk{dir: dir, logger: o.Logger, files: o.Files}
+	if d.files.FS == nil {
+		d.files.FS = log.OS()
+	}
 	if d.logger == nil {
 		d.logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
 	var err error
-	if d.ahead, err = aheadIn(dir); err != nil {
+	if d.ahead, err = d.files.ahead(dir); err != nil {
 		return nil, err
 	}
-	if d.state, err = openDatabase(filepath.Join(dir, stateFile), stateSchema()); err != nil {
+	if d.state, err = d.files.openSchema(filepath.Join(dir, stateFile), stateSchema()); err != nil {
 		return nil, err
 	}
-	if d.derived, err = openDerived(filepath.Join(dir, derivedFile), d.logger); err != nil {
+	if d.derived, err = d.files.openDerived(filepath.Join(dir, derivedFile), d.logger); err != nil {
 		return nil, errors.Join(err, d.state.Close())
 	}
 	if err := d.readApplied(); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
 	d.reserve()
-	return d, syncDir(dir)
+	return d, d.files.SyncDir(dir)
 }
 
 // readApplied finds out how far both databases are.
@@ -162,10 +166,10 @@ func (d *disk) readApplied() error {
 // onFault has f told of pages that cannot be read; f must not return.
 func (d *disk) onFault(f func(error)) { d.state.faulted, d.derived.faulted = f, f }
 
-// openDatabase opens a database, makes it where it is missing, and brings its
+// openSchema opens a database, makes it where it is missing, and brings its
 // schema up to s.
-func openDatabase(path string, s schema) (*database, error) {
-	db, err := openBolt(path, databaseOptions(false))
+func (f files) openSchema(path string, s schema) (*database, error) {
+	db, err := f.openBolt(path, databaseOptions(false))
 	if err != nil {
 		return nil, err
 	}
@@ -280,13 +284,4 @@ func (d *disk) appliedDerived() log.LSN { return log.LSN(d.lsnMade.Load()) }
 // close closes both databases, after every reader has finished.
 func (d *disk) close() error {
 	return errors.Join(d.state.Close(), d.derived.Close())
-}
-
-// syncDir makes the names in dir durable.
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }

@@ -214,7 +214,7 @@ func BenchmarkCheckpoint(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	stored, err := checkpoints(dir)
+	stored, err := osFiles.checkpoints(dir)
 	if err != nil {
 		b.Fatal(err)
 	}

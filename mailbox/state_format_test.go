@@ -109,7 +109,7 @@ func TestStateFormat(t *testing.T) {
 		if _, err := fresh.checkpoint(dir); err != nil {
 			t.Fatal(err)
 		}
-		stored, err := checkpoints(dir)
+		stored, err := osFiles.checkpoints(dir)
 		if err != nil {
 			t.Fatal(err)
 		}

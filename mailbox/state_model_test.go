@@ -364,7 +364,7 @@ func TestStateModel(t *testing.T) {
 func rebuildCopy(t *testing.T, checkpoints string) *disk {
 	t.Helper()
 	dir := t.TempDir()
-	lsn, err := rebuild(dir, checkpoints)
+	lsn, err := osFiles.rebuild(dir, checkpoints)
 	if err != nil {
 		t.Fatal(err)
 	}

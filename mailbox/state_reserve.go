@@ -2,12 +2,10 @@ package mailbox
 
 import (
 	"errors"
-	"fmt"
-	"os"
 	"path/filepath"
+	"syscall"
 
 	"go.etcd.io/bbolt"
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -32,7 +30,7 @@ func (d *disk) reserve() {
 	}
 	to := used + 2*d.ahead
 	if err := d.allocate(to); err != nil {
-		if !isFull(err) && !errors.Is(err, unix.EOPNOTSUPP) {
+		if !isFull(err) && !errors.Is(err, errors.ErrUnsupported) {
 			d.logger.Warn("no space could be reserved for the database", "err", err)
 		}
 		return
@@ -40,13 +38,13 @@ func (d *disk) reserve() {
 	d.reserved = to
 }
 
-// aheadIn is stateAhead, or less where dir is on a small file system.
-func aheadIn(dir string) (int64, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, fmt.Errorf("statfs %s: %w", dir, err)
+// ahead is stateAhead, or less where dir is on a small file system.
+func (f files) ahead(dir string) (int64, error) {
+	sp, err := f.Space(dir)
+	if err != nil {
+		return 0, err
 	}
-	return min(stateAhead, int64(st.Blocks)*st.Bsize/stateShare), nil
+	return min(stateAhead, sp.Total/stateShare), nil
 }
 
 // usedState is where the pages end that state.db uses or has used, in bytes.
@@ -60,22 +58,16 @@ func (d *disk) usedState() (n int64, err error) {
 
 // allocate gives state.db real blocks for its first n bytes, and leaves its length.
 func (d *disk) allocate(n int64) error {
-	f, err := os.OpenFile(filepath.Join(d.dir, stateFile), os.O_RDWR, 0)
+	sp, err := d.files.Space(d.dir)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
-		return fmt.Errorf("statfs %s: %w", f.Name(), err)
+	if sp.Free < 2*d.ahead { // a part of it would only take from the log
+		return syscall.ENOSPC
 	}
-	if int64(st.Bavail)*st.Bsize < 2*d.ahead { // a part of it would only take from the log
-		return unix.ENOSPC
+	f, err := d.files.Open(filepath.Join(d.dir, stateFile), true)
+	if err != nil {
+		return err
 	}
-	for {
-		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, n)
-		if !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
+	return errors.Join(f.Reserve(n), f.Close())
 }

@@ -455,7 +455,7 @@ func TestStateRoomPage(t *testing.T) {
 func TestStateSchema(t *testing.T) {
 	path := filepath.Join(t.TempDir(), stateFile)
 	open := func(s schema) error {
-		db, err := openDatabase(path, s)
+		db, err := osFiles.openSchema(path, s)
 		if err == nil {
 			err = db.Close()
 		}

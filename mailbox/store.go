@@ -32,7 +32,7 @@ type Options struct {
 	Logger         *slog.Logger
 	Now            func() time.Time
 	Fatal          func(error) // the disk's state is unknown: must not return; nil = log and exit
-	FS             log.FS      // of the log; nil = the operating system's
+	FS             log.FS      // what the store lies on, but for its lock; nil = the operating system's
 
 	// NewAccountQuota is what CreateAccount gives; the zero value sets no limit.
 	NewAccountQuota Quota
@@ -65,6 +65,9 @@ func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.FS == nil {
+		o.FS = log.OS()
+	}
 	return o
 }
 
@@ -77,6 +80,7 @@ type Store struct {
 	o      Options
 	logger *slog.Logger
 	lock   *os.File
+	files  files
 	log    *log.Log
 	disk   *disk
 
@@ -122,7 +126,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeStoreFolder(dir); err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
 	lock, err := lockFolder(dir)
@@ -131,7 +135,7 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s := &Store{dir: dir, o: o.withDefaults(), lock: lock, pending: newCatalogue(), durable: newCatalogue(),
 		toldBoxes: make(map[*box]struct{})}
-	s.logger = s.o.Logger
+	s.logger, s.files = s.o.Logger, files{s.o.FS}
 	s.overlay.init()
 	s.applier.init()
 	s.cleaner.init()

@@ -16,6 +16,7 @@ import (
 
 	goimap "github.com/emersion/go-imap/v2"
 
+	"mailstead/mailbox/log"
 	"mailstead/mailbox/message"
 )
 
@@ -29,6 +30,9 @@ func testOptions(t testing.TB) Options {
 		Fatal:       func(err error) { panic(err) },
 	}
 }
+
+// osFiles is what a store lies on when it is not told otherwise.
+var osFiles = files{log.OS()}
 
 type testWriter struct{ t testing.TB }
 

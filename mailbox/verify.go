@@ -133,7 +133,7 @@ func (v *verification) run() (err error) {
 		}
 	}
 	v.found.Fenced = len(fenced)
-	if err := v.s.fence.replace(v.s.dir, fenced); err != nil {
+	if err := v.s.fence.replace(v.s.files, v.s.dir, fenced); err != nil {
 		return fmt.Errorf("listing the damaged bodies: %w", err)
 	}
 	return nil

@@ -39,7 +39,7 @@ func (v *verification) openCopy() error {
 	case err != nil && !errors.Is(err, errNoChild):
 		return err
 	}
-	db, err := openBolt(path, databaseOptions(true))
+	db, err := files{log.OS()}.openBolt(path, databaseOptions(true))
 	if errors.Is(err, errDatabase) {
 		v.add(Finding{Where: stateFile, What: err.Error()})
 		return nil

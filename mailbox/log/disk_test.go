@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 const sector = 512
@@ -229,6 +230,25 @@ func (d *disk) Remove(name string) error {
 	return d.after()
 }
 
+func (d *disk) Link(from, to string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.step(); err != nil {
+		return err
+	}
+	n := d.names[from]
+	switch {
+	case n == nil:
+		return fs.ErrNotExist
+	case d.names[to] != nil:
+		return fs.ErrExist
+	}
+	d.change(nameChange{to, n, ""})
+	return d.after()
+}
+
+func (d *disk) Modified(string) (time.Time, error) { return time.Time{}, nil }
+
 func (d *disk) SyncDir(dir string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -374,4 +394,5 @@ func (f *diskFile) Truncate(size int64) error {
 }
 
 func (f *diskFile) Allocate(size int64) error { return f.Truncate(size) }
+func (f *diskFile) Reserve(int64) error       { return errors.ErrUnsupported }
 func (f *diskFile) Close() error              { return nil }

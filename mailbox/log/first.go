@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 )
@@ -13,8 +12,8 @@ import (
 // FirstLSN is the LSN of the first record in the log of a folder that nobody
 // has open, as far as headers tell; 0 when there is none. The error is
 // ErrNewerFormat or the system's.
-func FirstLSN(dir string) (LSN, error) {
-	entries, err := os.ReadDir(dir)
+func FirstLSN(fsys FS, dir string) (LSN, error) {
+	names, err := fsys.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
@@ -22,14 +21,14 @@ func FirstLSN(dir string) (LSN, error) {
 		return 0, fmt.Errorf("reading the log's folder: %w", err)
 	}
 	var numbers []uint32
-	for _, e := range entries {
-		if number, ok := parseSegmentName(e.Name()); ok {
+	for _, name := range names {
+		if number, ok := parseSegmentName(name); ok {
 			numbers = append(numbers, number)
 		}
 	}
 	slices.Sort(numbers)
 	for _, number := range numbers {
-		first, err := firstIn(dir, number)
+		first, err := firstIn(fsys, dir, number)
 		if err != nil || first != 0 {
 			return first, err
 		}
@@ -39,8 +38,8 @@ func FirstLSN(dir string) (LSN, error) {
 
 // firstIn is the first LSN of a segment; 0 for one without records, or of which
 // the beginning is lost.
-func firstIn(dir string, number uint32) (LSN, error) {
-	f, err := os.Open(segmentName(filepath.Clean(dir), number))
+func firstIn(fsys FS, dir string, number uint32) (LSN, error) {
+	f, err := fsys.Open(segmentName(filepath.Clean(dir), number), false)
 	if err != nil {
 		return 0, err
 	}

@@ -1,8 +1,10 @@
 package log
 
-// FS is what the log needs of a file system. Names are paths. Two things
-// implement it: the operating system's, and a simulated disk in tests that
-// loses what was not synced.
+import "time"
+
+// FS is what the log, and the store around it, need of a file system. Names
+// are paths. Two kinds of things implement it: the operating system's, and
+// simulated disks in tests that lose what was not synced.
 type FS interface {
 	// Create makes a new file for reading and writing; it must not exist.
 	Create(name string) (File, error)
@@ -14,6 +16,10 @@ type FS interface {
 	Mkdir(dir string) error
 	Rename(from, to string) error
 	Remove(name string) error
+	// Link gives a file a second name, which must not exist.
+	Link(from, to string) error
+	// Modified is when a file was last written.
+	Modified(name string) (time.Time, error)
 	// SyncDir makes the names in a folder durable.
 	SyncDir(dir string) error
 	// Space describes the file system that dir is on.
@@ -35,6 +41,9 @@ type File interface {
 	// Allocate gives the file real space for its first size bytes, which read
 	// as zeros, and that length.
 	Allocate(size int64) error
+	// Reserve gives the file real space for its first size bytes, and leaves
+	// its length. errors.ErrUnsupported where the file system promises none.
+	Reserve(size int64) error
 	Close() error
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -55,6 +56,16 @@ func (osFS) Mkdir(dir string) error {
 func (osFS) Rename(from, to string) error { return os.Rename(from, to) }
 
 func (osFS) Remove(name string) error { return os.Remove(name) }
+
+func (osFS) Link(from, to string) error { return os.Link(from, to) }
+
+func (osFS) Modified(name string) (time.Time, error) {
+	st, err := os.Stat(name)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return st.ModTime(), nil
+}
 
 func (osFS) SyncDir(dir string) error {
 	f, err := os.Open(dir)
@@ -149,18 +160,27 @@ func (o *osFile) Datasync() error {
 }
 
 func (o *osFile) Allocate(size int64) error {
-	defer runtime.KeepAlive(o.f)
-	err := unix.Fallocate(o.fd, 0, 0, size)
-	for errors.Is(err, unix.EINTR) {
-		err = unix.Fallocate(o.fd, 0, 0, size)
-	}
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+	err := o.fallocate(0, size)
+	if errors.Is(err, errors.ErrUnsupported) {
 		// Such a file system cannot promise space; zeros, where they are
 		// written, do it for those that keep blocks in place.
 		return o.f.Truncate(size)
 	}
-	if err != nil {
-		return fmt.Errorf("fallocate %s: %w", o.f.Name(), err)
+	return err
+}
+
+func (o *osFile) Reserve(size int64) error { return o.fallocate(unix.FALLOC_FL_KEEP_SIZE, size) }
+
+func (o *osFile) fallocate(mode uint32, size int64) error {
+	defer runtime.KeepAlive(o.f)
+	for {
+		err := unix.Fallocate(o.fd, mode, 0, size)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil { // EOPNOTSUPP and ENOSYS are errors.ErrUnsupported
+			return fmt.Errorf("fallocate %s: %w", o.f.Name(), err)
+		}
+		return nil
 	}
-	return nil
 }

@@ -4,6 +4,7 @@ package logtest
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"mailstead/mailbox/log"
 )
@@ -12,13 +13,15 @@ import (
 type Op string
 
 // The calls that can fail. Closing never does, and neither does Mkdir, which
-// is over before anything is in the folder.
+// is over before anything is in the folder; Reserve and Modified are no
+// failure to those who ask.
 const (
 	Create   Op = "create"
 	Open     Op = "open"
 	ReadDir  Op = "readdir"
 	Rename   Op = "rename"
 	Remove   Op = "remove"
+	Link     Op = "link"
 	SyncDir  Op = "syncdir"
 	Space    Op = "space"
 	Read     Op = "read"
@@ -31,10 +34,10 @@ const (
 )
 
 // Growing are the calls that can end for lack of space.
-var Growing = []Op{Create, Rename, SyncDir, Write, Datasync, Sync, Truncate, Allocate}
+var Growing = []Op{Create, Rename, Link, SyncDir, Write, Datasync, Sync, Truncate, Allocate}
 
 // Changing are the calls that a read-only file system refuses.
-var Changing = []Op{Create, Rename, Remove, Write, Datasync, Sync, Truncate, Allocate}
+var Changing = []Op{Create, Rename, Link, Remove, Write, Datasync, Sync, Truncate, Allocate}
 
 // Call is one call: what, of which file or folder, and, of those that Rule.Ops
 // names, the how manyeth, from 1.
@@ -156,6 +159,15 @@ func (f *Faults) Remove(name string) error {
 	}
 	return f.fs.Remove(name)
 }
+
+func (f *Faults) Link(from, to string) error {
+	if err := f.fails(Link, from); err != nil {
+		return err
+	}
+	return f.fs.Link(from, to)
+}
+
+func (f *Faults) Modified(name string) (time.Time, error) { return f.fs.Modified(name) }
 
 func (f *Faults) SyncDir(dir string) error {
 	if err := f.fails(SyncDir, dir); err != nil {
