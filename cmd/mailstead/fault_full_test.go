@@ -70,7 +70,7 @@ func (f *filler) free() int64 {
 	return int64(st.Bavail) * st.Bsize
 }
 
-// leave grows the file until no more than about so many octets are free.
+// leave grows the file, or cuts it, until about so many octets are free.
 func (f *filler) leave(free int64) {
 	f.t.Helper()
 	file, err := os.OpenFile(f.name, os.O_RDWR|os.O_CREATE, 0o600)
@@ -78,6 +78,12 @@ func (f *filler) leave(free int64) {
 		f.t.Fatal(err)
 	}
 	defer file.Close()
+	if lack := free - f.free(); lack > 0 {
+		f.size = max(0, f.size-lack)
+		if err := file.Truncate(f.size); err != nil {
+			f.t.Fatal(err)
+		}
+	}
 	const block = 4096
 	for step := int64(64 << 20); step >= block; {
 		if step > f.free()-free {
@@ -196,6 +202,55 @@ func (d *fullDisk) expectRefusals(when string) {
 		}
 	}
 	d.audit(when)
+}
+
+// full waits until the server has seen that others took the space: it asks for
+// it some times a second only.
+func (d *fullDisk) full() {
+	d.t.Helper()
+	eventually(d.t, "the server sees that the disk is full", func() bool {
+		err := d.submit()
+		if err != nil && !noSpace(err) {
+			d.t.Fatal(err)
+		}
+		return err != nil
+	})
+}
+
+// refillReserve gives back what the server needs to prepare its reserve, and
+// no more: each start takes a segment of it.
+func (d *fullDisk) refillReserve(size int64) {
+	d.t.Helper()
+	d.filler.leave(size/8 + 4*size/64)
+	eventually(d.t, "two segments are prepared", func() bool {
+		switch err := d.worker.storeFlags(); {
+		case noSpace(err):
+			d.worker.notDone()
+		case err != nil:
+			d.t.Fatal(err)
+		}
+		return d.spares() >= 2
+	})
+}
+
+// spares counts the segments that were not written to yet.
+func (d *fullDisk) spares() (n int) {
+	names, err := filepath.Glob(filepath.Join(storeDir(d.dir), "log", "*.seg"))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for _, name := range names {
+		f, err := os.Open(name)
+		if err != nil {
+			continue // it has just been removed
+		}
+		var begin [8]byte
+		if _, err := f.ReadAt(begin[:], 0); err == nil && begin == [8]byte{} {
+			n++
+		}
+		f.Close()
+	}
+	return n
 }
 
 // logFiles lists the log's folder, for who wants to know why.
@@ -336,9 +391,8 @@ func TestFullDisk(t *testing.T) {
 			}
 			d.filler.leave(size/8 + 20<<20)
 			d.fill()
-			t.Logf("%d KiB free, %s", d.filler.free()>>10, d.logFiles())
 			d.filler.leave(d.filler.free() / 2) // what full segments give back when they are cut must not tip it
-			t.Logf("%d KiB free, %s", d.filler.free()>>10, d.logFiles())
+			d.full()
 			d.expectRefusals("full of mail")
 
 			stop := d.filler.greedy()
@@ -346,13 +400,17 @@ func TestFullDisk(t *testing.T) {
 			if refused, err := d.worker.tryWithoutSpace(150); err != nil || refused == 0 {
 				t.Fatalf("load without space: %d refused, %v: %s", refused, err, d.words)
 			}
-			d.restart(syscall.SIGKILL)
-			d.expectRefusals("killed")
-			d.restart(syscall.SIGTERM)
-			if code := d.last.ExitCode(); code != 0 {
-				t.Errorf("stopped on a full disk, it says exit %d", code)
+			for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM} {
+				stop()
+				d.refillReserve(size)
+				stop = d.filler.greedy()
+				d.full()
+				d.restart(signal)
+				if code := d.last.ExitCode(); signal == syscall.SIGTERM && code != 0 {
+					t.Errorf("stopped on a full disk, it says exit %d", code)
+				}
+				d.expectRefusals("started after " + signal.String())
 			}
-			d.expectRefusals("stopped and started")
 			if size < 200<<20 && !testing.Short() { // a small reserve is used up in seconds
 				d.useUpReserve()
 				d.restart(syscall.SIGKILL)
