@@ -36,7 +36,7 @@ func (ts *testServer) connect(t testing.TB) *lineConn {
 
 func newLineConn(t testing.TB, nc net.Conn) *lineConn {
 	t.Cleanup(func() { nc.Close() })
-	nc.SetDeadline(time.Now().Add(30 * time.Second))
+	nc.SetDeadline(time.Now().Add(time.Minute))
 	return &lineConn{t: t, Conn: nc, in: bufio.NewReader(nc)}
 }
 

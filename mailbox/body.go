@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"syscall"
 
 	"mailstead/mailbox/log"
 	"mailstead/mailbox/message"
@@ -287,10 +288,11 @@ func (b *Body) WriteTo(w io.Writer) (int64, error) {
 	return n, bodyError(err)
 }
 
-// bodyError turns the log's errors into the store's.
+// bodyError turns the log's errors into the store's. What the disk cannot read
+// is damaged, too: the other messages are served all the same.
 func bodyError(err error) error {
 	switch {
-	case errors.Is(err, log.ErrDamaged):
+	case errors.Is(err, log.ErrDamaged), errors.Is(err, syscall.EIO):
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	case errors.Is(err, log.ErrGone):
 		return fmt.Errorf("%w: %w", ErrGone, err)

@@ -144,7 +144,7 @@ func (s *Store) moveBody(b *storedAt) (*record, []byte, error) {
 	switch {
 	case errors.Is(err, log.ErrGone):
 		return nil, buf, nil
-	case errors.Is(err, log.ErrDamaged), errors.Is(err, log.ErrTooLarge):
+	case errors.Is(bodyError(err), ErrDamaged), errors.Is(err, log.ErrTooLarge):
 		s.logger.Error("a message cannot be moved; its segment stays", "segment", b.place.Segment, "body", b.id, "err", err)
 		s.cleaner.fenced[b.place.Segment] = true
 		return nil, buf, nil

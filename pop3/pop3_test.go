@@ -50,7 +50,12 @@ type fixture struct {
 
 func newFixture(t testing.TB, o Options, letters ...string) *fixture {
 	t.Helper()
-	f := &fixture{store: mailboxtest.NewStore(t)}
+	return newFixtureOn(t, mailboxtest.NewStore(t), o, letters...)
+}
+
+func newFixtureOn(t testing.TB, store *mailbox.Store, o Options, letters ...string) *fixture {
+	t.Helper()
+	f := &fixture{store: store}
 	d, err := directory.Open(f.store, directory.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +89,7 @@ func newFixture(t testing.TB, o Options, letters ...string) *fixture {
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := s.Shutdown(ctx); err != nil {
 			t.Errorf("Shutdown: %v", err)
@@ -137,7 +142,7 @@ func (f *fixture) login(t *testing.T) *client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	c := &client{t: t, Conn: conn, Reader: bufio.NewReader(conn)}
 	c.expect("+OK")
 	c.say("USER " + testUser)

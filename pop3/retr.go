@@ -112,7 +112,7 @@ func readFull(r io.ReaderAt, p []byte, offset int64) error {
 		return nil
 	}
 	if err == nil || err == io.EOF {
-		err = io.ErrUnexpectedEOF
+		return fmt.Errorf("%w: it is shorter than was noted", mailbox.ErrDamaged)
 	}
 	return errors.Join(mailbox.ErrDamaged, err)
 }

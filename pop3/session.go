@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 
 	"mailstead/mailbox/directory"
@@ -131,11 +132,16 @@ func (s *session) answer(err error) error {
 	return nil
 }
 
-// isConnectionError reports whether nothing more can be read or written.
+// isConnectionError reports whether nothing more can be read or written. An
+// error of the network is a net.Error; so is, by its methods, a bare errno of
+// the disk, which the client is to be told of.
 func isConnectionError(err error) bool {
-	var network net.Error
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, serve.ErrInterrupted) ||
-		errors.Is(err, errHandshake) || errors.As(err, &network)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, serve.ErrInterrupted) || errors.Is(err, errHandshake) {
+		return true
+	}
+	network, ok := errors.AsType[net.Error](err)
+	_, disk := network.(syscall.Errno)
+	return ok && !disk
 }
 
 // errHandshake ends the session: after a failed STLS nothing may follow in the clear.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"mailstead/mailbox"
+	"mailstead/mailbox/log"
 )
 
 // NewStore opens a store in a folder of the test's, with small segments. When the test
@@ -16,12 +17,24 @@ func NewStore(t testing.TB) *mailbox.Store {
 	return OpenStore(t, t.TempDir())
 }
 
+// NewStoreOn is NewStore with the log on another file system, one with faults.
+func NewStoreOn(t testing.TB, fs log.FS) *mailbox.Store {
+	t.Helper()
+	return open(t, t.TempDir(), fs)
+}
+
 // OpenStore is NewStore for a folder that may hold a store already. A test
 // that closes the store itself, to open the folder again, checks it before.
 func OpenStore(t testing.TB, dir string) *mailbox.Store {
 	t.Helper()
+	return open(t, dir, nil)
+}
+
+func open(t testing.TB, dir string, fs log.FS) *mailbox.Store {
+	t.Helper()
 	s, err := mailbox.Open(dir, mailbox.Options{
 		SegmentSize: 256 << 10,
+		FS:          fs,
 		Logger:      slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
