@@ -75,6 +75,9 @@ func (s *session) mayAppend(to mailbox.Target, size int64, ok bool) error {
 	if _, err := s.options.Store.Mailbox(to.Account, to.Name); err != nil {
 		return target(err)
 	}
+	if err := s.options.Store.HasQuota(to.Account, size); err != nil {
+		return err
+	}
 	return s.options.Store.HasSpace(size)
 }
 

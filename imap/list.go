@@ -41,7 +41,9 @@ func (s *session) list(*request) (reply, error) {
 		}
 		s.enc.CRLF()
 		if l.options.ReturnStatus != nil && a.info != nil {
-			s.tellStatus(a.info, l.options.ReturnStatus)
+			if err := s.tellStatus(a.info, l.options.ReturnStatus); err != nil {
+				return reply{}, err
+			}
 		}
 	}
 	return reply{}, nil
@@ -200,8 +202,7 @@ func (s *session) status(*request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	s.tellStatus(&info, items)
-	return reply{}, nil
+	return reply{}, s.tellStatus(&info, items)
 }
 
 // statusItems reads a list of status items, at least one.
@@ -232,6 +233,8 @@ func (s *session) statusItem(o *goimap.StatusOptions) {
 		o.NumUnseen = true
 	case "DELETED":
 		o.NumDeleted = true
+	case "DELETED-STORAGE":
+		o.DeletedStorage = true
 	case "SIZE":
 		o.Size = true
 	case "APPENDLIMIT":
@@ -244,7 +247,14 @@ func (s *session) statusItem(o *goimap.StatusOptions) {
 }
 
 // tellStatus writes one STATUS response.
-func (s *session) tellStatus(info *mailbox.Info, o *goimap.StatusOptions) {
+func (s *session) tellStatus(info *mailbox.Info, o *goimap.StatusOptions) error {
+	var deletedStorage int64
+	if o.DeletedStorage {
+		var err error
+		if deletedStorage, err = s.deletedStorage(info); err != nil {
+			return err
+		}
+	}
 	s.enc.Text("* STATUS ").Mailbox(info.Name).Text(" (")
 	separator := ""
 	item := func(asked bool, name string, value uint64) {
@@ -259,8 +269,10 @@ func (s *session) tellStatus(info *mailbox.Info, o *goimap.StatusOptions) {
 	item(o.UIDValidity, "UIDVALIDITY", uint64(info.UIDValidity))
 	item(o.NumUnseen, "UNSEEN", uint64(info.Unseen))
 	item(o.NumDeleted, "DELETED", uint64(info.Deleted))
+	item(o.DeletedStorage, "DELETED-STORAGE", uint64(deletedStorage))
 	item(o.Size, "SIZE", uint64(info.Size))
 	item(o.AppendLimit, "APPENDLIMIT", uint64(s.options.MaxMessageSize))
 	item(o.HighestModSeq, "HIGHESTMODSEQ", uint64(info.HighestModSeq))
 	s.enc.Text(")\r\n")
+	return nil
 }

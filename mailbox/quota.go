@@ -106,6 +106,23 @@ func (s *Store) Usage(a AccountID) (Usage, error) {
 	return acc.usage, nil
 }
 
+// DeletedSize is the sum of the sizes of the messages with \Deleted, in octets
+// (RFC 9208 section 4.1.4). It looks at every message.
+func (m *Mailbox) DeletedSize() (size int64) {
+	m.box.mu.RLock()
+	defer m.box.mu.RUnlock()
+	if m.box.durable.gone {
+		return 0
+	}
+	list := m.box.messages
+	for i, set := range list.sets {
+		if list.flags.sets[set].Has(FlagDeleted) {
+			size += int64(list.size[i])
+		}
+	}
+	return size
+}
+
 // HasQuota says whether account a may get a message of n octets now; 0 when its
 // size is not known. It is a cheap question, for refusing a message before it
 // is sent; nothing is promised. ErrNoAccount, ErrOverQuota.

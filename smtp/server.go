@@ -39,6 +39,9 @@ type Acceptor interface {
 	// HasSpace says whether a message of n octets would find space now, 0 when its
 	// size is not known. mailbox.ErrNoSpace.
 	HasSpace(n int64) error
+	// HasQuota says whether a message of n octets, 0 when its size is not known, may
+	// go where a recipient leads. mailbox.ErrOverQuota when nobody there has room.
+	HasQuota(to directory.Route, n int64) error
 	// NewBody begins a message.
 	NewBody() *mailbox.NewBody
 	// Accept takes responsibility for a message: nil means that for every

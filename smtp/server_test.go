@@ -187,8 +187,12 @@ func smallLimits() Limits {
 }
 
 // TestDialogues plays the files of each folder against a server of its kind.
+// There is also full@example.test, who may hold 1000 octets, and half-full, an
+// alias that leads there and to ann.
 func TestDialogues(t *testing.T) {
 	h := newHouse(t)
+	must(t, h.store.SetQuota(t.Context(), addAccount(t, h.directory, "full@example.test"), mailbox.Quota{Storage: 1000}))
+	must(t, h.directory.AddAlias(t.Context(), "half-full@example.test", "full@example.test", "ann@example.test"))
 	for _, kind := range []struct {
 		folder   string
 		role     Role

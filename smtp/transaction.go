@@ -13,6 +13,7 @@ import (
 type transaction struct {
 	local.Transaction
 	utf8    bool      // SMTPUTF8 was said
+	size    int64     // that was declared, in octets; 0 when none was
 	message *incoming // since DATA or the first BDAT
 	failed  bool      // a chunk was refused; only RSET and further chunks follow
 	read    int64     // octets of chunks
@@ -37,7 +38,7 @@ func (s *session) newTransaction(from path, p mailParams) *transaction {
 	now := s.server.o.Now()
 	return &transaction{Transaction: local.Transaction{
 		ID: nameAt(now, s.server.counter.Add(1)), From: from.String(), Account: s.account.ID, Received: now,
-	}, utf8: p.utf8}
+	}, utf8: p.utf8, size: p.size}
 }
 
 // nameAt names the nth transaction: by time, so that logs of years have no two.

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"strings"
 	"time"
+
+	"mailstead/mailbox"
 )
 
 // accountCommand is `mailstead account`.
@@ -14,6 +16,7 @@ type accountCommand struct {
 	List     accountListCommand     `cmd:"" help:"List the accounts."`
 	Show     accountShowCommand     `cmd:"" help:"Show one account."`
 	Password accountPasswordCommand `cmd:"" help:"Set an account's password."`
+	Quota    accountQuotaCommand    `cmd:"" help:"Limit what an account may hold."`
 	Address  addressCommand         `cmd:"" help:"Further addresses of an account."`
 }
 
@@ -83,9 +86,9 @@ func (c accountShowCommand) Run(ctx context.Context, std streams, log *slog.Logg
 }
 
 func printAccounts(std streams, f format, rows []accountInfo) error {
-	heads := []string{"ACCOUNT", "MESSAGES", "OCTETS", "SINCE", "FURTHER ADDRESSES"}
+	heads := []string{"ACCOUNT", "MESSAGES", "OCTETS", "QUOTA", "SINCE", "FURTHER ADDRESSES"}
 	return print(std.out, f, rows, heads, func(a accountInfo) []any {
-		return []any{a.Name, a.Messages, a.Size, a.Created.Format(time.DateOnly), strings.Join(a.Addresses, " ")}
+		return []any{a.Name, a.Messages, a.Size, quotaText(mailbox.Quota{Storage: a.QuotaSize, Messages: a.QuotaMessages}), a.Created.Format(time.DateOnly), strings.Join(a.Addresses, " ")}
 	})
 }
 

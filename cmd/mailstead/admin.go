@@ -59,6 +59,7 @@ var actions = map[string]action{
 	"account list":           act((*admin).accountList),
 	"account show":           act((*admin).accountShow),
 	"account password":       act((*admin).accountPassword),
+	"account quota":          act((*admin).accountQuota),
 	"account address add":    act((*admin).addressAdd),
 	"account address remove": act((*admin).addressRemove),
 	"alias add":              act((*admin).aliasAdd),
@@ -175,6 +176,9 @@ type accountInfo struct {
 	Created   time.Time `json:"created"`
 	Messages  int64     `json:"messages"`
 	Size      int64     `json:"size"` // octets
+
+	QuotaSize     int64 `json:"quota_size"` // octets; 0 = no limit
+	QuotaMessages int64 `json:"quota_messages"`
 }
 
 func (a *admin) accountList(context.Context, nothing) ([]accountInfo, error) {
@@ -194,7 +198,12 @@ func (a *admin) info(e directory.Entry) (accountInfo, error) {
 	if err != nil {
 		return accountInfo{}, fmt.Errorf("account %s: %w", e.Name, err)
 	}
-	return accountInfo{Name: e.Name, Addresses: e.Addresses, Created: e.Created, Messages: u.Messages, Size: u.Size}, nil
+	q, err := a.store.Quota(e.ID)
+	if err != nil {
+		return accountInfo{}, fmt.Errorf("account %s: %w", e.Name, err)
+	}
+	return accountInfo{Name: e.Name, Addresses: e.Addresses, Created: e.Created, Messages: u.Messages, Size: u.Size,
+		QuotaSize: q.Storage, QuotaMessages: q.Messages}, nil
 }
 
 func (a *admin) accountShow(_ context.Context, p name) (accountInfo, error) {

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"mailstead/mailbox"
 )
 
 // settings are what the wiring in serve.go is told. `serve` reads them from
@@ -37,6 +39,9 @@ type settings struct {
 	// SessionsPerAccount is how many IMAP sessions, and as many POP3 and
 	// submission ones, an account may have. Default 100; 0 = any number.
 	SessionsPerAccount int `toml:"sessions_per_account"`
+	// Quota is how many octets accounts that are added may hold, as parseOctets
+	// reads it. Default "": no limit.
+	Quota string `toml:"quota"`
 
 	local bool // cleartext passwords are accepted, and the certificate is of our own CA
 }
@@ -126,6 +131,9 @@ func (s *settings) check() error {
 	if s.SessionsPerAccount < 0 {
 		problem("sessions_per_account must not be negative")
 	}
+	if _, err := s.newAccountQuota(); err != nil {
+		problem("quota: %v", err)
+	}
 	for _, r := range s.Resolvers {
 		if _, err := netip.ParseAddrPort(r); err != nil {
 			problem("resolvers: %q is not IP:PORT", r)
@@ -139,6 +147,14 @@ func (s *settings) check() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// newAccountQuota is what accounts that are added may hold.
+func (s *settings) newAccountQuota() (q mailbox.Quota, err error) {
+	if s.Quota != "" {
+		q.Storage, err = parseOctets(s.Quota)
+	}
+	return q, err
 }
 
 // endpoint is one kind of listener.

@@ -25,12 +25,13 @@ func TestParseConfig(t *testing.T) {
 			mx_port = 2525
 			max_message_size = 1000000
 			sessions_per_account = 0
+			quota = "5GB"
 			[listen]
 			smtp = ["192.0.2.1:25", "[2001:db8::1]:25"]
 			pop3 = []`, "", func(s *settings) {
 			s.Dir, s.Certificate, s.Key = "/srv/mail", "/c.pem", "/k.pem"
 			s.Resolvers = []string{"192.0.2.1:53", "[2001:db8::1]:5353"}
-			s.MXPort, s.MaxMessageSize, s.SessionsPerAccount = 2525, 1000000, 0
+			s.MXPort, s.MaxMessageSize, s.SessionsPerAccount, s.Quota = 2525, 1000000, 0, "5GB"
 			s.Listen.SMTP, s.Listen.POP3 = []string{"192.0.2.1:25", "[2001:db8::1]:25"}, []string{}
 		}},
 		{"no resolver is not the system's", host + "resolvers = []", "", func(s *settings) { s.Resolvers = []string{} }},
@@ -50,6 +51,7 @@ func TestParseConfig(t *testing.T) {
 		{"small messages only", host + "max_message_size = 65535", "max_message_size", nil},
 		{"huge messages", host + "max_message_size = 1073741825", "max_message_size", nil},
 		{"fewer than no sessions", host + "sessions_per_account = -1", "sessions_per_account", nil},
+		{"a quota of no size", host + `quota = "much"`, `quota: "much" is no size`, nil},
 		{"a resolver by name", host + `resolvers = ["ns.example.test:53"]`, `"ns.example.test:53" is not IP:PORT`, nil},
 		{"a resolver without port", host + `resolvers = ["192.0.2.1"]`, `"192.0.2.1" is not IP:PORT`, nil},
 		{"a listener without port", host + "[listen]\nimaps = [\"127.0.0.1\"]", `listen.imaps: "127.0.0.1" is not HOST:PORT`, nil},

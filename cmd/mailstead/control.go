@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -169,17 +170,14 @@ type place struct {
 	Config string `help:"The server's configuration file, which names its folder (default ${config})." placeholder:"FILE" type:"path" xor:"place"`
 }
 
-// folder is the folder of the server.
-func (p place) folder() (string, error) {
+// settings are those of the server, with the default ones where only its folder is named.
+func (p place) settings() (settings, error) {
 	if p.Dir != "" {
-		return p.Dir, nil
+		s := defaultSettings()
+		s.Dir = p.Dir
+		return s, nil
 	}
-	name := p.Config
-	if name == "" {
-		name = defaultConfig
-	}
-	s, err := readConfig(name)
-	return s.Dir, err
+	return readConfig(cmp.Or(p.Config, defaultConfig))
 }
 
 // call performs an action: in the running server through its socket, or else
@@ -191,7 +189,7 @@ func call[R any](ctx context.Context, p place, log *slog.Logger, action string, 
 // callLong is call for a long action: show is told how far it is.
 func callLong[R any](ctx context.Context, p place, log *slog.Logger, show report, action string, params any) (R, error) {
 	var result R
-	dir, err := p.folder()
+	s, err := p.settings()
 	if err != nil {
 		return result, err
 	}
@@ -199,9 +197,9 @@ func callLong[R any](ctx context.Context, p place, log *slog.Logger, show report
 	if q.Params, err = json.Marshal(params); err != nil {
 		return result, fmt.Errorf("%s: %w", action, err)
 	}
-	answer, err := ask(ctx, filepath.Join(dir, controlName), q, show)
+	answer, err := ask(ctx, filepath.Join(s.Dir, controlName), q, show)
 	if errors.Is(err, errNoServer) {
-		answer, err = actAlone(ctx, dir, log, q, show)
+		answer, err = actAlone(ctx, &s, log, q, show)
 	}
 	switch {
 	case err != nil:
@@ -260,11 +258,11 @@ func ownFolder(dir string) error {
 }
 
 // actAlone opens the store for one action.
-func actAlone(ctx context.Context, dir string, log *slog.Logger, q request, show report) (response, error) {
-	if err := ownFolder(dir); err != nil {
+func actAlone(ctx context.Context, s *settings, log *slog.Logger, q request, show report) (response, error) {
+	if err := ownFolder(s.Dir); err != nil {
 		return response{}, err
 	}
-	store, d, err := openStore(dir, log, defaultMaxMessage)
+	store, d, err := openStore(s, log)
 	if errors.Is(err, mailbox.ErrLocked) {
 		return response{}, fmt.Errorf("%w, which does not answer on its control socket", err)
 	}

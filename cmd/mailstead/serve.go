@@ -69,7 +69,7 @@ func newServer(s settings, log *slog.Logger) (*server, error) {
 
 // open makes the parts, each of those before it.
 func (s *server) open() (err error) {
-	s.store, s.directory, err = openStore(s.settings.Dir, s.log, s.settings.MaxMessageSize)
+	s.store, s.directory, err = openStore(&s.settings, s.log)
 	if err != nil {
 		return err
 	}
@@ -91,15 +91,24 @@ func storeDir(dir string) string { return filepath.Join(dir, "store") }
 // fields, and a Date and Message-ID that were missing, go in front of a message.
 const traceSize = 64 << 10
 
-func storeOptions(log *slog.Logger, maxMessageSize int64) mailbox.Options {
-	return mailbox.Options{MaxMessageSize: maxMessageSize + traceSize, Logger: log}
+// storeOptions are those of the store that s asks for.
+func storeOptions(s *settings, log *slog.Logger) (mailbox.Options, error) {
+	quota, err := s.newAccountQuota()
+	if err != nil {
+		return mailbox.Options{}, fmt.Errorf("quota: %w", err)
+	}
+	return mailbox.Options{MaxMessageSize: s.MaxMessageSize + traceSize, NewAccountQuota: quota, Logger: log}, nil
 }
 
-func openStore(dir string, log *slog.Logger, maxMessageSize int64) (*mailbox.Store, *directory.Directory, error) {
-	if err := os.MkdirAll(storeDir(dir), 0o700); err != nil {
+func openStore(s *settings, log *slog.Logger) (*mailbox.Store, *directory.Directory, error) {
+	o, err := storeOptions(s, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := os.MkdirAll(storeDir(s.Dir), 0o700); err != nil {
 		return nil, nil, fmt.Errorf("make the store's folder: %w", err)
 	}
-	store, err := mailbox.Open(storeDir(dir), storeOptions(log, maxMessageSize))
+	store, err := mailbox.Open(storeDir(s.Dir), o)
 	if err != nil {
 		return nil, nil, err
 	}

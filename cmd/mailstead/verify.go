@@ -113,14 +113,18 @@ func (a *admin) verify(ctx context.Context, _ nothing, tell report) (verifyResul
 
 // rebuild makes the databases again, and says from what.
 func (c verifyCommand) rebuild(std streams, logger *slog.Logger) error {
-	dir, err := c.folder()
+	s, err := c.settings()
 	if err != nil {
 		return err
 	}
-	if err := ownFolder(dir); err != nil {
+	if err := ownFolder(s.Dir); err != nil {
 		return err
 	}
-	done, err := mailbox.Rebuild(storeDir(dir), storeOptions(logger, defaultMaxMessage))
+	o, err := storeOptions(&s, logger)
+	if err != nil {
+		return err
+	}
+	done, err := mailbox.Rebuild(storeDir(s.Dir), o)
 	if err != nil {
 		return err
 	}

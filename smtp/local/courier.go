@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -63,6 +64,21 @@ func (c *Courier) UseQueue(q Queue) { c.queue = q }
 
 // HasSpace says whether a message of n octets would find space now. mailbox.ErrNoSpace.
 func (c *Courier) HasSpace(n int64) error { return c.store.HasSpace(n) }
+
+// HasQuota says whether a message of n octets, 0 when its size is not known, may go
+// where a recipient leads: an alias is full when all behind it are, else the queue
+// tries those that are again. mailbox.ErrOverQuota.
+func (c *Courier) HasQuota(to directory.Route, n int64) error {
+	if len(to.Local) == 0 || len(to.Remote) > 0 {
+		return nil
+	}
+	for _, d := range to.Local {
+		if !errors.Is(c.store.HasQuota(d.Account, n), mailbox.ErrOverQuota) {
+			return nil
+		}
+	}
+	return mailbox.ErrOverQuota
+}
 
 // NewBody begins a message.
 func (c *Courier) NewBody() *mailbox.NewBody { return c.store.NewBody() }

@@ -187,6 +187,62 @@ func TestRefusedCopyOfAUser(t *testing.T) {
 	}
 }
 
+// TestFullMailbox is refused when it is alone, and tried again by the queue when
+// others took the message: nothing that was accepted is lost.
+func TestFullMailbox(t *testing.T) {
+	o := newOffice(t)
+	limit := func(messages int64) {
+		must(t, o.store.SetQuota(t.Context(), o.accounts[1].Account, mailbox.Quota{Messages: messages}))
+	}
+	limit(1)
+	stranger := func(accounts ...int) Transaction {
+		return Transaction{From: "s@b.test", Recipients: o.recipients("", accounts...)}
+	}
+	must(t, o.accept(t, stranger(1), "first"))
+	err := o.accept(t, stranger(1), "alone")
+	if r, ok := errors.AsType[*Refusal](err); !ok || r.Code != 452 || r.Enhanced != "4.2.2" {
+		t.Errorf("alone: %v", err)
+	}
+	must(t, o.accept(t, stranger(1, 2), "both"))
+	o.want(t, [3][]string{nil, {"first"}, {"both"}}, []string{o.accounts[1].Name})
+	again := queued("s@b.test", "again", o.accounts[1].Name)
+	if got := o.Deliver(t.Context(), "a.test", again); got[0].Status != queue.Temporary || got[0].Enhanced != "4.2.2" {
+		t.Errorf("the queue heard %+v", got)
+	}
+	limit(2)
+	if got := o.Deliver(t.Context(), "a.test", again); got[0].Status != queue.Delivered {
+		t.Errorf("the queue heard %+v", got)
+	}
+	o.want(t, [3][]string{nil, {"first", "Return-Path: <s@b.test>\r\nagain"}, {"both"}}, []string{o.accounts[1].Name})
+}
+
+// TestHasQuota: an alias is full when all behind it are.
+func TestHasQuota(t *testing.T) {
+	o := newOffice(t)
+	must(t, o.store.SetQuota(t.Context(), o.accounts[1].Account, mailbox.Quota{Storage: 1000}))
+	must(t, o.store.SetQuota(t.Context(), o.accounts[2].Account, mailbox.Quota{Storage: 2000}))
+	small, large, none, gone := o.accounts[1], o.accounts[2], o.accounts[0], o.accounts[3]
+	for _, tc := range []struct {
+		name   string
+		locals []directory.Delivery
+		remote []string
+		full   bool
+	}{
+		{name: "full", locals: []directory.Delivery{small}, full: true},
+		{name: "has room", locals: []directory.Delivery{large}},
+		{name: "without a quota", locals: []directory.Delivery{none}},
+		{name: "one full, one has room", locals: []directory.Delivery{small, large}},
+		{name: "full, and elsewhere", locals: []directory.Delivery{small}, remote: []string{"x@c.test"}},
+		{name: "elsewhere alone", remote: []string{"x@c.test"}},
+		{name: "an account that is gone is refused as such", locals: []directory.Delivery{gone}},
+	} {
+		err := o.HasQuota(directory.Route{Local: tc.locals, Remote: tc.remote}, 1500)
+		if errors.Is(err, mailbox.ErrOverQuota) != tc.full || !tc.full && err != nil {
+			t.Errorf("%s: %v", tc.name, err)
+		}
+	}
+}
+
 // TestRefusedCopyWithoutPostmaster is kept by the queue: it is not dropped.
 func TestRefusedCopyWithoutPostmaster(t *testing.T) {
 	o := newOffice(t)
