@@ -8,8 +8,9 @@ PREFIX   ?= /usr/local
 FUZZTIME ?= 10s
 BENCH    ?= .
 SOAK     ?= 5m
+MODEL    ?= 5m
 
-.PHONY: build run test race lint fuzz bench clients soak install vuln help
+.PHONY: build run test race lint fuzz bench clients soak model faults install vuln help
 
 build: ## the binary, ./mailstead
 	$(GO) build -trimpath -o mailstead ./cmd/mailstead
@@ -41,6 +42,12 @@ clients: build ## real clients (curl, swaks, mbsync) against mailstead local
 
 soak: ## mixed load, kill -9 and restarts for SOAK (5m): nothing acknowledged may be lost
 	$(GO) test ./cmd/mailstead -count 1 -run '^TestSoak$$' -timeout 0 -v -soak $(SOAK)
+
+model: ## racing sessions, cleaning and crashes against a ledger for MODEL (5m)
+	$(GO) test ./mailbox -count 1 -run '^TestSessionsAgainstLedger$$' -timeout 0 -v -model $(MODEL)
+
+faults: ## every call of the file system fails once, and from it on, under log and store (minutes)
+	MAILSTEAD_FAULTS=1 $(GO) test ./mailbox/log ./mailbox -count 1 -run '^TestEveryCallFails$$|^TestStoreOnFailingDisk$$' -timeout 0 -v
 
 install: build ## the binary to PREFIX/bin (/usr/local/bin)
 	install -D -m 755 mailstead $(DESTDIR)$(PREFIX)/bin/mailstead
