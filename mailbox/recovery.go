@@ -37,7 +37,8 @@ func (s *Store) recover() error {
 	if err := s.dropUnnamed(found.whole); err != nil {
 		return err
 	}
-	if err := s.indexReplayed(found.bodies); err != nil {
+	s.replayed = found.bodies
+	if err := s.expectIndexes(); err != nil {
 		return err
 	}
 	if err := s.checkpointer.begin(s); err != nil {
@@ -262,36 +263,6 @@ func (s *Store) dropUnnamed(whole bool) error {
 		}
 		if err != nil {
 			return err
-		}
-	}
-	return nil
-}
-
-// indexBatch is how many indexes are made before they are stored: some
-// megabytes.
-const indexBatch = 1000
-
-// indexReplayed makes the indexes of bodies that derived.db lacks. Where one
-// cannot be made, the reader of the message will be told why.
-func (s *Store) indexReplayed(bodies []BodyID) error {
-	for batch := range slices.Chunk(bodies, indexBatch) {
-		var missing []BodyID
-		err := s.disk.indexes(batch, func(i int, value []byte) error {
-			if value == nil {
-				missing = append(missing, batch[i])
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		for _, id := range missing {
-			if _, err := s.remakeIndex(id); err != nil && !errors.Is(err, ErrGone) {
-				s.logger.Error("indexing after a restart", "err", err)
-			}
-		}
-		if err := s.applyDerived(); err != nil {
-			break // no space: readers make what they need
 		}
 	}
 	return nil

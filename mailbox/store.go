@@ -110,6 +110,7 @@ type Store struct {
 	opened       opened
 	watchers     accountWatchers
 
+	replayed  []BodyID   // that the start found in the log; until reindex has them
 	fence     fence      // in front of damaged bodies
 	verifying sync.Mutex // one Verify at a time
 
@@ -144,6 +145,9 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, errors.Join(fmt.Errorf("opening the store %s: %w", dir, err), s.closeFiles())
 	}
 	s.applier.work.Go(s.runApplier)
+	replayed := s.replayed
+	s.replayed = nil
+	s.applier.work.Go(func() { s.reindex(replayed) })
 	cleaning, cancel := context.WithCancel(context.Background())
 	s.cleaner.cancel = cancel
 	s.applier.work.Go(func() { s.runCleaner(cleaning) })
