@@ -1,0 +1,226 @@
+package mailbox
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	goimap "github.com/emersion/go-imap/v2"
+
+	"mailstead/mailbox/log"
+)
+
+// storeFixture is a whole store folder of format 1, as a tar file.
+const storeFixture = "testdata/store-v1.tar.gz"
+
+// makeFormatStore makes the folder that the fixture holds: what fillStore makes, a large
+// body, expunged messages, a deleted mailbox, an account, flags, a checkpoint.
+func makeFormatStore(t *testing.T) string {
+	s, a := fillStore(t)
+	deliver(t, s, a, "Sent", formatLarge())
+	commit(t, s)
+	if _, err := s.disk.checkpoint(filepath.Join(s.dir, checkpointFolder)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"Archive/old", "Gone"} {
+		if _, err := s.Create(t.Context(), a, name, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 3 {
+		deliver(t, s, a, "Archive/old", letter(10+i), `\Flagged`)
+	}
+	if _, err := open(t, s, a, "Archive/old").Expunge(t.Context(), []goimap.UID{2}, false); err != nil {
+		t.Fatal(err)
+	}
+	deliver(t, s, a, "Gone", letter(20))
+	if err := s.Delete(t.Context(), a, "Gone"); err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, s)
+	return s.dir
+}
+
+func formatLarge() string {
+	return "Subject: large\r\n\r\n" + strings.Repeat("a line of a large body\r\n", 60_000)
+}
+
+// TestStoreFormat: a folder of version 1 opens, holds what was put into it, and
+// takes more; also when its databases have to be made again. Without the
+// fixture, -write-formats makes it.
+func TestStoreFormat(t *testing.T) {
+	if *writeFormats {
+		writeFixture(t, storeFixture, packFolder(t, makeFormatStore(t)))
+	}
+	for name, remove := range map[string][]string{
+		"as it was": nil, "from the checkpoint": {stateFile, derivedFile}, "from the log": {stateFile, derivedFile, checkpointFolder},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			unpackFolder(t, storeFixture, dir)
+			for _, file := range remove {
+				if err := os.RemoveAll(filepath.Join(dir, file)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s := openStore(t, dir)
+			expectFilled(t, s, 1)
+			if list := rows(open(t, s, 1, "Sent")); len(list) != 1 || text(t, s, list[0].Body) != formatLarge() {
+				t.Errorf("Sent has %+v", list)
+			}
+			list := rows(open(t, s, 1, "Archive/old"))
+			if len(list) != 2 || list[1].UID != 3 || !list[1].Flags.Has(FlagFlagged) || text(t, s, list[1].Body) != letter(12) {
+				t.Errorf("Archive/old has %+v", list)
+			}
+			if _, err := s.Mailbox(1, "Gone"); !errors.Is(err, ErrNoMailbox) {
+				t.Errorf("the deleted mailbox: %v", err)
+			}
+			if uid := deliver(t, s, 1, "INBOX", letter(30)); uid != 6 {
+				t.Errorf("the next UID is %d", uid)
+			}
+			verify(t, s, 0)
+			expectMore(t, reopen(t, s))
+		})
+	}
+}
+
+func expectMore(t *testing.T, s *Store) {
+	t.Helper()
+	if got := uids(open(t, s, 1, "INBOX")); !slices.Equal(got, []goimap.UID{1, 3, 4, 5, 6}) {
+		t.Errorf("INBOX has %v", got)
+	}
+}
+
+func packFolder(t *testing.T, dir string) []byte {
+	t.Helper()
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	w := tar.NewWriter(z)
+	if err := errors.Join(w.AddFS(os.DirFS(dir)), w.Close(), z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return packed.Bytes()
+}
+
+func unpackFolder(t *testing.T, path, dir string) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for r := tar.NewReader(z); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := filepath.Join(dir, h.Name)
+		if h.Typeflag == tar.TypeDir {
+			err = os.MkdirAll(name, 0o700)
+		} else {
+			var content []byte
+			content, err = io.ReadAll(r)
+			err = errors.Join(err, os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, content, 0o600))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestNewerFormats: what a later program wrote is refused with a sentence that
+// says so, before anything is changed.
+func TestNewerFormats(t *testing.T) {
+	s, _ := fillStore(t)
+	closeStore(t, s)
+	segments, err := filepath.Glob(filepath.Join(s.dir, logFolder, "*.seg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(segments[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []int{0, 2048} {
+		binary.LittleEndian.PutUint32(data[at+8:], 2)
+		binary.LittleEndian.PutUint32(data[at+60:], crc32.Checksum(data[at:at+60], castagnoli))
+	}
+	if err := os.WriteFile(segments[0], data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, missing := range []bool{false, true} {
+		if missing {
+			if err := os.Remove(filepath.Join(s.dir, stateFile)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := Open(s.dir, testOptions(t))
+		if !errors.Is(err, log.ErrNewerFormat) || !strings.Contains(err.Error(), "format version 2, this program knows 1") {
+			t.Errorf("state.db missing %v: %v", missing, err)
+		}
+	}
+}
+
+// TestIndexesAreMadeInTheBackground: a start does not wait for them, and one
+// that comes to its end before them leaves the rest to the next.
+func TestIndexesAreMadeInTheBackground(t *testing.T) {
+	s := newStore(t)
+	a := newAccount(t, s)
+	for i := range 200 {
+		deliver(t, s, a, "INBOX", letter(i))
+	}
+	closeStore(t, s)
+	if err := os.Remove(filepath.Join(s.dir, derivedFile)); err != nil {
+		t.Fatal(err)
+	}
+	d, err := openDisk(s.dir, diskOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	half := &Store{disk: d}
+	if err := errors.Join(half.expectIndexes(), d.applyDerived([]derivedEntry{{Body: 1, Value: []byte{255}}}, d.applied()), d.close()); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, s.dir)
+	list := rows(open(t, s, a, "INBOX"))
+	checkIndexes(t, s, list[150:], 50)
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		from, err := s.disk.remakeFrom()
+		if err != nil || time.Now().After(end) {
+			t.Fatalf("from %d, %v", from, err)
+		}
+		if from == 0 {
+			break
+		}
+	}
+	var bodies []BodyID
+	for i := range list {
+		bodies = append(bodies, list[i].Body)
+	}
+	err = s.disk.indexes(bodies, func(i int, value []byte) error {
+		if value == nil {
+			t.Errorf("body %d has no index", bodies[i])
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
