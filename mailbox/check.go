@@ -13,7 +13,7 @@ import (
 // violations joined. It ends every test of a store. Writers wait while memory
 // is compared with state.db.
 func (s *Store) Check() error {
-	errs := []error{s.checkMemory(), s.disk.check()}
+	errs := []error{s.checkMemory(), s.disk.check(), s.checkFiles()}
 	damage, err := s.log.Verify(func(log.Record, []byte) error { return nil })
 	for _, d := range damage {
 		errs = append(errs, fmt.Errorf("log, segment %d, records %d to %d: %s", d.Segment, d.First, d.Last, d.What))

@@ -45,11 +45,12 @@ type cleaner struct {
 	looked  time.Time // when the last round was over,
 	applied log.LSN   // what state.db was then,
 	covered log.LSN   // and what the older checkpoint was
+	stale   bool      // free pages of the databases may hold what was forgotten
 	waits   time.Time // since when empty segments wait for checkpoints; zero = none do
 }
 
 func (c *cleaner) init() {
-	c.rest, c.fenced = cleanRest, make(map[uint32]bool)
+	c.rest, c.fenced, c.stale = cleanRest, make(map[uint32]bool), true
 	c.cancel = func() {}
 }
 
@@ -57,6 +58,9 @@ func (c *cleaner) init() {
 func (s *Store) runCleaner(ctx context.Context) {
 	tick := time.NewTicker(s.o.CleanEvery)
 	defer tick.Stop()
+	if err := s.beginCleaning(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, ErrClosed) {
+		s.logger.Error("an erasure is not finished; the next start tries again", "err", err)
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -67,6 +71,16 @@ func (s *Store) runCleaner(ctx context.Context) {
 			s.logger.Warn("cleaning did not get through; trying again", "err", err)
 		}
 	}
+}
+
+// beginCleaning finishes what the end of a process has cut short.
+func (s *Store) beginCleaning(ctx context.Context) error {
+	for _, db := range []*database{s.disk.state, s.disk.derived} {
+		if err := dropOverwriting(db); err != nil {
+			return err
+		}
+	}
+	return s.finishErasures(ctx)
 }
 
 // clean makes one round, if there may be something to do.
@@ -84,7 +98,9 @@ func (s *Store) clean(ctx context.Context) error {
 		return nil
 	}
 	r := &cleaning{s: s, ctx: ctx, low: low, began: time.Now()}
-	err = r.run()
+	if err = r.run(); err == nil {
+		err = r.overwriteIfDue()
+	}
 	r.tell()
 	c.looked, c.applied, c.covered = s.now(), s.disk.applied(), r.covered
 	return err

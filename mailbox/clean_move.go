@@ -86,11 +86,16 @@ func (r *cleaning) moveStep(list []storedAt) error {
 	case s.numbered() == before+uint64(len(list)): // nobody else wrote
 		rest /= cleanRest
 	}
+	return restFor(r.ctx, rest)
+}
+
+// restFor leaves the disk to others for a while.
+func restFor(ctx context.Context, d time.Duration) error {
 	select {
-	case <-r.ctx.Done():
-		return r.ctx.Err()
-	case <-time.After(rest):
-		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return ctx.Err()
 	}
 }
 

@@ -147,6 +147,7 @@ func flipByteOf(t testing.TB, path string) {
 // Space comes back, and what is held is what it was: while serving, after a
 // restart, a crash and a rebuild.
 func TestCleaning(t *testing.T) {
+	t.Parallel()
 	f := newShelf(t)
 	random := rand.New(rand.NewPCG(1, 1))
 	large := 0
@@ -198,6 +199,7 @@ func TestCleaning(t *testing.T) {
 // A crash between any two steps of cleaning leaves every body, whether state.db
 // survives it or is made again from either checkpoint.
 func TestCleaningCrashes(t *testing.T) {
+	t.Parallel()
 	f := newShelf(t)
 	for i := range 45 {
 		f.put(20 + i*7%300)

@@ -104,6 +104,8 @@ func (s *Store) changeOf(r log.Record, ops []op) Change {
 	c := Change{LSN: ModSeq(r.LSN), Body: BodyID(r.BodyID)}
 	for _, o := range ops {
 		switch o := o.(type) {
+		case opMoved:
+			c.Body = 0 // it came before: see cleaning
 		case opAccount:
 			if o.Deleted {
 				c.Erased = append(c.Erased, o.Account)

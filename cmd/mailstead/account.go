@@ -13,6 +13,7 @@ import (
 type accountCommand struct {
 	Add      accountAddCommand      `cmd:"" help:"Add an account; the password is asked for, or read from standard input."`
 	Remove   accountRemoveCommand   `cmd:"" help:"Remove an account with all its mail."`
+	Erase    accountEraseCommand    `cmd:"" help:"Remove an account, and everything of it from the disk at once."`
 	List     accountListCommand     `cmd:"" help:"List the accounts."`
 	Show     accountShowCommand     `cmd:"" help:"Show one account."`
 	Password accountPasswordCommand `cmd:"" help:"Set an account's password."`

@@ -56,6 +56,7 @@ var actions = map[string]action{
 	"domain catch-all":       act((*admin).domainCatchAll),
 	"account add":            act((*admin).accountAdd),
 	"account remove":         act((*admin).accountRemove),
+	"account erase":          actLong((*admin).accountErase),
 	"account list":           act((*admin).accountList),
 	"account show":           act((*admin).accountShow),
 	"account password":       act((*admin).accountPassword),

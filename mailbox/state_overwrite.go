@@ -1,0 +1,132 @@
+package mailbox
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// The pages that bbolt does not use keep what was in them. They are overwritten
+// as bbolt itself would do it: by values that take them, and are deleted again.
+
+const (
+	// overwriteBatch is how many pages one transaction overwrites: 8 MB.
+	overwriteBatch = 2048
+
+	// overwriteMore is how many pages a transaction takes beyond those: as many as
+	// another one before it may have freed, so that none is left.
+	overwriteMore = 32
+)
+
+// overwriteValue is the length in bytes of values of which two, the fewest that
+// bbolt puts on one, fill a page.
+func overwriteValue(pageSize int) int { return (pageSize-16)/2 - 32 }
+
+var bucketOverwrite = []byte("overwriting")
+
+// overwriteEvery is the time between two overwritings, if something was
+// forgotten: names and previews of what is deleted are in free pages, too.
+const overwriteEvery = 3 * 24 * time.Hour
+
+const overwrittenKey = "overwritten"
+
+// overwriteIfDue overwrites free pages when it is time.
+func (r *cleaning) overwriteIfDue() error {
+	s := r.s
+	s.cleaner.stale = s.cleaner.stale || r.forgotten > 0
+	if !s.cleaner.stale || r.low {
+		return nil
+	}
+	value, _, err := s.Room(cleanRoom).Get(overwrittenKey)
+	if err != nil {
+		return err
+	}
+	now := s.now().Unix()
+	was := (&fieldReader{rest: value}).int64() // 0 for never
+	if was <= now && now-was < int64(overwriteEvery/time.Second) {
+		return nil
+	}
+	if err := s.overwriteFree(r.ctx); err != nil {
+		return err
+	}
+	s.cleaner.stale = false
+	return s.Change(r.ctx, RoomChange{Room: cleanRoom, Key: overwrittenKey, Value: binary.AppendVarint(nil, now)})
+}
+
+// overwriteFree overwrites the free pages of both databases.
+func (s *Store) overwriteFree(ctx context.Context) error {
+	for _, db := range []*database{s.disk.state, s.disk.derived} {
+		// A page that somebody still read in the first pass is free in the second.
+		for range 2 {
+			if err := overwriteFree(ctx, db, s.cleaner.rest); err != nil {
+				return fmt.Errorf("overwriting free pages: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+func overwriteFree(ctx context.Context, db *database, rest int) error {
+	free, err := freePages(db)
+	next := uint64(0)
+	for err == nil && free >= 0 {
+		began := time.Now()
+		n := min(free, overwriteBatch) + overwriteMore
+		err = db.Update(func(tx *bbolt.Tx) error { return putOverwriting(tx, &next, n) })
+		free -= overwriteBatch
+		err = errors.Join(err, restFor(ctx, time.Duration(rest)*time.Since(began)))
+	}
+	return errors.Join(err, dropOverwriting(db))
+}
+
+// dropOverwriting deletes what overwrote, if it is there.
+func dropOverwriting(db *database) error {
+	there := false
+	err := db.View(func(tx *bbolt.Tx) error {
+		there = tx.Bucket(bucketOverwrite) != nil
+		return nil
+	})
+	if err != nil || !there {
+		return err
+	}
+	return db.Update(func(tx *bbolt.Tx) error { return tx.DeleteBucket(bucketOverwrite) })
+}
+
+func putOverwriting(tx *bbolt.Tx, next *uint64, n int) error {
+	b, err := tx.CreateBucketIfNotExists(bucketOverwrite)
+	if err != nil {
+		return err
+	}
+	b.FillPercent = 1
+	zeros := make([]byte, overwriteValue(tx.DB().Info().PageSize))
+	for range 2 * n {
+		*next++
+		if err := b.Put(binary.BigEndian.AppendUint64(nil, *next), zeros); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// freePages counts the pages that nothing uses.
+func freePages(db *database) (n int, err error) {
+	failed := db.exclusive(func(tx *bbolt.Tx) { // else the list of free pages may change meanwhile
+		for id := 2; ; id++ {
+			p, failed := tx.Page(id)
+			if failed != nil || p == nil {
+				err = failed
+				return
+			}
+			if p.Type == "free" {
+				n++
+			} else {
+				id += p.OverflowCount
+			}
+		}
+	})
+	return n, errors.Join(err, failed)
+}
