@@ -106,6 +106,7 @@ var failures = []struct {
 	{directory.ErrAddress, exitUsage, "that is no address or domain that can be used here"},
 	{directory.ErrPassword, exitUsage, ""},
 	{directory.ErrTangle, exitFailed, "the alias would lead to too many addresses"},
+	{mailbox.ErrNoMailbox, exitNoSuch, ""},
 	{directory.ErrInUse, exitFailed, "it is still in use"},
 }
 

@@ -136,13 +136,17 @@ func (c *control) answer(conn net.Conn) error {
 	}
 	defer context.AfterFunc(c.closing, func() { conn.SetReadDeadline(time.Unix(1, 0)) })()
 	var q request
-	err := json.NewDecoder(io.LimitReader(conn, maxRequest)).Decode(&q)
+	requests := json.NewDecoder(io.LimitReader(conn, maxRequest))
+	err := requests.Decode(&q)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil // whoever it is has not asked for anything
 	}
 	if err != nil {
 		c.log.Warn("control socket: a request cannot be read", "error", err)
 		return json.NewEncoder(conn).Encode(response{Failure: &failure{Exit: exitUsage, Text: "the request cannot be read"}})
+	}
+	if act := streamActions[q.Action]; act != nil {
+		return c.answerStream(conn, requests.Buffered(), act, q)
 	}
 	if actions[q.Action].long {
 		return c.answerLong(conn, q)
@@ -197,7 +201,7 @@ func callLong[R any](ctx context.Context, p place, log *slog.Logger, show report
 	if q.Params, err = json.Marshal(params); err != nil {
 		return result, fmt.Errorf("%s: %w", action, err)
 	}
-	answer, err := ask(ctx, filepath.Join(s.Dir, controlName), q, show)
+	answer, err := ask(ctx, s.Dir, q, show)
 	if errors.Is(err, errNoServer) {
 		answer, err = actAlone(ctx, &s, log, q, show)
 	}
@@ -216,18 +220,26 @@ func callLong[R any](ctx context.Context, p place, log *slog.Logger, show report
 // errNoServer says that nobody listens on the control socket.
 var errNoServer = errors.New("no server is running")
 
-func ask(ctx context.Context, socket string, q request, show report) (response, error) {
-	var r response
-	var conn net.Conn
-	err := withSocketName(socket, func(short string) (err error) {
+// dialControl connects to the running server of a folder. errNoServer.
+func dialControl(ctx context.Context, dir string) (conn net.Conn, err error) {
+	err = withSocketName(filepath.Join(dir, controlName), func(short string) (err error) {
 		conn, err = (&net.Dialer{}).DialContext(ctx, "unix", short)
 		return err
 	})
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-		return r, errNoServer
+		return nil, errNoServer
 	}
 	if err != nil {
-		return r, fmt.Errorf("ask the running server: %w", err)
+		return nil, fmt.Errorf("ask the running server: %w", err)
+	}
+	return conn, nil
+}
+
+func ask(ctx context.Context, dir string, q request, show report) (response, error) {
+	var r response
+	conn, err := dialControl(ctx, dir)
+	if err != nil {
+		return r, err
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
@@ -258,21 +270,32 @@ func ownFolder(dir string) error {
 }
 
 // actAlone opens the store for one action.
-func actAlone(ctx context.Context, s *settings, log *slog.Logger, q request, show report) (response, error) {
+func actAlone(ctx context.Context, s *settings, log *slog.Logger, q request, show report) (r response, err error) {
+	err = alone(s, log, func(a *admin) error {
+		r = a.do(ctx, q, spaced(show, time.Now))
+		return nil
+	})
+	return r, err
+}
+
+// alone opens the store of a folder without a server for what f does.
+func alone(s *settings, log *slog.Logger, f func(*admin) error) error {
 	if err := ownFolder(s.Dir); err != nil {
-		return response{}, err
+		return err
 	}
 	store, d, err := openStore(s, log)
 	if errors.Is(err, mailbox.ErrLocked) {
-		return response{}, fmt.Errorf("%w, which does not answer on its control socket", err)
+		return fmt.Errorf("%w, which does not answer on its control socket", err)
 	}
 	if err != nil {
-		return response{}, err
+		return err
 	}
 	a, err := newAdmin(store, d, log)
-	if err != nil {
-		return response{}, errors.Join(err, store.Close())
+	if err == nil {
+		err = f(a)
 	}
-	r := a.do(ctx, q, spaced(show, time.Now))
-	return r, store.Close()
+	if closed := store.Close(); err == nil {
+		err = closed // joined errors would hide what a failure's exit status is
+	}
+	return err
 }

@@ -27,6 +27,8 @@ type cli struct {
 	Alias   aliasCommand   `cmd:"" help:"Addresses that lead to others."`
 	Queue   queueCommand   `cmd:"" help:"Mail on its way out."`
 	Verify  verifyCommand  `cmd:"" help:"Check all that is stored: the log, the databases, every message."`
+	Export  exportCommand  `cmd:"" help:"Write an account's mail to files: Maildir or mbox."`
+	Import  importCommand  `cmd:"" help:"Put the mail of a Maildir, an mbox file, or a folder of either into an account."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 	Help    helpCommand    `cmd:"" help:"Print help on a command."`
 }

@@ -181,4 +181,4 @@ func TestManPagesAreWellFormed(t *testing.T) {
 }
 
 // macros are those of mdoc(7) that the pages use.
-var macros = strings.Fields("Dd Dt Os Sh Ss Nm Nd Op Cm Ar Fl Pp Bl It El Bd Ed Pa Dq Xr Ql Ic Ev")
+var macros = strings.Fields("Dd Dt Os Sh Ss Nm Nd Op Cm Ar Fl Pp Bl It El Bd Ed Pa Dq Xr Ql Ic Ev Sx")

@@ -262,15 +262,17 @@ func (m *Importer) take(ctx context.Context, msg *Message, body *mailbox.NewBody
 // missing are the message's mailboxes that do not hold it.
 func (m *Importer) missing(ctx context.Context, msg *Message, body *mailbox.NewBody) ([]mailbox.Target, error) {
 	var list []mailbox.Target
+	var seen []*target
 	id := identity(0)
 	for _, folder := range msg.Folders {
 		t, err := m.target(ctx, folder, nil)
 		if err != nil {
 			return nil, fmt.Errorf("folder %s: %w", folder, err)
 		}
-		if slices.ContainsFunc(list, func(have mailbox.Target) bool { return have.Name == t.name }) {
+		if slices.Contains(seen, t) {
 			continue // two labels that lead to one mailbox
 		}
+		seen = append(seen, t)
 		if !t.known.empty() {
 			if id == 0 {
 				if id, err = m.recognise.identify(body); err != nil {

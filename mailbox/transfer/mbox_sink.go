@@ -40,7 +40,7 @@ func NewMboxSink(o ExportOptions) *MboxSink {
 }
 
 // ErrFileExists says that a file is in the way of an export.
-var ErrFileExists = errors.New("exists already; export to another folder")
+var ErrFileExists = errors.New("a file that is to be written exists already; export to another folder")
 
 // Folder notes a folder. One without messages becomes an empty file.
 func (s *MboxSink) Folder(_ context.Context, f Folder) error {

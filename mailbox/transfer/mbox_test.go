@@ -121,7 +121,7 @@ func FuzzMbox(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := s.Finish(); err != nil {
+		if err := s.end(); err != nil {
 			t.Fatal(err)
 		}
 		if len(first) == 0 {
