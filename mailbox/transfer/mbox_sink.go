@@ -29,14 +29,22 @@ type MboxSink struct {
 	current string              // the folder being written
 	path    string
 	file    *os.File
-	out     *bufio.Writer
-	in      *bufio.Reader
+	mboxWriter
+}
+
+// mboxWriter writes messages as an mbox.
+type mboxWriter struct {
+	out *bufio.Writer
+	in  *bufio.Reader
+}
+
+func newMboxWriter() mboxWriter {
+	return mboxWriter{out: bufio.NewWriterSize(nil, copyBuffer), in: bufio.NewReaderSize(nil, copyBuffer)}
 }
 
 // NewMboxSink returns a sink that writes to o.Dir; Finish ends it.
 func NewMboxSink(o ExportOptions) *MboxSink {
-	return &MboxSink{exporting: exporting{o: o}, written: map[string]struct{}{},
-		out: bufio.NewWriterSize(nil, copyBuffer), in: bufio.NewReaderSize(nil, copyBuffer)}
+	return &MboxSink{exporting: exporting{o: o}, written: map[string]struct{}{}, mboxWriter: newMboxWriter()}
 }
 
 // ErrFileExists says that a file is in the way of an export.
@@ -130,22 +138,29 @@ func (s *MboxSink) Message(_ context.Context, m *Message) error {
 		s.totals.Failed++
 		return s.progress()
 	}
-	s.in.Reset(m.Body)
-	start, err := s.in.Peek(peekHeader)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, bufio.ErrBufferFull) {
-		return &BodyError{err}
+	size, err := s.append(m)
+	if err != nil {
+		return err
+	}
+	s.totals.Octets += size
+	s.totals.Messages++
+	return s.progress()
+}
+
+// append writes one message, and returns its octets in the file.
+func (w *mboxWriter) append(m *Message) (int64, error) {
+	w.in.Reset(m.Body)
+	start, err := w.in.Peek(peekHeader)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return 0, &BodyError{err}
 	}
 	date := m.Date
 	if date.IsZero() {
 		date = time.Unix(0, 0)
 	}
-	fmt.Fprintf(s.out, "From %s %s\n", senderOf(start), date.UTC().Format(time.ANSIC))
-	s.state(m.Flags)
-	if err := s.body(); err != nil {
-		return err
-	}
-	s.totals.Messages++
-	return s.progress()
+	fmt.Fprintf(w.out, "From %s %s\n", senderOf(start), date.UTC().Format(time.ANSIC))
+	w.state(m.Flags)
+	return w.body()
 }
 
 // senderOf is the envelope's sender, which the last server kept in Return-Path (RFC 5321
@@ -160,7 +175,7 @@ func senderOf(header []byte) string {
 }
 
 // state writes the fields that hold flags, all three: see ownFields.
-func (s *MboxSink) state(flags []goimap.Flag) {
+func (w *mboxWriter) state(flags []goimap.Flag) {
 	status, x := "O", ""
 	var keywords []string
 	for _, f := range flags {
@@ -179,17 +194,17 @@ func (s *MboxSink) state(flags []goimap.Flag) {
 			keywords = append(keywords, string(f))
 		}
 	}
-	fmt.Fprintf(s.out, "Status: %s\nX-Status: %s\nX-Keywords: %s\n", status, x, strings.Join(keywords, " "))
+	fmt.Fprintf(w.out, "Status: %s\nX-Status: %s\nX-Keywords: %s\n", status, x, strings.Join(keywords, " "))
 }
 
 // body writes the message's lines, those quoted that would begin another message, and
 // the blank line behind it. What cannot be read ends the message where it is: the lines
 // written stay, since the file only grows.
-func (s *MboxSink) body() error {
-	lf := lfWriter{w: s.out}
+func (w *mboxWriter) body() (int64, error) {
+	lf := lfWriter{w: w.out}
 	newline, failed := true, error(nil)
 	for {
-		piece, err := s.in.ReadSlice('\n')
+		piece, err := w.in.ReadSlice('\n')
 		if newline && isQuotedFrom(piece) {
 			lf.put([]byte{'>'})
 		}
@@ -205,16 +220,15 @@ func (s *MboxSink) body() error {
 		}
 	}
 	if err := lf.end(); err != nil {
-		return err
+		return lf.size, err
 	}
-	s.totals.Octets += lf.size
 	if !newline {
-		s.out.WriteByte('\n') // out keeps its error
+		w.out.WriteByte('\n') // out keeps its error
 	}
-	if err := s.out.WriteByte('\n'); err != nil {
-		return err
+	if err := w.out.WriteByte('\n'); err != nil {
+		return lf.size, err
 	}
-	return failed
+	return lf.size, failed
 }
 
 // Finish writes the folders without messages and returns the counts when everything is
