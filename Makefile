@@ -10,7 +10,7 @@ BENCH    ?= .
 SOAK     ?= 5m
 MODEL    ?= 5m
 
-.PHONY: build run test race lint fuzz bench clients soak model faults install vuln help
+.PHONY: build run test race lint fuzz bench bench-import clients soak model faults install vuln help
 
 build: ## the binary, ./mailstead
 	$(GO) build -trimpath -o mailstead ./cmd/mailstead
@@ -37,6 +37,9 @@ fuzz: ## every fuzz target for FUZZTIME (10s) each
 bench: ## benchmarks; BENCH=regexp picks some
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 1h ./...
 
+bench-import: ## 200,000 messages from an mbox, twice: rate, and memory of client and server
+	$(GO) test ./cmd/mailstead -count 1 -run '^TestImportMemory$$' -timeout 1h -v -import 200000
+
 clients: build ## real clients (curl, swaks, mbsync) against mailstead local
 	.ci/clients ./mailstead
 
@@ -57,4 +60,4 @@ vuln: ## known vulnerabilities in what the binary uses (asks the internet)
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@latest ./...
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
