@@ -40,7 +40,6 @@ type Importer struct {
 	mailboxes map[string]*target // by the mailbox's name
 	recognise recogniser
 	buf       []byte
-	octets    int64 // of the message at hand
 	waiting   waiting
 }
 
