@@ -9,8 +9,10 @@ FUZZTIME ?= 10s
 BENCH    ?= .
 SOAK     ?= 5m
 MODEL    ?= 5m
+POWERCUTS     ?= 10000
+POWERCUT_SEED ?= 1
 
-.PHONY: build run test race lint fuzz bench bench-import clients soak model faults install vuln help
+.PHONY: build run test race lint fuzz bench bench-import clients soak model faults powercut install vuln help
 
 build: ## the binary, ./mailstead
 	$(GO) build -trimpath -o mailstead ./cmd/mailstead
@@ -51,6 +53,10 @@ model: ## racing sessions, cleaning and crashes against a ledger for MODEL (5m)
 
 faults: ## every call of the file system fails once, and from it on, under log and store (minutes)
 	MAILSTEAD_FAULTS=1 $(GO) test ./mailbox/log ./mailbox -count 1 -run '^TestEveryCallFails$$|^TestStoreOnFailingDisk$$' -timeout 0 -v
+
+powercut: ## POWERCUTS (10000) simulated power cuts under the store, from POWERCUT_SEED on
+	MAILSTEAD_POWERCUTS=$(POWERCUTS) MAILSTEAD_POWERCUT_SEED=$(POWERCUT_SEED) \
+		MAILSTEAD_POWERLOSSES=20 $(GO) test ./mailbox -count 1 -run '^TestStorePowerCuts|^TestPowerLoss' -timeout 0 -v
 
 install: build ## the binary to PREFIX/bin (/usr/local/bin)
 	install -D -m 755 mailstead $(DESTDIR)$(PREFIX)/bin/mailstead
