@@ -101,7 +101,7 @@ func (w *world) step() {
 		do     func()
 	}{
 		{30, w.deliver}, {15, w.storeFlags}, {10, w.expunge}, {10, func() { w.transfer(false) }}, {10, func() { w.transfer(true) }},
-		{3, w.create}, {2, w.delete}, {2, w.rename}, {2, w.subscribe}, {5, w.change}, {20, w.look}, {2, w.commit}, {3, w.restart},
+		{3, w.create}, {2, w.delete}, {2, w.rename}, {2, w.subscribe}, {5, w.change}, {20, w.look}, {2, w.commit}, {2, w.clean}, {3, w.restart},
 	}
 	total := 0
 	for _, s := range steps {
@@ -473,6 +473,26 @@ func (c *client) compare(t *testing.T, name string, b *mirrorBox) {
 func (w *world) commit() {
 	w.note("commit")
 	commit(w.t, w.s)
+}
+
+// clean purges what can be restored, has cleaning take all that it can, and
+// moves every body of the sealed segments.
+func (w *world) clean() {
+	w.note("clean")
+	if err := w.s.PurgeAccount(w.t.Context(), w.a); err != nil {
+		w.t.Fatal(err)
+	}
+	w.s.cleaner.mu.Lock()
+	defer w.s.cleaner.mu.Unlock()
+	w.s.cleaner.rest = 0
+	r := &cleaning{s: w.s, ctx: w.t.Context(), must: make(map[uint32]bool)}
+	for _, info := range w.s.log.Segments() {
+		r.must[info.Number] = true
+	}
+	commit(w.t, w.s)
+	if err := r.run(); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func (w *world) restart() {

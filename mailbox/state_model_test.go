@@ -20,6 +20,7 @@ type model struct {
 	mailboxes map[ID]*modelMailbox
 	rooms     map[string]roomEntry // by room and key
 	subs      map[subscribed]bool
+	places    map[BodyID]log.Place
 }
 
 type modelMailbox struct {
@@ -31,11 +32,15 @@ type modelMailbox struct {
 }
 
 func newModel() *model {
-	return &model{accounts: map[AccountID]Quota{}, mailboxes: map[ID]*modelMailbox{}, rooms: map[string]roomEntry{}, subs: map[subscribed]bool{}}
+	return &model{accounts: map[AccountID]Quota{}, mailboxes: map[ID]*modelMailbox{}, rooms: map[string]roomEntry{}, subs: map[subscribed]bool{},
+		places: map[BodyID]log.Place{}}
 }
 
 func (m *model) apply(rec appliedRecord) {
 	modseq := ModSeq(rec.LSN)
+	if rec.Body != 0 {
+		m.places[rec.Body] = rec.Place
+	}
 	for _, o := range rec.Ops {
 		switch o := o.(type) {
 		case opAccount:
@@ -93,6 +98,7 @@ func (m *model) messageOp(o op, modseq ModSeq) {
 		return slices.ContainsFunc(ranges, func(u uidRange) bool { return u.First <= uid && uid <= u.Last })
 	}
 	switch o := o.(type) {
+	case opMoved, opForgotten: // nobody sees that
 	case opAdd:
 		b := m.mailboxes[o.Mailbox]
 		for _, a := range o.Messages {
@@ -159,6 +165,7 @@ func (m *model) headers(applied log.LSN, last lastIDs) diskHeaders {
 // randomRecords makes records that are possible for a model's state.
 type randomRecords struct {
 	rand *rand.Rand
+	gone map[BodyID]bool // perhaps forgotten: never held again
 	m    *model
 	lsn  log.LSN
 	last lastIDs
@@ -167,9 +174,13 @@ type randomRecords struct {
 func (r *randomRecords) next() appliedRecord {
 	r.lsn += 1 + log.LSN(r.rand.IntN(20)/19*5) // a gap now and then, as damage leaves it
 	rec := appliedRecord{LSN: r.lsn}
+	if n := r.rand.IntN(12); n < 2 && r.last.Body > 0 {
+		return r.cleaning(rec, n == 0)
+	}
 	if r.rand.IntN(3) == 0 {
 		r.last.Body++
 		rec.Body, rec.Place = r.last.Body, place(r.last.Body)
+		r.m.places[rec.Body] = rec.Place
 	}
 	shadow := appliedRecord{LSN: r.lsn}
 	for range 1 + r.rand.IntN(3) {
@@ -178,6 +189,24 @@ func (r *randomRecords) next() appliedRecord {
 		shadow.Ops = []op{o} // the next operation must be possible after this one
 		r.m.apply(shadow)
 	}
+	return rec
+}
+
+// cleaning is a record that moves a body, whatever became of it, or forgets some:
+// those that somebody holds stay.
+func (r *randomRecords) cleaning(rec appliedRecord, move bool) appliedRecord {
+	first := 1 + BodyID(r.rand.Uint64N(uint64(r.last.Body)))
+	if move {
+		rec.Body, rec.Place, rec.Ops = first, place(first), []op{opMoved{Body: first}}
+		rec.Place.Segment += uint32(rec.LSN)
+	} else {
+		last := min(first+BodyID(r.rand.IntN(5)), r.last.Body)
+		rec.Ops = []op{opForgotten{Bodies: []bodyRange{{first, last}}}}
+		for id := first; id <= last; id++ {
+			r.gone[id] = true
+		}
+	}
+	r.m.apply(rec)
 	return rec
 }
 
@@ -234,7 +263,9 @@ func (r *randomRecords) add(b *modelMailbox, body BodyID) op {
 	uid := b.info.UIDNext
 	for range 1 + r.rand.IntN(200)*r.rand.IntN(2) {
 		if body == 0 && r.last.Body > 0 { // a copy: any body that was ever, also one that is garbage
-			body = 1 + BodyID(r.rand.Uint64N(uint64(r.last.Body)))
+			if body = 1 + BodyID(r.rand.Uint64N(uint64(r.last.Body))); r.gone[body] {
+				body = 0
+			}
 		}
 		o.Messages = append(o.Messages, testMessage(uid, body, r.flags(b)))
 		uid += 1 + goimap.UID(r.rand.IntN(30)/29*400)
@@ -282,6 +313,11 @@ func (m *model) compare(t *testing.T, d *disk, last lastIDs) {
 			t.Errorf("mailbox %d (-want +got):\n%s", id, cmp.Diff(want, got))
 		}
 		b.compareHistory(t, d)
+		for _, msg := range want {
+			if p, ok, err := d.place(msg.Body); msg.Body != 0 && (!ok || err != nil || p != m.places[msg.Body]) {
+				t.Errorf("body %d is at %+v, %v, %v; want %+v", msg.Body, p, ok, err, m.places[msg.Body])
+			}
+		}
 	}
 	entries := make(map[string]roomEntry)
 	for _, room := range []string{"room 0", "room 1"} {
@@ -324,7 +360,7 @@ func TestStateModel(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			d := newDisk(t)
 			checkpoints := t.TempDir()
-			random := &randomRecords{rand: rand.New(rand.NewPCG(seed, 1)), m: newModel()}
+			random := &randomRecords{rand: rand.New(rand.NewPCG(seed, 1)), m: newModel(), gone: map[BodyID]bool{}}
 			var all []appliedRecord
 			for step := range 25 {
 				var batch []appliedRecord
