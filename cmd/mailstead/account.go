@@ -11,14 +11,16 @@ import (
 
 // accountCommand is `mailstead account`.
 type accountCommand struct {
-	Add      accountAddCommand      `cmd:"" help:"Add an account; the password is asked for, or read from standard input."`
-	Remove   accountRemoveCommand   `cmd:"" help:"Remove an account with all its mail."`
-	Erase    accountEraseCommand    `cmd:"" help:"Remove an account, and everything of it from the disk at once."`
-	List     accountListCommand     `cmd:"" help:"List the accounts."`
-	Show     accountShowCommand     `cmd:"" help:"Show one account."`
-	Password accountPasswordCommand `cmd:"" help:"Set an account's password."`
-	Quota    accountQuotaCommand    `cmd:"" help:"Limit what an account may hold."`
-	Address  addressCommand         `cmd:"" help:"Further addresses of an account."`
+	Add         accountAddCommand         `cmd:"" help:"Add an account; the password is asked for, or read from standard input."`
+	Remove      accountRemoveCommand      `cmd:"" help:"Remove an account with all its mail; it can be restored for some days."`
+	Erase       accountEraseCommand       `cmd:"" help:"Remove an account, and everything of it from the disk at once."`
+	List        accountListCommand        `cmd:"" help:"List the accounts."`
+	ListDeleted accountListDeletedCommand `cmd:"" help:"List the removed accounts that can be restored."`
+	Restore     accountRestoreCommand     `cmd:"" help:"Restore a removed account with its mail, addresses and password."`
+	Show        accountShowCommand        `cmd:"" help:"Show one account."`
+	Password    accountPasswordCommand    `cmd:"" help:"Set an account's password."`
+	Quota       accountQuotaCommand       `cmd:"" help:"Limit what an account may hold."`
+	Address     addressCommand            `cmd:"" help:"Further addresses of an account."`
 }
 
 type accountAddCommand struct {

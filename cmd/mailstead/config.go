@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/pelletier/go-toml/v2"
 
@@ -42,8 +43,12 @@ type settings struct {
 	// Quota is how many octets accounts that are added may hold, as parseOctets
 	// reads it. Default "": no limit.
 	Quota string `toml:"quota"`
+	// RetentionDays is for how many days deleted messages, mailboxes and accounts
+	// can be restored. Default 7; 0 = not at all.
+	RetentionDays int `toml:"retention_days"`
 
-	local bool // cleartext passwords are accepted, and the certificate is of our own CA
+	local  bool // cleartext passwords are accepted, and the certificate is of our own CA
+	errand bool // the store is opened for one action: nothing is purged, whatever RetentionDays
 }
 
 // listen are the addresses of the listeners, HOST:PORT; an empty host is every
@@ -63,6 +68,7 @@ const (
 	maxConfig         = 1 << 20 // octets of a configuration file; nobody's is larger by intent
 	systemResolvers   = "/etc/resolv.conf"
 	defaultMaxMessage = 50 << 20
+	maxRetentionDays  = 3650 // what is to be kept for longer is better not deleted
 )
 
 // defaultSettings are the settings of an empty configuration file.
@@ -76,7 +82,19 @@ func defaultSettings() settings {
 		MXPort:             25,
 		MaxMessageSize:     defaultMaxMessage,
 		SessionsPerAccount: 100,
+		RetentionDays:      7,
 	}
+}
+
+// retention is RetentionDays as the store takes it.
+func (s *settings) retention() time.Duration {
+	switch {
+	case s.errand:
+		return mailbox.KeepDeleted
+	case s.RetentionDays == 0:
+		return -1
+	}
+	return time.Duration(s.RetentionDays) * 24 * time.Hour
 }
 
 // readConfig reads a configuration file. Resolvers that are not set stay nil.
@@ -133,6 +151,9 @@ func (s *settings) check() error {
 	}
 	if _, err := s.newAccountQuota(); err != nil {
 		problem("quota: %v", err)
+	}
+	if s.RetentionDays < 0 || s.RetentionDays > maxRetentionDays {
+		problem("retention_days must be 0 to %d", maxRetentionDays)
 	}
 	for _, r := range s.Resolvers {
 		if _, err := netip.ParseAddrPort(r); err != nil {

@@ -178,10 +178,12 @@ type place struct {
 func (p place) settings() (settings, error) {
 	if p.Dir != "" {
 		s := defaultSettings()
-		s.Dir = p.Dir
+		s.Dir, s.errand = p.Dir, true
 		return s, nil
 	}
-	return readConfig(cmp.Or(p.Config, defaultConfig))
+	s, err := readConfig(cmp.Or(p.Config, defaultConfig))
+	s.errand = true
+	return s, err
 }
 
 // call performs an action: in the running server through its socket, or else

@@ -35,11 +35,7 @@ type erasedAccount struct {
 }
 
 func (a *admin) accountErase(ctx context.Context, p name, tell report) (erasedAccount, error) {
-	e, err := a.directory.Account(p.Name)
-	if err != nil {
-		return erasedAccount{}, err
-	}
-	result, err := a.directory.EraseAccount(ctx, p.Name, func(doing string, done, total int64) {
+	e, result, err := a.directory.EraseAccount(ctx, p.Name, func(doing string, done, total int64) {
 		tell(progress{Doing: doing, Done: done, Total: total, Unit: octets})
 	})
 	return erasedAccount{Name: e.Name, Left: result.Left}, err

@@ -25,6 +25,7 @@ type cli struct {
 	Domain  domainCommand  `cmd:"" help:"Domains of this server."`
 	Account accountCommand `cmd:"" help:"Accounts, their addresses and passwords."`
 	Alias   aliasCommand   `cmd:"" help:"Addresses that lead to others."`
+	Mailbox mailboxCommand `cmd:"" help:"Mailboxes of an account, and what was deleted of them."`
 	Queue   queueCommand   `cmd:"" help:"Mail on its way out."`
 	Verify  verifyCommand  `cmd:"" help:"Check all that is stored: the log, the databases, every message."`
 	Export  exportCommand  `cmd:"" help:"Write an account's mail to files: Maildir or mbox."`

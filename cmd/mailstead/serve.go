@@ -97,7 +97,7 @@ func storeOptions(s *settings, log *slog.Logger) (mailbox.Options, error) {
 	if err != nil {
 		return mailbox.Options{}, fmt.Errorf("quota: %w", err)
 	}
-	return mailbox.Options{MaxMessageSize: s.MaxMessageSize + traceSize, NewAccountQuota: quota, Logger: log}, nil
+	return mailbox.Options{MaxMessageSize: s.MaxMessageSize + traceSize, NewAccountQuota: quota, Retention: s.retention(), Logger: log}, nil
 }
 
 func openStore(s *settings, log *slog.Logger) (*mailbox.Store, *directory.Directory, error) {

@@ -277,7 +277,8 @@ func (d *Directory) RemoveAddress(ctx context.Context, account, further string) 
 }
 
 // RemoveAccount removes an account with all its mail, its addresses and its
-// place in aliases and catch-alls. ErrNoSuch.
+// place in aliases and catch-alls. RestoreAccount brings it back while its mail
+// is retained. ErrNoSuch.
 func (d *Directory) RemoveAccount(ctx context.Context, name string) error {
 	d.change.Lock()
 	defer d.change.Unlock()
@@ -285,7 +286,7 @@ func (d *Directory) RemoveAccount(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	changes := []mailbox.RoomChange{remove(accountPath(a.ID))}
+	changes := []mailbox.RoomChange{remove(accountPath(a.ID)), d.keepRemoved(a)}
 	var aliases []Alias
 	for _, v := range d.names.aliases {
 		kept := slices.DeleteFunc(slices.Clone(v.Members), func(m string) bool { return d.owns(a, m) })

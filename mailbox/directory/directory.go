@@ -36,12 +36,14 @@ var (
 //	domain/NAME      Domain
 //	account/ID       accountRecord
 //	alias/ADDRESS    Alias
+//	removed/ID       removedRecord, until the account's mail is past retention
 //	secret           random bytes that salts of unknown users are made of
 const (
 	room        = "directory"
 	domainKey   = "domain/"
 	accountKey  = "account/"
 	aliasKey    = "alias/"
+	removedKey  = "removed/"
 	secretKey   = "secret"
 	secretBytes = 32
 )
@@ -131,6 +133,7 @@ func Open(s *mailbox.Store, o Options) (*Directory, error) {
 	if err := d.load(); err != nil {
 		return nil, fmt.Errorf("load directory: %w", err)
 	}
+	s.AtPurge(forgetRemoved)
 	return d, d.loadSecret()
 }
 

@@ -3,23 +3,45 @@ package directory
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"mailstead/mailbox"
 )
 
 // EraseAccount removes an account as RemoveAccount does, and everything of it
-// from the disk, see mailbox.Store.EraseAccount. ErrNoSuch.
-func (d *Directory) EraseAccount(ctx context.Context, name string, tell func(doing string, done, total int64)) (mailbox.Erasure, error) {
+// from the disk, see mailbox.Store.EraseAccount. Where no account has the name,
+// that is the one removed last that had it. It returns which it was. ErrNoSuch.
+func (d *Directory) EraseAccount(ctx context.Context, name string, tell func(doing string, done, total int64)) (Entry, mailbox.Erasure, error) {
+	a, err := d.toErase(ctx, name)
+	if err != nil {
+		return Entry{}, mailbox.Erasure{}, err
+	}
+	words := append([]string{a.Name}, a.Addresses...)
+	result, err := d.store.EraseAccount(ctx, a.ID, words, tell, forgetRemoved(a.ID)...)
+	if err != nil {
+		return a, result, fmt.Errorf("erase account %s: %w", a.Name, err)
+	}
+	return a, result, nil
+}
+
+// toErase returns the account, which is removed now or was before.
+func (d *Directory) toErase(ctx context.Context, name string) (Entry, error) {
 	a, err := d.Account(name)
+	if err == nil {
+		return a, d.RemoveAccount(ctx, a.Name)
+	}
+	addr, err := parseAddress(name)
 	if err != nil {
-		return mailbox.Erasure{}, err
+		return Entry{}, ErrNoSuch
 	}
-	if err := d.RemoveAccount(ctx, a.Name); err != nil {
-		return mailbox.Erasure{}, err
-	}
-	result, err := d.store.EraseAccount(ctx, a.ID, append([]string{a.Name}, a.Addresses...), tell)
+	list, err := d.removed()
 	if err != nil {
-		return result, fmt.Errorf("erase account %s: %w", a.Name, err)
+		return Entry{}, err
 	}
-	return result, nil
+	for _, r := range slices.Backward(list) {
+		if r.Name == addr.String() {
+			return r.Entry, nil
+		}
+	}
+	return Entry{}, ErrNoSuch
 }
