@@ -250,3 +250,45 @@ func TestPurgeAccount(t *testing.T) {
 		t.Errorf("restoring what was purged: %v", err)
 	}
 }
+
+// TestRetentionWithoutSpace: while the disk is nearly full, what was deleted is
+// purged before its time, a part of it now and the next one later.
+func TestRetentionWithoutSpace(t *testing.T) {
+	dir := smallDisk(t, "64m")
+	clock := newFakeClock()
+	s := clock.open(t, filepath.Join(dir, "store"), 0)
+	a := newAccount(t, s)
+	left := func() int { return len(deletedOf(t, s, a, DeletedFilter{}, 10)) }
+	deliver(t, s, a, "INBOX", letter(1))
+	deliver(t, s, a, "Junk", letter(2))
+	expungeAll(t, s, a, "INBOX")
+	round(t, s)
+	if left() != 1 {
+		t.Fatal("purged with space")
+	}
+	filler, err := os.Create(filepath.Join(dir, "filler"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer filler.Close()
+	for s.log.HasSpace(nearSpace*s.log.InlineLimit()) == nil {
+		if _, err := filler.Write(make([]byte, 256<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	clock.wall = clock.wall.AddDate(20, 0, 0) // it does not depend on the clock
+	round(t, s)
+	if left() != 0 {
+		t.Error("nothing was purged")
+	}
+	expungeAll(t, s, a, "Junk")
+	round(t, s)
+	if left() != 1 {
+		t.Error("purged before the space of the last purge can be back")
+	}
+	clock.pass(spaceRest)
+	round(t, s)
+	if left() != 0 {
+		t.Error("nothing more was purged")
+	}
+}
