@@ -39,7 +39,7 @@ type retention struct {
 	stored  clockState           // as it is in the store
 	uptime  func() time.Duration // counts on whatever becomes of the clock
 	looked  time.Duration        // uptime of the last look
-	short   time.Duration        // uptime of the last purge for lack of space; 0 = none
+	short   time.Duration        // uptime until which nothing more is purged for lack of space
 	atPurge func(AccountID) []RoomChange
 }
 
@@ -103,14 +103,14 @@ func (s *Store) purgeForSpace(ctx context.Context) error {
 	if err := s.spaceError(s.log.HasSpace(near)); !errors.Is(err, ErrNoSpace) {
 		return err
 	}
-	if now := r.uptime(); r.short != 0 && now-r.short < spaceRest {
+	if r.uptime() < r.short {
 		return nil
 	}
 	p := purging{s: s, before: math.MaxInt64, enough: 2 * near}
 	if err := p.run(ctx); err != nil || p.messages+p.mailboxes == 0 {
 		return err
 	}
-	r.short = r.uptime()
+	r.short = r.uptime() + spaceRest
 	s.logger.Warn("the disk is nearly full: deleted mail was purged before its time",
 		"messages", p.messages, "mailboxes", p.mailboxes, "octets", p.octets, "deleted_until", time.Unix(p.until, 0).UTC())
 	return nil

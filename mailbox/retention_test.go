@@ -266,15 +266,16 @@ func TestRetentionWithoutSpace(t *testing.T) {
 	if left() != 1 {
 		t.Fatal("purged with space")
 	}
-	filler, err := os.Create(filepath.Join(dir, "filler"))
-	if err != nil {
+	near := nearSpace * s.log.InlineLimit()
+	headroom := near
+	for s.log.HasSpace(headroom+1<<20) == nil {
+		headroom += 1 << 20
+	}
+	if err := os.WriteFile(filepath.Join(dir, "filler"), make([]byte, headroom-near/2), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	defer filler.Close()
-	for s.log.HasSpace(nearSpace*s.log.InlineLimit()) == nil {
-		if _, err := filler.Write(make([]byte, 256<<10)); err != nil {
-			t.Fatal(err)
-		}
+	for s.log.HasSpace(near) == nil {
+		time.Sleep(time.Millisecond) // the log asks for free space every 50 ms at most
 	}
 	clock.wall = clock.wall.AddDate(20, 0, 0) // it does not depend on the clock
 	round(t, s)
