@@ -119,6 +119,7 @@ func (s *Store) runApplier() {
 		began := time.Now()
 		err := s.apply()
 		s.checkpointIfDue()
+		s.sweepSnapshots()
 		rest := restShare * time.Since(began)
 		rested = time.Now().Add(rest)
 		pause := max(s.o.CommitEvery, rest)

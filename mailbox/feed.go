@@ -21,7 +21,7 @@ var ErrBehind = errors.New("mailbox: the log does not have all changes any more"
 // comes with nothing but its LSN.
 type Change struct {
 	LSN       ModSeq // also the mod-sequence of everything in it
-	Body      BodyID // whose bytes came with the record; 0 = none
+	Body      BodyID // that is new with the record; 0 = none
 	Mailboxes []MailboxChange
 	Erased    []AccountID // accounts that were erased, with all their mailboxes
 }

@@ -51,6 +51,7 @@ func (s *Store) recover() error {
 	if err := s.beginRetention(); err != nil {
 		return err
 	}
+	s.sweepSnapshots()
 	return s.files.startDone(s.dir)
 }
 

@@ -109,6 +109,7 @@ type Store struct {
 	written      atomic.Int64 // bytes of log since the checkpointer looked
 	opened       opened
 	watchers     accountWatchers
+	snapshots    snapshots
 
 	replayed  []BodyID   // that the start found in the log; until reindex has them
 	fence     fence      // in front of damaged bodies

@@ -81,6 +81,9 @@ var actions = map[string]action{
 	"queue release":                 act((*admin).queueRelease),
 	"queue remove":                  act((*admin).queueRemove),
 	"verify":                        actLong((*admin).verify),
+	"backup snapshot":               actLong((*admin).backupSnapshot),
+	"backup drop":                   act((*admin).backupDrop),
+	"backup log":                    act((*admin).backupLog),
 }
 
 // do performs a request. tell hears how far a long one is.

@@ -24,7 +24,7 @@ var layers = [][]string{
 	{"cmd/mailstead"},
 	{"cmd/internal/web", "smtp", "imap", "pop3"}, // fronts
 	{"smtp/local", "smtp/remote"},                // couriers
-	{"smtp/queue", "smtp/mailauth", "mailbox/junk", "mailbox/transfer"},
+	{"smtp/queue", "smtp/mailauth", "mailbox/junk", "mailbox/transfer", "mailbox/backup"},
 	{"mailbox/directory"}, // keeps its state in mailbox
 	{"mailbox"},           // storage
 	{"imap/wire", "mailbox/log", "mailbox/message", "mailbox/search", "mailbox/sieve", "smtp/dns", "tls", "tls/serve"}, // leaves

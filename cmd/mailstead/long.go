@@ -75,6 +75,9 @@ func spaced(tell report, now func() time.Time) report {
 	}
 }
 
+// serverStopping is the text of the failure of an action that the server's end has ended.
+const serverStopping = "the server is stopping"
+
 // errClientGone ends a long action.
 var errClientGone = errors.New("whoever asked has gone away")
 
@@ -106,7 +109,7 @@ func (c *control) answerLong(conn net.Conn, q request) error {
 		}
 	}, time.Now))
 	if answer.Failure != nil && c.closing.Err() != nil {
-		answer.Failure.Text = "the server is stopping"
+		answer.Failure.Text = serverStopping
 	}
 	if context.Cause(ctx) == errClientGone {
 		c.log.Info("control socket: an action was given up", "action", q.Action, "reason", errClientGone)

@@ -27,6 +27,8 @@ type cli struct {
 	Alias   aliasCommand   `cmd:"" help:"Addresses that lead to others."`
 	Mailbox mailboxCommand `cmd:"" help:"Mailboxes of an account, and what was deleted of them."`
 	Queue   queueCommand   `cmd:"" help:"Mail on its way out."`
+	Backup  backupCommand  `cmd:"" help:"Copy all that the server keeps, while it runs, into a folder or an archive."`
+	Restore restoreCommand `cmd:"" help:"Bring a backup back, into a folder without a store."`
 	Verify  verifyCommand  `cmd:"" help:"Check all that is stored: the log, the databases, every message."`
 	Export  exportCommand  `cmd:"" help:"Write an account's mail to files: Maildir or mbox."`
 	Import  importCommand  `cmd:"" help:"Put the mail of a Maildir, an mbox file, or a folder of either into an account."`

@@ -82,7 +82,7 @@ func (c *control) answerStream(conn net.Conn, before io.Reader, act streamAction
 	if err != nil {
 		answer.Failure = failureOf(err)
 		if c.closing.Err() != nil {
-			answer.Failure.Text = "the server is stopping"
+			answer.Failure.Text = serverStopping
 		}
 	}
 	words, err := json.Marshal(answer)

@@ -15,11 +15,20 @@ type verifyCommand struct {
 	place
 	format
 	quiet
-	Rebuild bool `help:"Make the databases again, from checkpoint and log; while no server runs."`
+	Backup   string `arg:"" optional:"" type:"path" help:"A backup folder: prove it instead."`
+	Manifest string `placeholder:"NAME" help:"Prove this one of the folder's backups; the newest by default."`
+	Rebuild  bool   `help:"Make the databases again, from checkpoint and log; while no server runs."`
 }
 
 func (c verifyCommand) Run(ctx context.Context, std streams, logger *slog.Logger) error {
-	if c.Rebuild {
+	switch {
+	case c.Backup != "" && c.Rebuild:
+		return usage("--rebuild is not for backups: restore one")
+	case c.Backup == "" && c.Manifest != "":
+		return usage("--manifest is for a backup folder")
+	case c.Backup != "":
+		return c.verifyBackup(ctx, std)
+	case c.Rebuild:
 		return c.rebuild(std, logger)
 	}
 	bar := c.bar(std)

@@ -129,6 +129,9 @@ func (l *Log) SetBigAside(id BodyID) error {
 	return nil
 }
 
+// BigName is the name of a big body's file, relative to the log's folder.
+func BigName(id BodyID) string { return fmt.Sprintf("%s/%016x", bigFolder, uint64(id)) }
+
 // Bigs returns the ids of all big files, so that those no record names can be removed.
 func (l *Log) Bigs() ([]BodyID, error) {
 	names, err := l.fs.ReadDir(filepath.Join(l.o.Dir, bigFolder))

@@ -105,9 +105,7 @@ func (l *Log) bigBody(p Place, id BodyID) (*Body, error) {
 
 func (b *Body) closeFile() error { return b.file.Close() }
 
-func (l *Log) bigName(id BodyID) string {
-	return filepath.Join(l.o.Dir, bigFolder, fmt.Sprintf("%016x", uint64(id)))
-}
+func (l *Log) bigName(id BodyID) string { return filepath.Join(l.o.Dir, BigName(id)) }
 
 // Size is the body's length in bytes.
 func (b *Body) Size() int64 { return b.size }

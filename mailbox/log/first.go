@@ -22,7 +22,7 @@ func FirstLSN(fsys FS, dir string) (LSN, error) {
 	}
 	var numbers []uint32
 	for _, name := range names {
-		if number, ok := parseSegmentName(name); ok {
+		if number, ok := ParseSegmentName(name); ok {
 			numbers = append(numbers, number)
 		}
 	}

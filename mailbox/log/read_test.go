@@ -124,3 +124,30 @@ func TestCursorAndDamage(t *testing.T) {
 		t.Errorf("behind the damage: %v, %v", list, err)
 	}
 }
+
+// BenchmarkCursor reads 10,000 records of an ordinary message each, in the page cache.
+func BenchmarkCursor(b *testing.B) {
+	o := quiet(b.TempDir())
+	o.SegmentSize = defaultSegmentSize
+	l, _ := mustOpen(b, o, nil)
+	defer mustClose(b, l)
+	const count, size = 10_000, 4 << 10
+	for n := range count {
+		e := letter(n+1, size)
+		if err := l.Reserve(e.Size(), false); err != nil {
+			b.Fatal(err)
+		}
+		if l.Append(e); n%500 == 499 {
+			if err := l.Wait(e); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.SetBytes(count * RecordSize(14, size))
+	for b.Loop() {
+		if err := l.Cursor(0).Read(count, func(Record) error { return nil }); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(count)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
+}

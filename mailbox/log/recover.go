@@ -125,7 +125,7 @@ func (r *recovery) list() error {
 			}
 			r.changed = true
 		}
-		number, ok := parseSegmentName(strings.TrimSuffix(name, asideSuffix))
+		number, ok := ParseSegmentName(strings.TrimSuffix(name, asideSuffix))
 		if !ok {
 			continue
 		}

@@ -85,12 +85,15 @@ func parseSegmentHeader(page []byte, number uint32) (h segmentHeader, ok bool, e
 	return h, false, nil
 }
 
+// SegmentName is the name of a segment's file in the log's folder.
+func SegmentName(number uint32) string { return fmt.Sprintf("%010d%s", number, segmentSuffix) }
+
 func segmentName(dir string, number uint32) string {
-	return filepath.Join(dir, fmt.Sprintf("%010d%s", number, segmentSuffix))
+	return filepath.Join(dir, SegmentName(number))
 }
 
-// parseSegmentName is the inverse of segmentName, without the folder.
-func parseSegmentName(name string) (uint32, bool) {
+// ParseSegmentName is the inverse of SegmentName.
+func ParseSegmentName(name string) (uint32, bool) {
 	digits, ok := strings.CutSuffix(name, segmentSuffix)
 	if !ok || len(digits) != 10 {
 		return 0, false

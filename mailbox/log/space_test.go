@@ -172,7 +172,7 @@ func TestOpenOnFullDisk(t *testing.T) {
 	mustPut(t, l, letter(1, 100))
 	mustClose(t, l)
 	for name := range d.names {
-		if n, ok := parseSegmentName(name[len("d/"):]); ok && n > 1 {
+		if n, ok := ParseSegmentName(name[len("d/"):]); ok && n > 1 {
 			d.Remove(name)
 		}
 	}
