@@ -35,6 +35,10 @@ const (
 	fetchModSeq
 	fetchInternalDate
 	fetchSize
+	fetchSaveDate
+	fetchEmailID
+	fetchThreadID
+	fetchPreview
 	fetchEnvelope
 	fetchBody
 	fetchBodyStructure
@@ -42,9 +46,10 @@ const (
 )
 
 // simpleItems are the data items without arguments (RFC 3501 section 6.4.5, RFC 7162
-// section 3.1.4.2).
+// section 3.1.4.2, RFC 8474 section 5.3, RFC 8514 section 4.2).
 var simpleItems = map[string]fetchKind{
 	"UID": fetchUID, "FLAGS": fetchFlags, "MODSEQ": fetchModSeq, "INTERNALDATE": fetchInternalDate,
+	"EMAILID": fetchEmailID, "THREADID": fetchThreadID, "SAVEDATE": fetchSaveDate,
 	"RFC822.SIZE": fetchSize, "ENVELOPE": fetchEnvelope, "BODY": fetchBody, "BODYSTRUCTURE": fetchBodyStructure,
 }
 
@@ -184,6 +189,10 @@ func (p *fetchPlan) parseItem(d *wire.Decoder, word string) {
 		}
 		return
 	}
+	if word == "PREVIEW" {
+		p.parsePreview(d)
+		return
+	}
 	if old, ok := rfc822Items[word]; ok {
 		p.seen = p.seen || !old.peek
 		p.add(d, fetchItem{kind: fetchSection, label: []byte(word + " "), section: &bodySection{what: old.what}})
@@ -197,6 +206,21 @@ func (p *fetchPlan) parseItem(d *wire.Decoder, word string) {
 	p.seen = p.seen || name == "BODY"
 	section, label := parseSection(d, spec)
 	p.add(d, fetchItem{kind: fetchSection, label: label, section: section})
+}
+
+// parsePreview reads the modifiers of PREVIEW (RFC 8970 section 4): LAZY changes
+// nothing, since every preview is there.
+func (p *fetchPlan) parsePreview(d *wire.Decoder) {
+	if d.AcceptList("LAZY") {
+		d.List(func() {
+			if d.Word() != "LAZY" {
+				d.Fail("unknown modifier of PREVIEW")
+			}
+		})
+	}
+	if !p.has(fetchPreview) {
+		p.add(d, fetchItem{kind: fetchPreview, label: []byte("PREVIEW ")})
+	}
 }
 
 // parseSection reads the rest of BODY[...]<...>, of which spec was read already, and
@@ -301,7 +325,7 @@ func (p *fetchPlan) compile() {
 			p.flags = true
 		case fetchModSeq:
 			p.modseq = true
-		case fetchEnvelope, fetchBody, fetchBodyStructure:
+		case fetchEnvelope, fetchBody, fetchBodyStructure, fetchPreview:
 			p.index = true
 		case fetchSection:
 			p.bodies = true

@@ -68,6 +68,12 @@ func (f *fetching) ofRow(it *fetchItem, row *mailbox.Row) {
 		b = appendInternalDate(b, row.Internal)
 	case fetchSize:
 		b = strconv.AppendInt(b, row.Size, 10)
+	case fetchSaveDate:
+		b = appendInternalDate(b, mailbox.Date{Unix: row.Saved})
+	case fetchEmailID:
+		b = append(appendEmailID(append(b, '('), row.Body), ')')
+	case fetchThreadID:
+		b = append(b, "NIL"...)
 	}
 	f.out.b = append(b, ' ')
 }
@@ -82,6 +88,8 @@ func (f *fetching) ofIndex(it *fetchItem, row *mailbox.Row, v *message.View) {
 		b = append(append(b, it.label...), v.BodyStructure()...)
 	case fetchBody:
 		b = v.AppendBody(append(b, it.label...))
+	case fetchPreview:
+		b = wire.AppendString(append(b, it.label...), v.Preview())
 	default:
 		f.ofRow(it, row)
 		return

@@ -1,12 +1,9 @@
 package imap
 
 import (
-	"cmp"
-
 	goimap "github.com/emersion/go-imap/v2"
 
 	"mailstead/imap/wire"
-	"mailstead/mailbox"
 )
 
 // maxPatterns bounds the patterns of one LIST; each is matched against every name.
@@ -27,7 +24,7 @@ func (s *session) list(*request) (reply, error) {
 	if l.patterns, err = compilePatterns(reference, texts); err != nil {
 		return reply{}, err
 	}
-	if o := l.options.ReturnStatus; o != nil && o.HighestModSeq {
+	if l.status != nil && l.status.HighestModSeq {
 		s.enableCondstore() // as STATUS does
 	}
 	t, err := s.tree()
@@ -40,8 +37,8 @@ func (s *session) list(*request) (reply, error) {
 			s.enc.Text(` ("CHILDINFO" (`, l.criteria(), "))")
 		}
 		s.enc.CRLF()
-		if l.options.ReturnStatus != nil && a.info != nil {
-			if err := s.tellStatus(a.info, l.options.ReturnStatus); err != nil {
+		if l.status != nil && a.info != nil {
+			if err := s.tellStatus(a.info, l.status); err != nil {
 				return reply{}, err
 			}
 		}
@@ -123,7 +120,7 @@ func (s *session) listReturn(l *listing) {
 			o.ReturnSpecialUse = true
 		case "STATUS":
 			s.dec.SP()
-			o.ReturnStatus = s.statusItems()
+			l.status = s.statusItems()
 		default:
 			s.dec.Fail("unknown return option")
 		}
@@ -183,96 +180,4 @@ func (s *session) lsub(*request) (reply, error) {
 		s.enc.CRLF()
 	}
 	return reply{}, nil
-}
-
-// status is RFC 3501 section 6.3.10, with the items of RFC 7162, 7889, 8438 and 9208.
-func (s *session) status(*request) (reply, error) {
-	s.dec.SP()
-	name := s.dec.Mailbox()
-	s.dec.SP()
-	items := s.statusItems()
-	s.dec.End()
-	if err := s.dec.Err(); err != nil {
-		return reply{}, err
-	}
-	if items.HighestModSeq {
-		s.enableCondstore() // RFC 7162 section 3.1: asking for it enables it
-	}
-	info, err := s.options.Store.Mailbox(s.account.ID, name)
-	if err != nil {
-		return reply{}, err
-	}
-	return reply{}, s.tellStatus(&info, items)
-}
-
-// statusItems reads a list of status items, at least one.
-func (s *session) statusItems() *goimap.StatusOptions {
-	o := &goimap.StatusOptions{}
-	n := 0
-	s.dec.List(func() {
-		n++
-		s.statusItem(o)
-	})
-	if n == 0 {
-		s.dec.Fail("expected a status item")
-	}
-	return o
-}
-
-func (s *session) statusItem(o *goimap.StatusOptions) {
-	switch s.dec.Word() {
-	case "MESSAGES":
-		o.NumMessages = true
-	case "RECENT":
-		o.NumRecent = true
-	case "UIDNEXT":
-		o.UIDNext = true
-	case "UIDVALIDITY":
-		o.UIDValidity = true
-	case "UNSEEN":
-		o.NumUnseen = true
-	case "DELETED":
-		o.NumDeleted = true
-	case "DELETED-STORAGE":
-		o.DeletedStorage = true
-	case "SIZE":
-		o.Size = true
-	case "APPENDLIMIT":
-		o.AppendLimit = true
-	case "HIGHESTMODSEQ":
-		o.HighestModSeq = true
-	default:
-		s.dec.Fail("unknown status item")
-	}
-}
-
-// tellStatus writes one STATUS response.
-func (s *session) tellStatus(info *mailbox.Info, o *goimap.StatusOptions) error {
-	var deletedStorage int64
-	if o.DeletedStorage {
-		var err error
-		if deletedStorage, err = s.deletedStorage(info); err != nil {
-			return err
-		}
-	}
-	s.enc.Text("* STATUS ").Mailbox(info.Name).Text(" (")
-	separator := ""
-	item := func(asked bool, name string, value uint64) {
-		if asked {
-			s.enc.Text(separator, name, " ").Number(value)
-			separator = cmp.Or(separator, " ")
-		}
-	}
-	item(o.NumMessages, "MESSAGES", uint64(info.Messages))
-	item(o.NumRecent, "RECENT", uint64(info.Recent))
-	item(o.UIDNext, "UIDNEXT", uint64(info.UIDNext))
-	item(o.UIDValidity, "UIDVALIDITY", uint64(info.UIDValidity))
-	item(o.NumUnseen, "UNSEEN", uint64(info.Unseen))
-	item(o.NumDeleted, "DELETED", uint64(info.Deleted))
-	item(o.DeletedStorage, "DELETED-STORAGE", uint64(deletedStorage))
-	item(o.Size, "SIZE", uint64(info.Size))
-	item(o.AppendLimit, "APPENDLIMIT", uint64(s.options.MaxMessageSize))
-	item(o.HighestModSeq, "HIGHESTMODSEQ", uint64(info.HighestModSeq))
-	s.enc.Text(")\r\n")
-	return nil
 }

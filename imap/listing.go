@@ -99,7 +99,8 @@ func (s *session) tree() (tree, error) {
 // listing is what a LIST asks for.
 type listing struct {
 	options  goimap.ListOptions
-	extended bool // in the syntax of RFC 5258
+	extended bool         // in the syntax of RFC 5258
+	status   *statusItems // of RETURN (STATUS ...); nil = not asked for
 	patterns patterns
 }
 

@@ -19,8 +19,11 @@ func (s *session) create(*request) (reply, error) {
 	}
 	// A delimiter at the end only says that children are to follow.
 	name = strings.TrimSuffix(name, delimiter)
-	_, err := s.options.Store.Create(s.ctx, s.account.ID, wire.CanonicalInbox(name), use)
-	return reply{}, err
+	info, err := s.options.Store.Create(s.ctx, s.account.ID, wire.CanonicalInbox(name), use)
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{Code: "MAILBOXID (" + mailboxID(&info) + ")"}, nil // RFC 8474 section 4.1
 }
 
 // specialUses are the attributes of RFC 6154 that a mailbox may be given; \All and

@@ -23,6 +23,7 @@ const (
 	keyLarger
 	keySmaller
 	keyModSeq
+	keyBodyID
 	keyBefore
 	keyOn
 	keySince
@@ -48,7 +49,7 @@ type searchKey struct {
 	bits    mailbox.FlagSet
 	numbers goimap.NumSet // keySet
 	spans   []span
-	number  int64 // octets, a mod-sequence, or days since 1970
+	number  int64 // octets, a mod-sequence, a body, or days since 1970
 	field   string
 	matcher message.FieldMatcher
 	needle  []byte // folded
@@ -228,6 +229,8 @@ func (k *searchKey) evalRow(row *mailbox.Row, view *mailbox.View) bool {
 		return row.Size < k.number
 	case keyModSeq:
 		return int64(row.ModSeq) >= k.number
+	case keyBodyID:
+		return int64(row.Body) == k.number
 	case keyBefore, keyOn, keySince:
 		return k.onDay(dayOf(row.Internal.Unix + int64(row.Internal.Zone)*60))
 	}

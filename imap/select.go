@@ -76,6 +76,7 @@ func (s *session) open(name string, readOnly bool) error {
 	}
 	s.enc.Text("* OK [UIDVALIDITY ").Number(uint64(info.UIDValidity)).Text("] UIDs are valid\r\n")
 	s.enc.Text("* OK [UIDNEXT ").Number(uint64(info.UIDNext)).Text("] next UID\r\n")
+	s.enc.Text("* OK [MAILBOXID (", mailboxID(&info), ")] its identity\r\n") // RFC 8474 section 4.2
 	s.tellHighestModSeq(info.HighestModSeq)
 	return nil
 }

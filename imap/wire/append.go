@@ -13,7 +13,7 @@ const maxQuoted = 4096
 
 // AppendQuoted appends s as a quoted string. It has to be quotable (see
 // AppendString), names of ours for example.
-func AppendQuoted(dst []byte, s string) []byte {
+func AppendQuoted[S ~string | ~[]byte](dst []byte, s S) []byte {
 	dst = append(dst, '"')
 	for i := range len(s) {
 		if c := s[i]; c == '"' || c == '\\' {
@@ -26,7 +26,7 @@ func AppendQuoted(dst []byte, s string) []byte {
 
 // AppendString appends s as a quoted string if RFC 3501 lets it be one, else as a
 // literal. NUL, which neither may hold, becomes a space.
-func AppendString(dst []byte, s string) []byte {
+func AppendString[S ~string | ~[]byte](dst []byte, s S) []byte {
 	if quotable(s) {
 		return AppendQuoted(dst, s)
 	}
@@ -41,7 +41,7 @@ func AppendString(dst []byte, s string) []byte {
 	return dst
 }
 
-func quotable(s string) bool {
+func quotable[S ~string | ~[]byte](s S) bool {
 	if len(s) > maxQuoted {
 		return false
 	}

@@ -36,6 +36,18 @@ func (d *Decoder) Accept(c byte) bool {
 	return true
 }
 
+// AcceptList takes a space that a list follows whose first member begins with word, in
+// any case, if they come next.
+func (d *Decoder) AcceptList(word string) bool {
+	const before = len(" (")
+	if d.err != nil || len(d.line) < before+len(word) || d.line[0] != ' ' || d.line[1] != '(' ||
+		!EqualFold(d.line[before:before+len(word)], word) {
+		return false
+	}
+	d.line = d.line[1:]
+	return true
+}
+
 // Expect takes the octet c, which has to come next.
 func (d *Decoder) Expect(c byte) {
 	if !d.Accept(c) {
