@@ -8,11 +8,17 @@ PREFIX   ?= /usr/local
 FUZZTIME ?= 10s
 BENCH    ?= .
 SOAK     ?= 5m
+
+LARGE_MESSAGES ?= 20000
+LARGE_MB       ?= 500
+LARGE_SECONDS  ?= 2
+LARGE_DIR      ?= /var/tmp
+LARGE_FLAGS    ?=
 MODEL    ?= 5m
 POWERCUTS     ?= 10000
 POWERCUT_SEED ?= 1
 
-.PHONY: build run test race lint fuzz bench bench-import clients soak model faults powercut install vuln help
+.PHONY: build run test race lint fuzz bench bench-import bench-large clients soak model faults powercut install vuln help
 
 build: ## the binary, ./mailstead
 	$(GO) build -trimpath -o mailstead ./cmd/mailstead
@@ -41,6 +47,10 @@ bench: ## benchmarks; BENCH=regexp picks some
 
 bench-import: ## 200,000 messages from an mbox, twice: rate, and memory of client and server
 	$(GO) test ./cmd/mailstead -count 1 -run '^TestImportMemory$$' -timeout 1h -v -import 200000
+
+bench-large: ## a mailbox of LARGE_MESSAGES (20000) and a store of LARGE_MB (500), in LARGE_DIR (/var/tmp)
+	$(GO) test ./mailbox -count 1 -run '^TestLarge(Mailbox|Corpus)$$' -timeout 0 -v -large.messages $(LARGE_MESSAGES) \
+		-large.mb $(LARGE_MB) -large.seconds $(LARGE_SECONDS) -large.dir $(LARGE_DIR) -large.rest 5s $(LARGE_FLAGS)
 
 clients: build ## real clients (curl, swaks, mbsync) against mailstead local
 	.ci/clients ./mailstead

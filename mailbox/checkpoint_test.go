@@ -16,6 +16,7 @@ import (
 
 func TestMain(m *testing.M) {
 	RunChildCheck()
+	runLargeChild()
 	os.Exit(m.Run())
 }
 

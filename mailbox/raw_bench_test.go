@@ -1,0 +1,397 @@
+package mailbox
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"mailstead/mailbox/log"
+	"mailstead/mailbox/message"
+)
+
+// rawSegments is how long the runs beside the raw program are: so much of the
+// log that preparing, cutting, commits and checkpoints are all in it.
+const rawSegments = 24
+
+// BenchmarkBesideRaw has the store deliver messages that are indexed already,
+// and then a program without any idea of mail do the same to the same disk:
+// write the bytes of the log in the same groups, with an fdatasync after each,
+// while it writes the same zeros ahead. "%raw" is the store's rate in percent
+// of the raw program's, the median of the iterations; -benchtime 5x makes five.
+func BenchmarkBesideRaw(b *testing.B) {
+	for _, c := range []rawCase{{1, 2000}, {1, 16000}, {16, 16000}, {64, 16000}, {64, 2000}} {
+		b.Run(fmt.Sprintf("writers=%d/bytes=%d", c.writers, c.size), func(b *testing.B) {
+			var share, store, raw []float64
+			for b.Loop() {
+				run := c.deliver(b, b.TempDir(), rawSegments)
+				took := replay(b, b.TempDir(), run.segments)
+				store = append(store, run.rate())
+				raw = append(raw, float64(run.messages)/took.Seconds())
+				share = append(share, 100*took.Seconds()/run.took.Seconds())
+			}
+			b.ReportMetric(median(share), "%raw")
+			b.ReportMetric(median(store), "msg/s")
+			b.ReportMetric(median(raw), "raw-msg/s")
+			b.ReportMetric(median(store)*float64(c.size)/1e6, "MB/s")
+		})
+	}
+}
+
+// BenchmarkDevice counts what the device does for a message: flushes and bytes
+// written, on an ext4 of its own on a loop device, so that no neighbour is
+// counted. It needs root. Everything is in it: zeros, databases, checkpoints.
+func BenchmarkDevice(b *testing.B) {
+	for _, c := range []rawCase{{1, 2000}, {1, 16000}, {64, 16000}} {
+		b.Run(fmt.Sprintf("writers=%d/bytes=%d", c.writers, c.size), func(b *testing.B) {
+			var flushes, written, calls float64
+			for b.Loop() {
+				d := newLoopDevice(b)
+				run := c.deliver(b, d.dir, 4)
+				n := float64(run.messages)
+				flushes, written, calls = run.flushes/n, run.written/(n*float64(c.size)), float64(run.syncs)/n
+				d.remove(b)
+			}
+			b.ReportMetric(flushes, "device-flushes/msg")
+			b.ReportMetric(written, "device-bytes/byte")
+			b.ReportMetric(calls, "log-fdatasyncs/msg")
+		})
+	}
+}
+
+// rawCase is a load: so many writers, bodies of so many bytes.
+type rawCase struct{ writers, size int }
+
+// rawRun is what became of it.
+type rawRun struct {
+	messages         int
+	took             time.Duration
+	syncs            int64 // fdatasyncs of records
+	flushes, written float64
+	segments         []tracedSegment
+}
+
+func (r *rawRun) rate() float64 { return float64(r.messages) / r.took.Seconds() }
+
+// deliver fills so many segments of a new store.
+func (c rawCase) deliver(b *testing.B, dir string, segments int) rawRun {
+	b.Helper()
+	fs := &tracingFS{FS: log.OS(), files: make(map[string]*tracedFile)}
+	s, err := Open(filepath.Join(dir, "store"), Options{FS: fs, Logger: testOptions(b).Logger})
+	if err != nil {
+		b.Fatal(err)
+	}
+	targets := []Target{{Account: newAccount(b, s), Name: "INBOX"}}
+	ready := newIndexedLetter(b, c.size)
+	fs.await(2)
+	run := rawRun{messages: int(int64(segments) * s.log.SegmentSize() / log.RecordSize(bodyMeta, int64(c.size)))}
+	before := countDevice(dir)
+	fs.groups.Store(0)
+	began := time.Now()
+	atOnce(b, c.writers, run.messages, func() error {
+		_, err := s.Deliver(b.Context(), ready.body(s), targets, nil)
+		return err
+	})
+	run.took = time.Since(began)
+	run.syncs = fs.groups.Load()
+	after := countDevice(dir)
+	run.flushes, run.written = after.flushes-before.flushes, after.bytes-before.bytes
+	closeStore(b, s)
+	run.segments = fs.trace()
+	return run
+}
+
+// atOnce calls f n times, from so many goroutines.
+func atOnce(b testing.TB, writers, n int, f func() error) {
+	b.Helper()
+	var left atomic.Int64
+	left.Store(int64(n))
+	var failed atomic.Value
+	var wg sync.WaitGroup
+	for range writers {
+		wg.Go(func() {
+			for left.Add(-1) >= 0 {
+				if err := f(); err != nil {
+					failed.Store(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if err := failed.Load(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func median(list []float64) float64 {
+	slices.Sort(list)
+	return list[len(list)/2]
+}
+
+// indexedLetter is a message behind the indexer: what Deliver finds.
+type indexedLetter struct {
+	text   []byte
+	index  *message.Index
+	stored []byte
+}
+
+func newIndexedLetter(b testing.TB, size int) *indexedLetter {
+	b.Helper()
+	l := &indexedLetter{text: largeLetter(size)}
+	x := new(message.Indexer)
+	x.Reset()
+	x.Write(l.text)
+	l.index = x.Finish()
+	l.stored = storedIndex(l.index)
+	if slices.Contains(bufferSizes[:], cap(l.text)) {
+		b.Fatalf("a body of %d bytes would be taken for a pooled buffer", size)
+	}
+	return l
+}
+
+func (l *indexedLetter) body(s *Store) *NewBody {
+	x := indexers.Get().(*message.Indexer)
+	return &NewBody{s: s, id: BodyID(s.lastBody.Add(1)), buf: l.text, size: int64(len(l.text)), indexer: x, index: l.index, stored: l.stored}
+}
+
+// tracingFS notes what is written to segments of the log.
+type tracingFS struct {
+	log.FS
+	groups atomic.Int64 // flushed
+
+	mu    sync.Mutex
+	files map[string]*tracedFile // by name
+}
+
+// tracedSegment is what was done to one segment.
+type tracedSegment struct {
+	name   string
+	zeroed int64 // bytes, before it had its name
+	groups []tracedWrite
+}
+
+// tracedWrite is one write with an fdatasync behind it.
+type tracedWrite struct{ off, n int64 }
+
+// tracedFile is a segment that is written.
+type tracedFile struct {
+	log.File
+	fs    *tracingFS
+	named bool
+	tracedSegment
+}
+
+func (t *tracingFS) Create(name string) (log.File, error) {
+	f, err := t.FS.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	file := &tracedFile{File: f, fs: t}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.files[name] = file
+	return file, nil
+}
+
+// Rename makes a prepared file a segment.
+func (t *tracingFS) Rename(from, to string) error {
+	err := t.FS.Rename(from, to)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if f := t.files[from]; f != nil && err == nil {
+		delete(t.files, from)
+		t.files[to] = f
+		f.named, f.name = strings.HasSuffix(to, ".seg"), to
+	}
+	return err
+}
+
+func (f *tracedFile) Writev(bufs [][]byte, off int64) error {
+	var n int64
+	for _, p := range bufs {
+		n += int64(len(p))
+	}
+	f.fs.mu.Lock()
+	if f.named {
+		f.groups = append(f.groups, tracedWrite{off, n})
+		f.fs.groups.Add(1)
+	} else {
+		f.zeroed += n
+	}
+	f.fs.mu.Unlock()
+	return f.File.Writev(bufs, off)
+}
+
+// trace returns the segments with records in their order.
+func (t *tracingFS) trace() (list []tracedSegment) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, f := range t.files {
+		if f.named && len(f.groups) > 0 {
+			list = append(list, f.tracedSegment)
+		}
+	}
+	slices.SortFunc(list, func(a, b tracedSegment) int { return cmp.Compare(a.name, b.name) })
+	return list
+}
+
+// await waits until so many segments are ready: how a server runs.
+func (t *tracingFS) await(n int) {
+	for {
+		t.mu.Lock()
+		ready := 0
+		for _, f := range t.files {
+			if f.named {
+				ready++
+			}
+		}
+		t.mu.Unlock()
+		if ready >= n {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// replay is the raw program. It prepares segments, two ahead, with zeros where
+// the store had them, and writes and flushes what the store wrote and flushed.
+func replay(b *testing.B, dir string, segments []tracedSegment) time.Duration {
+	b.Helper()
+	var longest int64
+	for i := range segments {
+		for _, w := range segments[i].groups {
+			longest = max(longest, w.n)
+		}
+	}
+	record := make([]byte, longest)
+	for i := range record {
+		record[i] = byte(i * 7)
+	}
+	const ahead = 2
+	prepared := make(chan rawSegment, ahead)
+	go func() {
+		for i := range segments {
+			prepared <- prepareRaw(filepath.Join(dir, strconv.Itoa(i)), &segments[i])
+		}
+	}()
+	for len(prepared) < min(ahead, len(segments)) {
+		time.Sleep(time.Millisecond)
+	}
+	began := time.Now()
+	for i := range segments {
+		s := <-prepared
+		for _, w := range segments[i].groups {
+			s.err = errors.Join(s.err, writeRaw(s.f, record[:w.n], w.off))
+			if s.err != nil {
+				b.Fatal(s.err)
+			}
+		}
+		s.f.Close()
+	}
+	return time.Since(began)
+}
+
+type rawSegment struct {
+	f   *os.File
+	err error
+}
+
+// writeRaw writes and flushes.
+func writeRaw(f *os.File, p []byte, off int64) error {
+	if _, err := f.WriteAt(p, off); err != nil {
+		return err
+	}
+	return unix.Fdatasync(int(f.Fd()))
+}
+
+// prepareRaw makes a file ready as the store did: space, then zeros in steps of 1 MB.
+func prepareRaw(name string, s *tracedSegment) rawSegment {
+	f, err := os.Create(name)
+	if err != nil {
+		return rawSegment{err: err}
+	}
+	const size, step = 32 << 20, 1 << 20
+	if err := unix.Fallocate(int(f.Fd()), 0, 0, size); err != nil {
+		return rawSegment{f, err}
+	}
+	zeros := make([]byte, step)
+	for off := int64(0); off < s.zeroed; off += step {
+		if err := writeRaw(f, zeros, off); err != nil {
+			return rawSegment{f, err}
+		}
+	}
+	return rawSegment{f, f.Sync()}
+}
+
+// deviceCount is what a device has completed since it is there.
+type deviceCount struct{ flushes, bytes float64 }
+
+// countDevice counts for the device below dir; nothing where the system does not say.
+func countDevice(dir string) (c deviceCount) {
+	var st unix.Stat_t
+	if unix.Stat(dir, &st) != nil {
+		return c
+	}
+	text, _ := os.ReadFile(fmt.Sprintf("/sys/dev/block/%d:%d/stat", unix.Major(st.Dev), unix.Minor(st.Dev)))
+	const sectors, flushes, sector = 6, 15, 512
+	f := strings.Fields(string(text))
+	if len(f) <= flushes {
+		return c
+	}
+	c.bytes, _ = strconv.ParseFloat(f[sectors], 64)
+	c.bytes *= sector
+	c.flushes, _ = strconv.ParseFloat(f[flushes], 64)
+	return c
+}
+
+// loopDevice is an ext4 on a device of its own.
+type loopDevice struct{ device, dir string }
+
+const loopBytes = 1 << 30
+
+// newLoopDevice makes a loop device with a file system, or skips.
+func newLoopDevice(b *testing.B) loopDevice {
+	b.Helper()
+	if os.Geteuid() != 0 {
+		b.Skip("a loop device needs root")
+	}
+	dir := b.TempDir()
+	d := loopDevice{dir: filepath.Join(dir, "mounted")}
+	image := filepath.Join(dir, "image")
+	if err := errors.Join(os.Mkdir(d.dir, 0o700), os.WriteFile(image, nil, 0o600), os.Truncate(image, loopBytes)); err != nil {
+		b.Fatal(err)
+	}
+	out, err := exec.Command("losetup", "--find", "--show", image).Output()
+	if err != nil {
+		b.Skipf("no loop device here: %v", err)
+	}
+	d.device = strings.TrimSpace(string(out))
+	for _, command := range [][]string{{"mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", d.device}, {"mount", d.device, d.dir}} {
+		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+			d.remove(b)
+			b.Skipf("%s: %v: %s", command[0], err, out)
+		}
+	}
+	return d
+}
+
+// remove unmounts and gives the device back.
+func (d loopDevice) remove(b *testing.B) {
+	b.Helper()
+	exec.Command("umount", d.dir).Run() // may not be mounted
+	if out, err := exec.Command("losetup", "--detach", d.device).CombinedOutput(); err != nil {
+		b.Errorf("losetup --detach %s: %v: %s", d.device, err, out)
+	}
+}
