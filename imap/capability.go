@@ -5,6 +5,17 @@ import (
 	"strings"
 )
 
+// userCapabilities are those of everybody who is logged in.
+var userCapabilities = []string{
+	"IDLE NAMESPACE CHILDREN UNSELECT UIDPLUS MOVE",
+	"SPECIAL-USE CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS",
+	"ESEARCH",
+	"CONDSTORE QRESYNC",
+	"UIDONLY UIDBATCHES MESSAGELIMIT=" + messageLimit,
+	"STATUS=SIZE OBJECTID PREVIEW",
+	"QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE",
+}
+
 // capabilities lists what may be used now (RFC 3501 section 6.1.1). What works only
 // after login is left out before it: less for a stranger to learn, and clients ask
 // or are told again.
@@ -12,8 +23,11 @@ func (s *session) capabilities() string {
 	var b strings.Builder
 	b.WriteString("IMAP4rev1 SASL-IR LITERAL+ ENABLE ID")
 	if s.state != stateGreeted {
-		b.WriteString(" IDLE NAMESPACE CHILDREN UNSELECT UIDPLUS MOVE SPECIAL-USE CREATE-SPECIAL-USE" +
-			" LIST-EXTENDED LIST-STATUS ESEARCH CONDSTORE STATUS=SIZE QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE OBJECTID PREVIEW APPENDLIMIT=")
+		for _, words := range userCapabilities {
+			b.WriteByte(' ')
+			b.WriteString(words)
+		}
+		b.WriteString(" APPENDLIMIT=")
 		b.WriteString(strconv.FormatInt(s.options.MaxMessageSize, 10))
 		return b.String()
 	}

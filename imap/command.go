@@ -1,6 +1,8 @@
 package imap
 
 import (
+	goimap "github.com/emersion/go-imap/v2"
+
 	"mailstead/imap/wire"
 )
 
@@ -59,6 +61,10 @@ type request struct {
 	*command
 	tag string
 	uid bool // said with UID in front: it takes UIDs, and answers name them
+
+	set      goimap.UIDSet // the UIDs it named, where it did
+	expunges bool          // messages are gone by it
+	bySeq    bool          // it names messages by their sequence numbers all the same
 }
 
 // reply is the tagged reply of a command that succeeded: OK, with a response code
@@ -95,6 +101,7 @@ var commands = []command{
 	{"APPEND", stateUser, newsAll, (*session).append},
 	{"IDLE", stateUser, newsAll, (*session).idle},
 	{"CHECK", stateSelected, newsAll, (*session).noop},
+	{"UIDBATCHES", stateSelected, newsAll, (*session).uidBatches},
 	{"CLOSE", stateSelected, newsNone, (*session).close},
 	{"UNSELECT", stateSelected, newsNone, (*session).unselect},
 	{"EXPUNGE", stateSelected, newsAll, (*session).expunge},
@@ -151,12 +158,17 @@ func (r *request) fullName() string {
 	return r.name
 }
 
+// numbers reports whether the command takes sequence numbers.
+func (r *request) numbers() bool {
+	return !r.uid && uidCommands[r.name] && r.name != "EXPUNGE"
+}
+
 // mayTell says what may be told of the mailbox before the tagged reply.
 func (r *request) mayTell() news {
 	switch {
 	case r.news == newsAhead:
 		return newsNone
-	case r.uid && r.news == newsNumber:
+	case r.uid && r.news == newsNumber && !r.bySeq:
 		return newsAll
 	}
 	return r.news

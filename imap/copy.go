@@ -35,6 +35,7 @@ func (s *session) move(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, target(err)
 	}
+	r.expunges = true
 	if code := copyUID(moved); code != "" {
 		s.enc.Text("* OK [", code, "] moved\r\n")
 	}
@@ -77,6 +78,7 @@ func (s *session) expunge(r *request) (reply, error) {
 	if s.selected.readOnly {
 		return reply{}, errReadOnly
 	}
+	r.expunges = true
 	if !r.uid {
 		_, err := s.selected.mailbox.Expunge(s.ctx, nil, true)
 		return reply{}, err

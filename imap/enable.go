@@ -4,25 +4,49 @@ import (
 	"mailstead/mailbox"
 )
 
+// enablings are what ENABLE knows, in the order in which it is told. Each does its work
+// when it is asked for, also a second time; after says what is to be told behind the
+// ENABLED response.
+var enablings = []struct {
+	name   string
+	enable func(*session)
+	after  func(*session)
+}{
+	{"CONDSTORE", nil, (*session).enableCondstore},
+	{"QRESYNC", (*session).enableQResync, (*session).enableCondstore},
+	{"UIDONLY", (*session).enableUIDOnly, nil},
+}
+
 // enable is RFC 5161. It tells which of the extensions asked for are now in use;
 // others are passed over in silence.
 func (s *session) enable(*request) (reply, error) {
-	condstore := false
+	asked := make([]bool, len(enablings))
 	for n := 0; n == 0 || !s.dec.AtEnd(); n++ {
 		s.dec.SP()
-		if s.dec.Word() == "CONDSTORE" {
-			condstore = true
+		word := s.dec.Word()
+		for i := range enablings {
+			asked[i] = asked[i] || enablings[i].name == word
 		}
 	}
 	if err := s.dec.Err(); err != nil {
 		return reply{}, err
 	}
-	if !condstore {
-		s.enc.Text("* ENABLED\r\n")
-		return reply{}, nil
+	s.enc.Text("* ENABLED")
+	for i, e := range enablings {
+		if !asked[i] {
+			continue
+		}
+		s.enc.Text(" ", e.name)
+		if e.enable != nil {
+			e.enable(s)
+		}
 	}
-	s.enc.Text("* ENABLED CONDSTORE\r\n")
-	s.enableCondstore()
+	s.enc.CRLF()
+	for i, e := range enablings {
+		if asked[i] && e.after != nil {
+			e.after(s)
+		}
+	}
 	return reply{}, nil
 }
 
@@ -38,6 +62,13 @@ func (s *session) enableCondstore() {
 		s.tellHighestModSeq(s.selected.view.HighestModSeq())
 	}
 }
+
+// enableQResync has VANISHED tell of what is gone, instead of EXPUNGE, and makes the
+// parameters for resynchronisation known (RFC 7162 section 3.2.3).
+func (s *session) enableQResync() { s.qresync = true }
+
+// enableUIDOnly does away with message numbers (RFC 9586 section 3).
+func (s *session) enableUIDOnly() { s.uidOnly = true }
 
 func (s *session) tellHighestModSeq(highest mailbox.ModSeq) {
 	s.enc.Text("* OK [HIGHESTMODSEQ ").Number(uint64(highest)).Text("] highest\r\n")

@@ -10,23 +10,28 @@ import (
 	"mailstead/mailbox/message"
 )
 
-// fetch is FETCH and UID FETCH (RFC 3501 section 6.4.5) with CHANGEDSINCE (RFC 7162
-// section 3.1.4.1).
+// fetch is FETCH and UID FETCH (RFC 3501 section 6.4.5) with CHANGEDSINCE and VANISHED
+// (RFC 7162 sections 3.1.4.1 and 3.2.6).
 func (s *session) fetch(r *request) (reply, error) {
 	s.dec.SP()
 	spans := s.numbers(r)
 	s.dec.SP()
-	plan := parseFetch(s.dec, r.uid)
+	plan := parseFetch(s.dec, r.uid && !s.uidOnly)
+	s.checkVanished(r, plan)
 	s.dec.End()
 	if err := s.dec.Err(); err != nil {
 		return reply{}, err
 	}
 	if plan.modseq {
 		s.enableCondstore()
+		s.modSeqs = true
 	}
 	f := fetchings.Get().(*fetching)
 	defer f.release()
 	f.session, f.plan = s, plan
+	if plan.vanished { // ahead of the answers, as section 3.2.6 wants it
+		s.tellVanishedEarlier(r.set, plan.changedSince, 0)
+	}
 	if err := f.run(spans); err != nil {
 		return reply{}, err
 	}
@@ -172,6 +177,7 @@ func (f *fetching) markSeen(spans []span) error {
 		return err
 	}
 	if f.stored = result.ModSeq; f.stored != 0 {
+		s.modSeqs = true
 		s.selected.view.Reported(f.stored)
 	}
 	return nil

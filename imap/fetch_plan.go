@@ -106,12 +106,14 @@ func (b *bodySection) clip(n int64) (from, size int64) {
 type fetchPlan struct {
 	items  []fetchItem
 	flags  bool // FLAGS is among them
+	uid    bool // UID is among them
 	modseq bool // MODSEQ is among them
 	index  bool // some need the stored index
 	bodies bool // some may need the body
 	seen   bool // some set \Seen
 
 	changedSince mailbox.ModSeq // only messages with a larger MODSEQ
+	vanished     bool           // tell of those that are gone since then, too
 }
 
 // parseFetch reads the items and modifiers of FETCH (RFC 3501 section 6.4.5, RFC 4466
@@ -143,17 +145,19 @@ func parseFetch(d *wire.Decoder, uid bool) *fetchPlan {
 	return p
 }
 
-// parseModifier reads one fetch-modifier. VANISHED belongs to QRESYNC, which is not
-// announced.
+// parseModifier reads one fetch-modifier (RFC 7162 sections 3.1.4.1 and 3.2.6).
 func (p *fetchPlan) parseModifier(d *wire.Decoder) {
-	if d.Word() != "CHANGEDSINCE" {
+	switch d.Word() {
+	case "CHANGEDSINCE":
+		d.SP()
+		p.changedSince = modSeq(d)
+		if d.Err() == nil && !p.has(fetchModSeq) {
+			p.add(d, fetchItem{kind: fetchModSeq, label: []byte("MODSEQ ")})
+		}
+	case "VANISHED":
+		p.vanished = true
+	default:
 		d.Fail("unknown modifier")
-		return
-	}
-	d.SP()
-	p.changedSince = modSeq(d)
-	if d.Err() == nil && !p.has(fetchModSeq) { // RFC 7162 section 3.1.4.1
-		p.add(d, fetchItem{kind: fetchModSeq, label: []byte("MODSEQ ")})
 	}
 }
 
@@ -321,6 +325,8 @@ func (b *bodySection) parsePartial(d *wire.Decoder) {
 func (p *fetchPlan) compile() {
 	for i := range p.items {
 		switch it := &p.items[i]; it.kind {
+		case fetchUID:
+			p.uid = true
 		case fetchFlags:
 			p.flags = true
 		case fetchModSeq:

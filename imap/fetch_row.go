@@ -27,11 +27,12 @@ const (
 // begin starts the answer for a message. When it was marked as seen just now, and the
 // flags are not asked for, they are told first.
 func (f *fetching) begin(row *mailbox.Row) {
-	b := append(f.out.b, "* "...)
-	b = strconv.AppendUint(b, uint64(row.Seq), 10)
-	f.out.b = append(b, " FETCH ("...)
+	f.out.b = f.session.appendRowStart(f.out.b, row)
 	if f.stored == 0 || row.ModSeq != f.stored {
 		return
+	}
+	if f.session.condstore && !f.plan.uid && !f.session.uidOnly { // RFC 7162 section 3.2.4
+		f.ofRow(&seenUID, row)
 	}
 	if !f.plan.flags {
 		f.ofRow(&seenFlags, row)
@@ -43,6 +44,7 @@ func (f *fetching) begin(row *mailbox.Row) {
 
 // The items that tell of \Seen set by the command itself.
 var (
+	seenUID    = fetchItem{kind: fetchUID, label: []byte("UID ")}
 	seenFlags  = fetchItem{kind: fetchFlags, label: []byte("FLAGS ")}
 	seenModSeq = fetchItem{kind: fetchModSeq, label: []byte("MODSEQ ")}
 )

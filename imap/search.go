@@ -15,6 +15,9 @@ func (s *session) search(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	if r.bySeq = prog.bySeq; r.bySeq && s.uidOnly {
+		return reply{}, errUIDRequired
+	}
 	if prog.modseq {
 		s.enableCondstore()
 	}

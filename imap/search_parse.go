@@ -40,6 +40,7 @@ type searchProgram struct {
 	extended bool // answered by ESEARCH
 	options  searchReturn
 	modseq   bool // MODSEQ is among the keys
+	bySeq    bool // sequence numbers are among the keys
 	key      searchKey
 }
 
@@ -49,6 +50,7 @@ type searchParser struct {
 	keys    int
 	texts   int
 	modseq  bool
+	bySeq   bool
 	charset error
 }
 
@@ -78,7 +80,7 @@ func parseSearch(d *wire.Decoder) (*searchProgram, error) {
 		}
 	}
 	d.End()
-	prog.modseq = p.modseq
+	prog.modseq, prog.bySeq = p.modseq, p.bySeq
 	if d.Err() != nil {
 		return nil, d.Err()
 	}
@@ -121,6 +123,7 @@ func (p *searchParser) key() searchKey {
 	case c == '(':
 		return p.list()
 	case c == '*' || '0' <= c && c <= '9' || c == '$':
+		p.bySeq = true
 		return searchKey{kind: keySet, numbers: p.SeqSet()}
 	}
 	name := p.Word()
@@ -226,6 +229,8 @@ var searchKeys = map[string]readKey{
 	"THREADID":   (*searchParser).threadIDKey,
 	"TO":         fieldKey("To"),
 	"UID":        (*searchParser).uidSet,
+	"UIDAFTER":   (*searchParser).uidAfter,
+	"UIDBEFORE":  (*searchParser).uidBefore,
 	"UNANSWERED": plainKey(not(hasFlag(goimap.FlagAnswered))),
 	"UNDELETED":  plainKey(not(hasFlag(goimap.FlagDeleted))),
 	"UNDRAFT":    plainKey(not(hasFlag(goimap.FlagDraft))),

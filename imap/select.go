@@ -9,14 +9,17 @@ import (
 )
 
 // selectMailbox is SELECT and EXAMINE (RFC 3501 sections 6.3.1 and 6.3.2), with the
-// parameter CONDSTORE of RFC 7162 section 3.1.8. Whether it succeeds or not, the
+// parameters CONDSTORE and QRESYNC of RFC 7162 sections 3.1.8 and 3.2.5. Whether it succeeds or not, the
 // mailbox selected before is not selected any more.
 func (s *session) selectMailbox(r *request) (reply, error) {
 	s.dec.SP()
 	name := s.dec.Mailbox()
-	condstore := s.selectParameters()
+	p := s.selectParameters()
 	s.dec.End()
 	if err := s.dec.Err(); err != nil && !errors.Is(err, wire.ErrUTF7) {
+		return reply{}, err
+	}
+	if err := s.checkResync(p.resync); err != nil {
 		return reply{}, err
 	}
 	if s.selected != nil {
@@ -26,10 +29,10 @@ func (s *session) selectMailbox(r *request) (reply, error) {
 	if err := s.dec.Err(); err != nil {
 		return reply{}, err // no mailbox can have that name
 	}
-	if condstore {
+	if p.condstore {
 		s.condstore = true
 	}
-	if err := s.open(name, r.name == "EXAMINE"); err != nil {
+	if err := s.open(name, r.name == "EXAMINE", p.resync); err != nil {
 		return reply{}, err
 	}
 	if s.selected.readOnly {
@@ -38,22 +41,32 @@ func (s *session) selectMailbox(r *request) (reply, error) {
 	return reply{Code: "READ-WRITE"}, nil
 }
 
-// selectParameters reads the optional list of parameters (RFC 4466 section 2.4).
-func (s *session) selectParameters() (condstore bool) {
-	if !s.dec.Accept(' ') {
-		return false
-	}
-	s.dec.List(func() {
-		if s.dec.Word() != "CONDSTORE" {
-			s.dec.Fail("unknown parameter")
-		}
-		condstore = true
-	})
-	return condstore
+// selectParameters are those of SELECT and EXAMINE.
+type selectParameters struct {
+	condstore bool
+	resync    *resync // nil = the client does not come back to what it knows
 }
 
-// open makes name the selected mailbox and tells what is in it.
-func (s *session) open(name string, readOnly bool) error {
+// selectParameters reads the optional list of parameters (RFC 4466 section 2.4).
+func (s *session) selectParameters() (p selectParameters) {
+	if !s.dec.Accept(' ') {
+		return p
+	}
+	s.dec.List(func() {
+		switch s.dec.Word() {
+		case "CONDSTORE":
+			p.condstore = true
+		case "QRESYNC":
+			p.resync = s.resyncParameter()
+		default:
+			s.dec.Fail("unknown parameter")
+		}
+	})
+	return p
+}
+
+// open makes name the selected mailbox and tells what is in it; resync may be nil.
+func (s *session) open(name string, readOnly bool, resync *resync) error {
 	m, err := s.options.Store.OpenMailbox(s.ctx, s.account.ID, name)
 	if err != nil {
 		return err
@@ -69,7 +82,7 @@ func (s *session) open(name string, readOnly bool) error {
 	s.state = stateSelected
 	s.tellFlags()
 	s.tellSize()
-	if info.Unseen > 0 {
+	if info.Unseen > 0 && !s.uidOnly { // what UNSEEN names is a sequence number
 		if seq := s.selected.firstUnseen(info.Unseen); seq > 0 {
 			s.enc.Text("* OK [UNSEEN ").Number(uint64(seq)).Text("] first unseen\r\n")
 		}
@@ -78,7 +91,10 @@ func (s *session) open(name string, readOnly bool) error {
 	s.enc.Text("* OK [UIDNEXT ").Number(uint64(info.UIDNext)).Text("] next UID\r\n")
 	s.enc.Text("* OK [MAILBOXID (", mailboxID(&info), ")] its identity\r\n") // RFC 8474 section 4.2
 	s.tellHighestModSeq(info.HighestModSeq)
-	return nil
+	if resync == nil {
+		return nil
+	}
+	return s.tellResync(resync, &info)
 }
 
 // firstUnseen returns the sequence number of the first of the unseen messages, of

@@ -51,6 +51,7 @@ type span struct{ from, to uint32 }
 func (s *session) numbers(r *request) []span {
 	if r.uid {
 		set := s.dec.UIDSet()
+		r.set = set
 		if !s.lookAhead(r, set.Dynamic()) {
 			return nil
 		}
@@ -274,9 +275,7 @@ func (s *session) tellNews(what news) error {
 
 // tellUpdate writes the responses of an update (RFC 3501 sections 7.3 and 7.4).
 func (s *session) tellUpdate(u *mailbox.Update) {
-	for _, seq := range u.Expunged {
-		s.enc.Text("* ").Number(uint64(seq)).Text(" EXPUNGE\r\n")
-	}
+	s.tellGone(u)
 	if u.Exists {
 		s.tellSize()
 	}
@@ -300,18 +299,34 @@ func (s *session) tellSize() {
 // every client may be told, and with MODSEQ where the client knows it (RFC 7162
 // section 3.1). Without flags, only these.
 func (s *session) tellRow(row *mailbox.Row, flags bool) {
-	b := append(s.enc.Buf(), "* "...)
-	b = strconv.AppendUint(b, uint64(row.Seq), 10)
-	b = append(b, " FETCH (UID "...)
-	b = strconv.AppendUint(b, uint64(row.UID), 10)
+	b := s.appendRowStart(s.enc.Buf(), row)
+	if !s.uidOnly {
+		b = append(b, "UID "...)
+		b = strconv.AppendUint(b, uint64(row.UID), 10)
+		b = append(b, ' ')
+	}
 	if flags {
-		b = append(b, " FLAGS "...)
+		b = append(b, "FLAGS "...)
 		b = s.selected.appendFlags(b, &row.Message)
+		b = append(b, ' ')
 	}
 	if s.condstore {
-		b = append(b, " MODSEQ ("...)
+		s.modSeqs = true
+		b = append(b, "MODSEQ ("...)
 		b = strconv.AppendUint(b, uint64(row.ModSeq), 10)
-		b = append(b, ')')
+		b = append(b, ") "...)
 	}
-	s.enc.SetBuf(append(b, ")\r\n"...))
+	s.enc.SetBuf(append(b[:len(b)-1], ")\r\n"...)) // the parenthesis takes the last space's place
+}
+
+// appendRowStart begins the response that tells of a message, which a client without
+// sequence numbers knows by its UID (RFC 9586 section 3.5).
+func (s *session) appendRowStart(b []byte, row *mailbox.Row) []byte {
+	b = append(b, "* "...)
+	if s.uidOnly {
+		b = strconv.AppendUint(b, uint64(row.UID), 10)
+		return append(b, " UIDFETCH ("...)
+	}
+	b = strconv.AppendUint(b, uint64(row.Seq), 10)
+	return append(b, " FETCH ("...)
 }

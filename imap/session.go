@@ -38,6 +38,10 @@ type session struct {
 	account   directory.Account // once logged in
 	selected  *selected         // in stateSelected
 	condstore bool              // the client knows MODSEQ (RFC 7162 section 3.1)
+	qresync   bool              // the client knows VANISHED (RFC 7162 section 3.2)
+	uidOnly   bool              // the client knows no sequence numbers (RFC 9586)
+	modSeqs   bool              // it was told of mod-sequences since the last progress
+	vanished  bool              // it was told of messages that are gone since then
 	bad       int               // bad commands in a row, before login all
 	farewell  error             // ends the session after the present command, unanswered
 }
@@ -148,6 +152,9 @@ func (s *session) runCommand(r *request) (reply, error) {
 	if r.states&s.state == 0 {
 		return reply{}, bad("%s is not allowed in the state %q", r.fullName(), s.state)
 	}
+	if s.uidOnly && r.numbers() {
+		return reply{}, errUIDRequired
+	}
 	return r.run(s, r)
 }
 
@@ -174,6 +181,10 @@ func (s *session) finish(r *request, rep reply, err error) error {
 	if err := s.tellNews(r.mayTell()); err != nil {
 		return err
 	}
+	if r.expunges && err == nil && rep.Code == "" {
+		rep.Code = s.progress() // RFC 7162 section 3.2.7 wants it in the tagged reply
+	}
+	s.tellProgress()
 	if err != nil {
 		return cmp.Or(s.refuse(r, err), lost)
 	}

@@ -24,6 +24,7 @@ type View struct {
 	own        bool       // uids is the view's own copy
 	owing      bool       // messages of uids are gone, and the session was not told
 	seen       ModSeq     // flags set up to here were told
+	whole      ModSeq     // everything up to here was told, expunges too
 	looked     uint64     // box.last when the view was moved
 	reported   []ModSeq   // changes above seen that the session told itself, ascending
 	recent     []uidRange // what is \Recent in this session, ascending
@@ -43,6 +44,7 @@ func (m *Mailbox) View(claim bool) *View {
 	v.uids = slices.Clip(b.messages.uids)
 	v.generation = b.messages.generation
 	v.seen = b.durable.highest
+	v.whole = v.seen
 	v.takeRecent()
 	return v
 }
@@ -168,6 +170,9 @@ func (v *View) Update(expunge bool) Update {
 		}
 		exists = v.arrive()
 		v.changes(&u, v.uids[:known])
+		if v.generation == b.messages.generation {
+			v.whole = v.seen
+		}
 	}
 	b.mu.RUnlock()
 	if u.Exists = exists; exists {
@@ -256,9 +261,33 @@ func (v *View) collect(u *Update, from, to int) {
 	}
 }
 
-// HighestModSeq is the mod-sequence up to which the session was told of all changes of
-// flags (RFC 7162 section 3.1.2.1).
-func (v *View) HighestModSeq() ModSeq { return v.seen }
+// HighestModSeq is the mod-sequence up to which the session was told of all changes, of
+// expunges too (RFC 7162 sections 3.1.2.1 and 3.2): who asks later for what changed
+// since misses nothing.
+func (v *View) HighestModSeq() ModSeq { return v.whole }
+
+// Behind reports whether something of the messages in the view has changed that the
+// session was not told of: flags set by others, or an expunge.
+func (v *View) Behind() bool {
+	b := v.box
+	if v.looked == b.last.Load() && !v.owing {
+		return false
+	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.durable.gone {
+		return false
+	}
+	from, to := b.messages.flaggedSince(v.seen, v.reported)
+	return v.generation != b.messages.generation || from < to
+}
+
+// Gone reports whether the mailbox was deleted.
+func (v *View) Gone() bool {
+	v.box.mu.RLock()
+	defer v.box.mu.RUnlock()
+	return v.box.durable.gone
+}
 
 // told reports whether the session was told of the change with mod-sequence m.
 func (v *View) told(m ModSeq) bool {
