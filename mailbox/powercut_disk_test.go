@@ -161,6 +161,7 @@ func (d *simDisk) restart(rng *rand.Rand, p float64) *simDisk {
 		old := names[name]
 		if files[old] == nil {
 			files[old] = old.survive(rng, p)
+			files[old].name = name
 		}
 		next.names[name], next.kept[name] = files[old], files[old]
 	}
@@ -194,6 +195,9 @@ func (d *simDisk) kill() {
 
 func (d *simDisk) change(m simMove) {
 	m.apply(d.names)
+	if m.file != nil {
+		m.file.name = m.name
+	}
 	d.moves = append(d.moves, m)
 }
 
@@ -208,7 +212,7 @@ func (d *simDisk) Create(name string) (log.File, error) {
 	}
 	f := newSimFile()
 	d.change(simMove{name: name, file: f})
-	return &simHandle{d, f, name}, d.after()
+	return &simHandle{d, f}, d.after()
 }
 
 func (d *simDisk) Open(name string, write bool) (log.File, error) {
@@ -221,7 +225,7 @@ func (d *simDisk) Open(name string, write bool) (log.File, error) {
 	if f == nil {
 		return nil, fs.ErrNotExist
 	}
-	return &simHandle{d, f, name}, nil
+	return &simHandle{d, f}, nil
 }
 
 func (d *simDisk) ReadDir(dir string) ([]string, error) {
@@ -311,9 +315,8 @@ func (d *simDisk) Space(string) (log.Space, error) {
 
 // simHandle is an open file.
 type simHandle struct {
-	d    *simDisk
-	f    *simFile
-	name string // by which it was opened
+	d *simDisk
+	f *simFile
 }
 
 func (h *simHandle) ReadAt(p []byte, off int64) (int, error) {
@@ -333,7 +336,7 @@ func (h *simHandle) ReadAt(p []byte, off int64) (int, error) {
 func (h *simHandle) Writev(bufs [][]byte, off int64) error {
 	h.d.mu.Lock()
 	defer h.d.mu.Unlock()
-	if err := h.d.step("write", h.name); err != nil {
+	if err := h.d.step("write", h.f.name); err != nil {
 		return err
 	}
 	for _, b := range bufs {
@@ -355,7 +358,7 @@ func (h *simHandle) Sync() error     { return h.sync() }
 func (h *simHandle) sync() error {
 	h.d.mu.Lock()
 	defer h.d.mu.Unlock()
-	do, err := h.d.flushed("sync", h.name)
+	do, err := h.d.flushed("sync", h.f.name)
 	if do {
 		h.f.flush()
 	}
@@ -365,7 +368,7 @@ func (h *simHandle) sync() error {
 func (h *simHandle) Truncate(size int64) error {
 	h.d.mu.Lock()
 	defer h.d.mu.Unlock()
-	if err := h.d.step("truncate", h.name); err != nil {
+	if err := h.d.step("truncate", h.f.name); err != nil {
 		return err
 	}
 	h.f.truncate(size)

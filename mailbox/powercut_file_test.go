@@ -10,6 +10,7 @@ import (
 // that is the same on both is shared, and with copies of the disk, too: it is
 // copied before it is written.
 type simFile struct {
+	name   string // the last one it got
 	folder bool
 	size   int64 // as seen
 	kept   int64 // the size on the medium

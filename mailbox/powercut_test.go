@@ -144,8 +144,8 @@ func (t *trial) judge(d *simDisk, err error) error {
 	if dead {
 		return nil
 	}
-	if err == nil && len(words) > 0 {
-		err = fmt.Errorf("the store reports an error: %s", strings.Join(words, "\n"))
+	if len(words) > 0 {
+		err = errors.Join(err, fmt.Errorf("the store reports an error: %s", strings.Join(words, "\n")))
 	}
 	return err
 }

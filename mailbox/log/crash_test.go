@@ -121,6 +121,10 @@ func (w *world) run(d *disk, rng *rand.Rand) error {
 	if err := w.bodies(l, d, places); err != nil {
 		return err
 	}
+	damaged, err := l.Verify(func(Record, []byte) error { return nil })
+	if err == nil && len(damaged) > 0 {
+		return fmt.Errorf("damage is seen where none is: %+v", damaged)
+	}
 	var wg sync.WaitGroup
 	for range 1 + rng.IntN(6) {
 		seed := rng.Uint64()
