@@ -137,6 +137,9 @@ func parseFetch(d *wire.Decoder, uid bool) *fetchPlan {
 	}
 	if d.Accept(' ') {
 		d.List(func() { p.parseModifier(d) })
+		if p.vanished && p.changedSince == 0 {
+			d.Fail("VANISHED goes with CHANGEDSINCE")
+		}
 	}
 	if uid && !p.has(fetchUID) {
 		p.items = slices.Insert(p.items, 0, fetchItem{kind: fetchUID, label: []byte("UID ")})

@@ -263,8 +263,6 @@ func (s *session) checkVanished(r *request, p *fetchPlan) {
 		s.dec.Fail("QRESYNC has not been enabled")
 	case !r.uid:
 		s.dec.Fail("VANISHED goes with UID FETCH")
-	case p.changedSince == 0:
-		s.dec.Fail("VANISHED goes with CHANGEDSINCE")
 	}
 }
 
