@@ -41,6 +41,18 @@ func (f files) openDatabase(path string, o *bbolt.Options) (*bbolt.DB, error) {
 	return bbolt.Open(path, 0o600, o)
 }
 
+// settle makes durable what is seen of a file that may not be there.
+func (f files) settle(name string) error {
+	file, err := f.Open(name, true)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Sync(), file.Close())
+}
+
 // exists reports whether there is a file of that name.
 func (f files) exists(name string) (bool, error) {
 	file, err := f.Open(name, false)

@@ -486,6 +486,55 @@ func TestStorePowerCuts(t *testing.T) {
 	}
 }
 
+// killedCommits has the process killed after bbolt wrote a meta page and before
+// it synced it, and the power go in the next commit.
+func killedCommits(dir string, seed uint64, faults simFaults) error {
+	t := newTrial(dir, 2*seed, &moments{cuts: make(map[string]int)}, faults) // even: one hand
+	if err := t.life(); err != nil {
+		return err
+	}
+	for _, moment := range []string{"write meta of state.db", "sync pages of state.db"} {
+		left := 1 + t.rng.IntN(3)
+		t.d.cut = func(m string) bool {
+			if m == moment {
+				left--
+			}
+			return left == 0
+		}
+		if err := t.life(); err != nil {
+			return err
+		}
+		if moment == "write meta of state.db" {
+			t.d.kill()
+		}
+	}
+	t.d = t.d.restart(t.rng, .5)
+	return t.prove()
+}
+
+// TestCommitAfterKill proves that a start makes the last commit durable before
+// the next one: without it, state.db is lost in some of the trials.
+func TestCommitAfterKill(t *testing.T) {
+	root := t.TempDir()
+	for name, faults := range map[string]simFaults{
+		"sound":                        {},
+		"state.db not synced at start": {lies: only("sync state.db"), corrupts: true},
+	} {
+		noticed := 0
+		for seed := range uint64(16) {
+			if err := killedCommits(root, seed, faults); err != nil {
+				if noticed++; faults.lies == nil {
+					t.Errorf("%s, seed %d: %v", name, seed, err)
+				}
+			}
+		}
+		if faults.lies != nil && noticed == 0 {
+			t.Errorf("%s was not noticed", name)
+		}
+		t.Logf("%s: noticed in %d trials", name, noticed)
+	}
+}
+
 // TestStorePowerCutsNegativeControls commits faults on the simulated disk that
 // programs have made, or could: each must be noticed, or the test above proves
 // nothing.

@@ -167,8 +167,14 @@ func (d *disk) readApplied() error {
 func (d *disk) onFault(f func(error)) { d.state.faulted, d.derived.faulted = f, f }
 
 // openSchema opens a database, makes it where it is missing, and brings its
-// schema up to s.
+// schema up to s. What is there is synced before: a process that was killed
+// between writing a meta page and syncing it leaves a commit that is seen and
+// not durable. The next one would write over pages that the commit before still
+// uses, and a power cut in it leave neither.
 func (f files) openSchema(path string, s schema) (*database, error) {
+	if err := f.settle(path); err != nil {
+		return nil, fmt.Errorf("opening %s: %w", path, err)
+	}
 	db, err := f.openBolt(path, databaseOptions(false))
 	if err != nil {
 		return nil, err
