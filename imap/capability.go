@@ -21,7 +21,7 @@ var userCapabilities = []string{
 // or are told again.
 func (s *session) capabilities() string {
 	var b strings.Builder
-	b.WriteString("IMAP4rev1 SASL-IR LITERAL+ ENABLE ID")
+	b.WriteString("IMAP4rev1 UTF8=ACCEPT SASL-IR LITERAL+ ENABLE ID")
 	if s.state != stateGreeted {
 		for _, words := range userCapabilities {
 			b.WriteByte(' ')

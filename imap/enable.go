@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"mailstead/imap/wire"
 	"mailstead/mailbox"
 )
 
@@ -12,6 +13,8 @@ var enablings = []struct {
 	enable func(*session)
 	after  func(*session)
 }{
+	{"IMAP4rev2", (*session).enableRev2, nil},
+	{"UTF8=ACCEPT", (*session).enableUTF8, nil},
 	{"CONDSTORE", nil, (*session).enableCondstore},
 	{"QRESYNC", (*session).enableQResync, (*session).enableCondstore},
 	{"UIDONLY", (*session).enableUIDOnly, nil},
@@ -25,7 +28,7 @@ func (s *session) enable(*request) (reply, error) {
 		s.dec.SP()
 		word := s.dec.Word()
 		for i := range enablings {
-			asked[i] = asked[i] || enablings[i].name == word
+			asked[i] = asked[i] || wire.EqualFold(enablings[i].name, word)
 		}
 	}
 	if err := s.dec.Err(); err != nil {
@@ -48,6 +51,29 @@ func (s *session) enable(*request) (reply, error) {
 		}
 	}
 	return reply{}, nil
+}
+
+// enableRev2 makes the session one of IMAP4rev2 (RFC 9051 section 6.3.1): nothing is told
+// of \Recent, SEARCH is answered by ESEARCH, SELECT tells of its mailbox with LIST, and
+// names and texts are in UTF-8.
+func (s *session) enableRev2() {
+	s.rev2 = true
+	if s.selected != nil {
+		s.selected.hideRecent = true
+	}
+	s.speakUTF8()
+}
+
+// enableUTF8 is UTF8=ACCEPT (RFC 6855 section 3).
+func (s *session) enableUTF8() {
+	s.utf8Accept = true
+	s.speakUTF8()
+}
+
+func (s *session) speakUTF8() {
+	s.utf8 = true
+	s.dec.SetUTF8(true)
+	s.enc.SetUTF8(true)
 }
 
 // enableCondstore notes that the client knows MODSEQ; from the first time on it is

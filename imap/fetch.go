@@ -28,6 +28,9 @@ func (s *session) fetch(r *request) (reply, error) {
 	}
 	f := fetchings.Get().(*fetching)
 	defer f.release()
+	if s.utf8 {
+		plan.speakUTF8()
+	}
 	f.session, f.plan = s, plan
 	if plan.vanished { // ahead of the answers, as section 3.2.6 wants it
 		s.tellVanishedEarlier(r.set, plan.changedSince, 0)

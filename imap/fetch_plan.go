@@ -43,7 +43,19 @@ const (
 	fetchBody
 	fetchBodyStructure
 	fetchSection
+
+	// What is sent to clients that take UTF-8.
+	fetchEnvelopeUTF8
+	fetchBodyUTF8
+	fetchBodyStructureUTF8
+	fetchPreviewUTF8
 )
+
+// inUTF8 is the form of an item for clients that enabled UTF-8 (RFC 6855 section 3).
+var inUTF8 = map[fetchKind]fetchKind{
+	fetchEnvelope: fetchEnvelopeUTF8, fetchBody: fetchBodyUTF8,
+	fetchBodyStructure: fetchBodyStructureUTF8, fetchPreview: fetchPreviewUTF8,
+}
 
 // simpleItems are the data items without arguments (RFC 3501 section 6.4.5, RFC 7162
 // section 3.1.4.2, RFC 8474 section 5.3, RFC 8514 section 4.2).
@@ -339,6 +351,15 @@ func (p *fetchPlan) compile() {
 		case fetchSection:
 			p.bodies = true
 			p.index = p.index || !it.section.whole()
+		}
+	}
+}
+
+// speakUTF8 has the items that have a form in UTF-8 answered in it.
+func (p *fetchPlan) speakUTF8() {
+	for i := range p.items {
+		if kind, ok := inUTF8[p.items[i].kind]; ok {
+			p.items[i].kind = kind
 		}
 	}
 }

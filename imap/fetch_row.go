@@ -86,17 +86,33 @@ func (f *fetching) ofIndex(it *fetchItem, row *mailbox.Row, v *message.View) {
 	switch it.kind {
 	case fetchEnvelope:
 		b = append(append(b, it.label...), v.Envelope()...)
+	case fetchEnvelopeUTF8:
+		b = append(append(b, it.label...), or(v.EnvelopeUTF8(), v.Envelope())...)
 	case fetchBodyStructure:
 		b = append(append(b, it.label...), v.BodyStructure()...)
+	case fetchBodyStructureUTF8:
+		b = append(append(b, it.label...), or(v.BodyStructureUTF8(), v.BodyStructure())...)
 	case fetchBody:
 		b = v.AppendBody(append(b, it.label...))
+	case fetchBodyUTF8:
+		b = v.AppendBodyUTF8(append(b, it.label...))
 	case fetchPreview:
 		b = wire.AppendString(append(b, it.label...), v.Preview())
+	case fetchPreviewUTF8:
+		b = wire.AppendStringUTF8(append(b, it.label...), v.Preview())
 	default:
 		f.ofRow(it, row)
 		return
 	}
 	f.out.b = append(b, ' ')
+}
+
+// or returns a, or b where a is nil.
+func or(a, b []byte) []byte {
+	if a == nil {
+		return b
+	}
+	return a
 }
 
 // fromIndex answers for a message whose body is not needed.

@@ -2,6 +2,7 @@ package imap
 
 import (
 	goimap "github.com/emersion/go-imap/v2"
+	"golang.org/x/text/unicode/norm"
 
 	"mailstead/imap/wire"
 )
@@ -21,7 +22,7 @@ func (s *session) list(*request) (reply, error) {
 		return reply{}, nil
 	}
 	var err error
-	if l.patterns, err = compilePatterns(reference, texts); err != nil {
+	if l.patterns, err = compilePatterns(s.dec.DecodeName, reference, texts); err != nil {
 		return reply{}, err
 	}
 	if l.status != nil && l.status.HighestModSeq {
@@ -128,15 +129,15 @@ func (s *session) listReturn(l *listing) {
 }
 
 // compilePatterns puts the reference in front of each pattern: both are just text
-// here, as with most servers.
-func compilePatterns(reference string, texts []string) (patterns, error) {
+// here, as with most servers. Names are kept in NFC, so patterns are compared in it.
+func compilePatterns(decode func(string) (string, error), reference string, texts []string) (patterns, error) {
 	var ps patterns
 	for _, text := range texts {
-		name, err := wire.DecodeUTF7(reference + text)
+		name, err := decode(reference + text)
 		if err != nil {
 			continue // matches no name
 		}
-		p, ok := wire.CompilePattern(name, delimiter[0])
+		p, ok := wire.CompilePattern(norm.NFC.String(name), delimiter[0])
 		if !ok {
 			return nil, bad("pattern is too long")
 		}
@@ -167,7 +168,7 @@ func (s *session) lsub(*request) (reply, error) {
 	if err := s.dec.Err(); err != nil {
 		return reply{}, err
 	}
-	ps, err := compilePatterns(reference, []string{text})
+	ps, err := compilePatterns(s.dec.DecodeName, reference, []string{text})
 	if err != nil || len(ps) == 0 {
 		return reply{}, err
 	}

@@ -7,6 +7,7 @@ import (
 
 	goimap "github.com/emersion/go-imap/v2"
 
+	"mailstead/imap/wire"
 	"mailstead/mailbox"
 )
 
@@ -81,7 +82,7 @@ func TestListAnswers(t *testing.T) {
 		{"^Sent ^a/Sent a b", "%", goimap.ListOptions{SelectSpecialUse: true, SelectRecursiveMatch: true}, "Sent a+"},
 	}
 	for _, test := range tests {
-		ps, err := compilePatterns("", []string{test.pattern})
+		ps, err := compilePatterns(wire.DecodeUTF7, "", []string{test.pattern})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,7 +103,7 @@ func TestLsubAnswers(t *testing.T) {
 		{"a/b/c!", "a/%", "a/bN"},
 	}
 	for _, test := range tests {
-		ps, _ := compilePatterns("", []string{test.pattern})
+		ps, _ := compilePatterns(wire.DecodeUTF7, "", []string{test.pattern})
 		if got := short(lsubAnswers(hierarchy(test.names), ps[0], test.pattern)); got != test.want {
 			t.Errorf("LSUB %q of %s: %s, want %s", test.pattern, test.names, got, test.want)
 		}
@@ -116,7 +117,7 @@ func BenchmarkList(b *testing.B) {
 		fmt.Fprintf(&names, "folder%d/sub%d! ", i%50, i)
 	}
 	t := hierarchy(names.String())
-	ps, _ := compilePatterns("", []string{"*"})
+	ps, _ := compilePatterns(wire.DecodeUTF7, "", []string{"*"})
 	l := &listing{patterns: ps}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -23,6 +23,7 @@ func (s *session) create(*request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	s.tellRespelled(name)
 	return reply{Code: "MAILBOXID (" + mailboxID(&info) + ")"}, nil // RFC 8474 section 4.1
 }
 
@@ -98,7 +99,12 @@ func (s *session) rename(*request) (reply, error) {
 	if err := s.dec.Err(); err != nil {
 		return reply{}, err
 	}
-	return reply{}, s.options.Store.Rename(s.ctx, s.account.ID, from, strings.TrimSuffix(to, delimiter))
+	to = strings.TrimSuffix(to, delimiter)
+	if err := s.options.Store.Rename(s.ctx, s.account.ID, from, to); err != nil {
+		return reply{}, err
+	}
+	s.tellRespelled(to)
+	return reply{}, nil
 }
 
 // subscribe is SUBSCRIBE and UNSUBSCRIBE (RFC 3501 sections 6.3.6 and 6.3.7).

@@ -18,6 +18,12 @@ func (s *session) search(r *request) (reply, error) {
 	if r.bySeq = prog.bySeq; r.bySeq && s.uidOnly {
 		return reply{}, errUIDRequired
 	}
+	if prog.charset && s.utf8Accept && !s.rev2 {
+		return reply{}, bad("texts are in UTF-8, which leaves no charset to name") // RFC 6855 section 3
+	}
+	if s.rev2 && !prog.extended { // RFC 9051 section 6.4.4: as if it said RETURN (ALL)
+		prog.extended, prog.options = true, returnAll
+	}
 	if prog.modseq {
 		s.enableCondstore()
 	}

@@ -41,6 +41,7 @@ type searchProgram struct {
 	options  searchReturn
 	modseq   bool // MODSEQ is among the keys
 	bySeq    bool // sequence numbers are among the keys
+	charset  bool // a charset was named
 	key      searchKey
 }
 
@@ -66,6 +67,7 @@ func parseSearch(d *wire.Decoder) (*searchProgram, error) {
 		d.SP()
 	}
 	if d.Keyword("CHARSET") {
+		prog.charset = true
 		d.SP()
 		if name := d.AString(); d.Err() == nil && !wire.EqualFold(name, "UTF-8") && !wire.EqualFold(name, "US-ASCII") {
 			return nil, errBadCharset

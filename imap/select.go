@@ -35,6 +35,11 @@ func (s *session) selectMailbox(r *request) (reply, error) {
 	if err := s.open(name, r.name == "EXAMINE", p.resync); err != nil {
 		return reply{}, err
 	}
+	if s.rev2 {
+		if err := s.tellSelected(name); err != nil {
+			return reply{}, err
+		}
+	}
 	if s.selected.readOnly {
 		return reply{Code: "READ-ONLY"}, nil
 	}
@@ -78,11 +83,11 @@ func (s *session) open(name string, readOnly bool, resync *resync) error {
 		m.Close()
 		return err
 	}
-	s.selected = &selected{mailbox: m, view: m.View(!readOnly), readOnly: readOnly}
+	s.selected = &selected{mailbox: m, view: m.View(!readOnly), readOnly: readOnly, hideRecent: s.rev2}
 	s.state = stateSelected
 	s.tellFlags()
 	s.tellSize()
-	if info.Unseen > 0 && !s.uidOnly { // what UNSEEN names is a sequence number
+	if info.Unseen > 0 && !s.uidOnly && !s.rev2 { // what UNSEEN names is a sequence number
 		if seq := s.selected.firstUnseen(info.Unseen); seq > 0 {
 			s.enc.Text("* OK [UNSEEN ").Number(uint64(seq)).Text("] first unseen\r\n")
 		}
@@ -95,6 +100,45 @@ func (s *session) open(name string, readOnly bool, resync *resync) error {
 		return nil
 	}
 	return s.tellResync(resync, &info)
+}
+
+// tellSelected writes the LIST response that IMAP4rev2 has with SELECT (RFC 9051 section
+// 6.3.2).
+func (s *session) tellSelected(name string) error {
+	t, err := s.tree()
+	if err != nil {
+		return err
+	}
+	a := answer{name: mailbox.CanonicalName(name)}
+	for _, n := range t {
+		if n.name == a.name {
+			a = (&listing{}).answer(n)
+			break
+		}
+	}
+	s.tellListed("LIST", a)
+	s.tellOldName(name, a.name)
+	return nil
+}
+
+// tellOldName ends a LIST response, and tells what the client called the mailbox where
+// that is another spelling of its name (RFC 9051 section 6.3.9.7).
+func (s *session) tellOldName(sent, name string) {
+	if sent != name {
+		s.enc.Text(` ("OLDNAME" (`).Mailbox(sent).Text("))")
+	}
+	s.enc.CRLF()
+}
+
+// tellRespelled tells clients of IMAP4rev2 under which name a mailbox was made, where that
+// is not the one they sent (RFC 9051 sections 6.3.4 and 6.3.6).
+func (s *session) tellRespelled(sent string) {
+	name := mailbox.CanonicalName(sent)
+	if !s.rev2 || name == sent {
+		return
+	}
+	s.tellListed("LIST", answer{name: name})
+	s.tellOldName(sent, name)
 }
 
 // firstUnseen returns the sequence number of the first of the unseen messages, of

@@ -11,9 +11,10 @@ import (
 
 // selected is the mailbox a session has selected, and its view of it.
 type selected struct {
-	mailbox  *mailbox.Mailbox
-	view     *mailbox.View
-	readOnly bool
+	mailbox    *mailbox.Mailbox
+	view       *mailbox.View
+	readOnly   bool
+	hideRecent bool // from the client: it is one of IMAP4rev2
 
 	keywords  int        // how many of the mailbox's keywords the client was told of
 	flagForms []flagForm // by Message.FlagsID
@@ -175,7 +176,7 @@ func (sel *selected) appendFlags(dst []byte, m *mailbox.Message) []byte {
 	dst = append(dst, '(')
 	form := sel.flagForm(m)
 	dst = append(dst, form...)
-	if sel.view.Recent(m.UID) {
+	if !sel.hideRecent && sel.view.Recent(m.UID) {
 		if len(form) > 0 {
 			dst = append(dst, ' ')
 		}
@@ -288,10 +289,13 @@ func (s *session) tellUpdate(u *mailbox.Update) {
 	}
 }
 
-// tellSize writes EXISTS and RECENT.
+// tellSize writes EXISTS and, which IMAP4rev2 has not, RECENT.
 func (s *session) tellSize() {
 	view := s.selected.view
 	s.enc.Text("* ").Number(uint64(view.Len())).Text(" EXISTS\r\n")
+	if s.rev2 {
+		return
+	}
 	s.enc.Text("* ").Number(uint64(view.RecentCount())).Text(" RECENT\r\n")
 }
 

@@ -34,16 +34,19 @@ type session struct {
 	enc     *wire.Encoder
 	ctx     context.Context // of the store's work; ends when the session is cut off
 
-	state     state
-	account   directory.Account // once logged in
-	selected  *selected         // in stateSelected
-	condstore bool              // the client knows MODSEQ (RFC 7162 section 3.1)
-	qresync   bool              // the client knows VANISHED (RFC 7162 section 3.2)
-	uidOnly   bool              // the client knows no sequence numbers (RFC 9586)
-	modSeqs   bool              // it was told of mod-sequences since the last progress
-	vanished  bool              // it was told of messages that are gone since then
-	bad       int               // bad commands in a row, before login all
-	farewell  error             // ends the session after the present command, unanswered
+	state      state
+	account    directory.Account // once logged in
+	selected   *selected         // in stateSelected
+	condstore  bool              // the client knows MODSEQ (RFC 7162 section 3.1)
+	qresync    bool              // the client knows VANISHED (RFC 7162 section 3.2)
+	uidOnly    bool              // the client knows no sequence numbers (RFC 9586)
+	modSeqs    bool              // it was told of mod-sequences since the last progress
+	vanished   bool              // it was told of messages that are gone since then
+	rev2       bool              // IMAP4rev2 is enabled (RFC 9051)
+	utf8Accept bool              // UTF8=ACCEPT is enabled (RFC 6855)
+	utf8       bool              // texts are sent in UTF-8: either of the two is enabled
+	bad        int               // bad commands in a row, before login all
+	farewell   error             // ends the session after the present command, unanswered
 }
 
 func newSession(s *Server, c *serve.Conn) *session {

@@ -34,6 +34,10 @@ func canonicalName(name string) string {
 	return inbox + "/" + rest
 }
 
+// CanonicalName is the spelling of a name that the store gives back: NFC, and INBOX in
+// capitals wherever it is the first level.
+func CanonicalName(name string) string { return canonicalName(name) }
+
 // checkName says whether a canonical name may be given to a mailbox. ErrName, ErrLimit.
 func checkName(name string) error {
 	switch {

@@ -3,6 +3,7 @@ package wire
 import (
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	goimap "github.com/emersion/go-imap/v2"
 )
@@ -41,6 +42,37 @@ func AppendString[S ~string | ~[]byte](dst []byte, s S) []byte {
 	return dst
 }
 
+// AppendStringUTF8 is AppendString for clients that take UTF-8 in quoted strings (RFC
+// 6855 section 3). What is not UTF-8 is sent as a literal.
+func AppendStringUTF8[S ~string | ~[]byte](dst []byte, s S) []byte {
+	if quotableUTF8(s) {
+		return AppendQuoted(dst, s)
+	}
+	return AppendString(dst, s)
+}
+
+func quotableUTF8[S ~string | ~[]byte](s S) bool {
+	if len(s) > maxQuoted {
+		return false
+	}
+	for i := 0; i < len(s); {
+		if s[i] < utf8.RuneSelf {
+			if classes[s[i]]&textChar == 0 {
+				return false
+			}
+			i++
+			continue
+		}
+		var char [utf8.UTFMax]byte
+		r, size := utf8.DecodeRune(char[:copy(char[:], s[i:])])
+		if r == utf8.RuneError && size == 1 {
+			return false
+		}
+		i += size
+	}
+	return true
+}
+
 func quotable[S ~string | ~[]byte](s S) bool {
 	if len(s) > maxQuoted {
 		return false
@@ -71,6 +103,17 @@ func AppendAString(dst []byte, s string) []byte {
 func AppendMailbox(dst []byte, name string) []byte {
 	var small [256]byte
 	return AppendAString(dst, string(AppendUTF7(small[:0], name)))
+}
+
+// AppendMailboxUTF8 appends a mailbox name, given in UTF-8, as it is, quoted where it
+// must be (RFC 6855 section 3).
+func AppendMailboxUTF8(dst []byte, name string) []byte {
+	for i := range len(name) {
+		if name[i] >= 0x80 {
+			return AppendStringUTF8(dst, name)
+		}
+	}
+	return AppendAString(dst, name)
 }
 
 // AppendLiteralHeader appends the announcement of a literal of n octets, which

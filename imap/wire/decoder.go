@@ -55,6 +55,7 @@ type Decoder struct {
 	litLeft  int64  // octets that the command's string literals may still have
 	depth    int
 	overlong bool     // the current line's end has not been read
+	utf8     bool     // see SetUTF8
 	literal  *Literal // being streamed
 	err      error
 }

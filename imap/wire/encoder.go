@@ -23,6 +23,7 @@ type Encoder struct {
 	buf  []byte
 	pool *[]byte
 	err  error
+	utf8 bool // see SetUTF8
 }
 
 // NewEncoder returns an encoder that writes to w.
@@ -101,15 +102,28 @@ func (e *Encoder) Number(n uint64) *Encoder {
 	return e
 }
 
-// Str appends s as AppendString does.
+// SetUTF8 says whether the client enabled UTF-8: quoted strings may hold it then, and
+// mailbox names are in it instead of modified UTF-7 (RFC 6855 section 3, RFC 9051
+// section 5.1).
+func (e *Encoder) SetUTF8(on bool) { e.utf8 = on }
+
+// Str appends s as AppendString or AppendStringUTF8 does.
 func (e *Encoder) Str(s string) *Encoder {
-	e.SetBuf(AppendString(e.Buf(), s))
+	if e.utf8 {
+		e.SetBuf(AppendStringUTF8(e.Buf(), s))
+	} else {
+		e.SetBuf(AppendString(e.Buf(), s))
+	}
 	return e
 }
 
-// Mailbox appends a mailbox name as AppendMailbox does.
+// Mailbox appends a mailbox name as AppendMailbox or AppendMailboxUTF8 does.
 func (e *Encoder) Mailbox(name string) *Encoder {
-	e.SetBuf(AppendMailbox(e.Buf(), name))
+	if e.utf8 {
+		e.SetBuf(AppendMailboxUTF8(e.Buf(), name))
+	} else {
+		e.SetBuf(AppendMailbox(e.Buf(), name))
+	}
 	return e
 }
 

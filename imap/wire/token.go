@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"math"
+	"unicode/utf8"
 
 	goimap "github.com/emersion/go-imap/v2"
 )
@@ -156,19 +157,36 @@ func (d *Decoder) ListMailbox() string {
 }
 
 // Mailbox expects a mailbox name and returns it in UTF-8, INBOX in upper case
-// whatever case it was sent in (RFC 3501 section 5.1). A name that is not modified
-// UTF-7 is ErrUTF7: the command is well-formed, but no mailbox can have the name.
+// whatever case it was sent in (RFC 3501 section 5.1). A name that is not in its
+// encoding is ErrUTF7: the command is well-formed, but no mailbox can have the name.
 func (d *Decoder) Mailbox() string {
 	raw := d.AString()
 	if d.err != nil {
 		return ""
 	}
-	name, err := DecodeUTF7(raw)
+	name, err := d.DecodeName(raw)
 	if err != nil {
 		d.stick(err)
 		return ""
 	}
 	return CanonicalInbox(name)
+}
+
+// SetUTF8 says whether the client enabled UTF-8: mailbox names are in it then instead of
+// modified UTF-7, and quoted strings that are not are refused (RFC 6855 section 3, RFC
+// 9051 section 5.1).
+func (d *Decoder) SetUTF8(on bool) { d.utf8 = on }
+
+// DecodeName returns the mailbox name, or pattern of names, that the client sent, in
+// UTF-8; or ErrUTF7.
+func (d *Decoder) DecodeName(sent string) (string, error) {
+	if !d.utf8 {
+		return DecodeUTF7(sent)
+	}
+	if !utf8.ValidString(sent) {
+		return "", ErrUTF7
+	}
+	return sent, nil
 }
 
 // CanonicalInbox returns "INBOX" for that name in any case, other names as they are.
@@ -181,6 +199,15 @@ func CanonicalInbox(name string) string {
 
 // quoted reads a quoted string; it cannot go over the end of a line.
 func (d *Decoder) quoted() string {
+	s := d.unquote()
+	if d.utf8 && !utf8.ValidString(s) {
+		d.Fail("a quoted string is not UTF-8") // RFC 6855 section 3
+		return ""
+	}
+	return s
+}
+
+func (d *Decoder) unquote() string {
 	body := d.line[1:]
 	if i := bytes.IndexByte(body, '"'); i >= 0 && plain(body[:i]) {
 		d.line = body[i+1:]

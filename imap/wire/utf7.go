@@ -8,8 +8,8 @@ import (
 )
 
 // ErrUTF7 is reported for a mailbox name that is not modified UTF-7 in its one
-// correct form.
-var ErrUTF7 = errors.New("not modified UTF-7")
+// correct form, or, where names are sent in UTF-8, not that.
+var ErrUTF7 = errors.New("neither modified UTF-7 nor UTF-8")
 
 // utf7 is the alphabet of RFC 3501 section 5.1.3: "," in place of "/", no padding.
 var utf7 = base64.NewEncoding("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,").WithPadding(base64.NoPadding)
