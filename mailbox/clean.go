@@ -75,10 +75,8 @@ func (s *Store) runCleaner(ctx context.Context) {
 
 // beginCleaning finishes what the end of a process has cut short.
 func (s *Store) beginCleaning(ctx context.Context) error {
-	for _, db := range []*database{s.disk.state, s.disk.derived} {
-		if err := dropOverwriting(db); err != nil {
-			return err
-		}
+	if err := s.dropOverwriting(); err != nil {
+		return err
 	}
 	return s.finishErasures(ctx)
 }
@@ -366,11 +364,7 @@ const bodyRangeNeed = 12
 // joinBodies makes ranges of ascending ids.
 func joinBodies(ids []BodyID) (ranges []bodyRange) {
 	for _, id := range ids {
-		if n := len(ranges); n > 0 && ranges[n-1].Last+1 == id {
-			ranges[n-1].Last = id
-		} else {
-			ranges = append(ranges, bodyRange{First: id, Last: id})
-		}
+		ranges = appendBody(ranges, id)
 	}
 	return ranges
 }

@@ -85,3 +85,19 @@ func TestJoinBodies(t *testing.T) {
 		}
 	}
 }
+
+func TestHasBody(t *testing.T) {
+	var ranges []bodyRange
+	for _, id := range []BodyID{9, 10, 5, 6, 7, 6, 20, 1, 2, 3, 2} {
+		ranges = appendBody(ranges, id)
+	}
+	ranges = sortBodies(ranges)
+	if want := []bodyRange{{1, 3}, {5, 7}, {9, 10}, {20, 20}}; !slices.Equal(ranges, want) {
+		t.Errorf("%v, want %v", ranges, want)
+	}
+	for id := range BodyID(22) {
+		if got, want := hasBody(ranges, id), !slices.Contains([]BodyID{0, 4, 8, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21}, id); got != want {
+			t.Errorf("body %d: %v", id, got)
+		}
+	}
+}

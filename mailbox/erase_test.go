@@ -9,10 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	goimap "github.com/emersion/go-imap/v2"
+	"go.etcd.io/bbolt"
 )
 
 // traces returns the files below dir that have a word.
@@ -120,6 +122,27 @@ func TestEraseAccount(t *testing.T) {
 	}
 	if _, err := s.EraseAccount(t.Context(), a, nil, func(string, int64, int64) {}); err != nil {
 		t.Errorf("erasing again: %v", err)
+	}
+}
+
+// TestOverwritingIsDroppedOnce: the start of cleaning and an erasure may both
+// find what is to be deleted.
+func TestOverwritingIsDroppedOnce(t *testing.T) {
+	s := newStore(t)
+	for range 20 {
+		next := uint64(0)
+		if err := s.disk.state.Update(func(tx *bbolt.Tx) error { return putOverwriting(tx, &next, 1) }); err != nil {
+			t.Fatal(err)
+		}
+		var work sync.WaitGroup
+		var errs [4]error
+		for i := range errs {
+			work.Go(func() { errs[i] = dropOverwriting(s.disk.state) })
+		}
+		work.Wait()
+		if err := errors.Join(errs[:]...); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

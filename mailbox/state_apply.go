@@ -89,7 +89,7 @@ type applying struct {
 	bodies    map[bodyChunk]*held[storedBody]
 	rooms     map[string]*bbolt.Bucket
 	garbage   map[garbageKey]bool // true to be put, false to be deleted
-	moved     map[BodyID]struct{} // of the record at hand: messages it expunges here and adds there
+	moved     []bodyRange         // of the record at hand, ascending: messages it expunges here and adds there
 }
 
 // held is a packed value, decoded.

@@ -205,6 +205,25 @@ func BenchmarkApplyExpunge(b *testing.B) {
 	}
 }
 
+// A MOVE of all takes them from one mailbox to the other, and back.
+func BenchmarkApplyMoveOfAll(b *testing.B) {
+	w := benchDisk(b)
+	w.ops(opMailbox{ID: 2, Account: 1, Name: "Archive", UIDValidity: 2})
+	from, to := ID(1), ID(2)
+	next := map[ID]goimap.UID{1: benchMessages + 1, 2: 1}
+	b.ReportAllocs()
+	for b.Loop() {
+		list := make([]added, benchMessages)
+		for i := range list {
+			list[i] = added{UID: next[to] + goimap.UID(i), Size: 30_000, Body: BodyID(i + 1)}
+		}
+		next[to] += benchMessages
+		w.ops(opAdd{Mailbox: to, Messages: list}, opExpunge{Mailbox: from, UIDs: []uidRange{{next[from] - benchMessages, next[from] - 1}}})
+		w.recs = nil
+		from, to = to, from
+	}
+}
+
 func BenchmarkCheckpoint(b *testing.B) {
 	w := benchDisk(b)
 	dir := b.TempDir()

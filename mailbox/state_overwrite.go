@@ -83,6 +83,14 @@ func overwriteFree(ctx context.Context, db *database, rest int) error {
 	return errors.Join(err, dropOverwriting(db))
 }
 
+// dropOverwriting deletes what an earlier run was overwriting with. An erasure
+// that somebody has asked for meanwhile keeps its own.
+func (s *Store) dropOverwriting() error {
+	s.cleaner.mu.Lock()
+	defer s.cleaner.mu.Unlock()
+	return errors.Join(dropOverwriting(s.disk.state), dropOverwriting(s.disk.derived))
+}
+
 // dropOverwriting deletes what overwrote, if it is there.
 func dropOverwriting(db *database) error {
 	there := false
@@ -93,7 +101,12 @@ func dropOverwriting(db *database) error {
 	if err != nil || !there {
 		return err
 	}
-	return db.Update(func(tx *bbolt.Tx) error { return tx.DeleteBucket(bucketOverwrite) })
+	return db.Update(func(tx *bbolt.Tx) error {
+		if tx.Bucket(bucketOverwrite) == nil {
+			return nil // somebody else was quicker
+		}
+		return tx.DeleteBucket(bucketOverwrite)
+	})
 }
 
 func putOverwriting(tx *bbolt.Tx, next *uint64, n int) error {

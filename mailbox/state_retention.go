@@ -44,25 +44,51 @@ func decodeDeleted(value []byte) ([]added, error) {
 
 // movedBodies returns the bodies that a record both adds to a mailbox and may
 // take from one: its MOVE leaves nothing that would have to be restored.
-func movedBodies(ops []op) map[BodyID]struct{} {
+func movedBodies(ops []op) []bodyRange {
 	isExpunge := func(o op) bool { _, ok := o.(opExpunge); return ok }
 	if !slices.ContainsFunc(ops, isExpunge) {
 		return nil
 	}
-	var moved map[BodyID]struct{}
+	var moved []bodyRange
 	for _, o := range ops {
 		add, ok := o.(opAdd)
 		if !ok {
 			continue
 		}
-		if moved == nil {
-			moved = make(map[BodyID]struct{}, len(add.Messages))
-		}
 		for i := range add.Messages {
-			moved[add.Messages[i].Body] = struct{}{}
+			moved = appendBody(moved, add.Messages[i].Body)
 		}
 	}
-	return moved
+	return sortBodies(moved)
+}
+
+// appendBody adds a body to ranges. In a mailbox most follow on each other.
+func appendBody(ranges []bodyRange, id BodyID) []bodyRange {
+	if n := len(ranges); n > 0 && ranges[n-1].Last+1 == id {
+		ranges[n-1].Last = id
+		return ranges
+	}
+	return append(ranges, bodyRange{First: id, Last: id})
+}
+
+// sortBodies brings ranges into order, with none that touch or overlap.
+func sortBodies(ranges []bodyRange) []bodyRange {
+	slices.SortFunc(ranges, func(x, y bodyRange) int { return cmp.Compare(x.First, y.First) })
+	joined := ranges[:0]
+	for _, r := range ranges {
+		if n := len(joined); n > 0 && r.First <= joined[n-1].Last+1 {
+			joined[n-1].Last = max(joined[n-1].Last, r.Last)
+		} else {
+			joined = append(joined, r)
+		}
+	}
+	return joined
+}
+
+// hasBody reports whether sorted ranges have a body.
+func hasBody(ranges []bodyRange, id BodyID) bool {
+	i, found := slices.BinarySearchFunc(ranges, id, func(r bodyRange, id BodyID) int { return cmp.Compare(r.First, id) })
+	return found || i > 0 && id <= ranges[i-1].Last
 }
 
 // retain keeps expunged messages with their bodies until retention ends.
@@ -71,7 +97,7 @@ func (a *applying) retain(id ID, taken []added, at int64) error {
 	if len(a.moved) > 0 {
 		kept := taken[:0]
 		for _, msg := range taken {
-			if _, moved := a.moved[msg.Body]; !moved {
+			if !hasBody(a.moved, msg.Body) {
 				kept = append(kept, msg)
 				continue
 			}
