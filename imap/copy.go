@@ -80,13 +80,9 @@ func (s *session) expunge(r *request) (reply, error) {
 	}
 	r.expunges = true
 	if !r.uid {
-		_, err := s.selected.mailbox.Expunge(s.ctx, nil, true)
+		_, err := s.selected.mailbox.ExpungeAll(s.ctx, true)
 		return reply{}, err
 	}
-	only := s.selected.uidsOf(spans)
-	if len(only) == 0 {
-		return reply{}, nil
-	}
-	_, err := s.selected.mailbox.Expunge(s.ctx, only, true)
+	_, err := s.selected.mailbox.Expunge(s.ctx, s.selected.uidsOf(spans), true)
 	return reply{}, err
 }

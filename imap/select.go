@@ -178,7 +178,7 @@ func (s *session) close(r *request) (reply, error) {
 		return reply{}, err
 	}
 	if !s.selected.readOnly {
-		if _, err := s.selected.mailbox.Expunge(s.ctx, nil, true); err != nil {
+		if _, err := s.selected.mailbox.ExpungeAll(s.ctx, true); err != nil {
 			return reply{}, err
 		}
 	}

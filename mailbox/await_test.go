@@ -29,7 +29,7 @@ func TestAnswersRestOnDurableState(t *testing.T) {
 		},
 		"messages that are gone": {
 			first:  func(_ *Store, m *Mailbox) error { _, err := m.Expunge(t.Context(), []goimap.UID{1}, false); return err },
-			second: func(_ *Store, m *Mailbox) error { _, err := m.Expunge(t.Context(), nil, false); return err },
+			second: func(_ *Store, m *Mailbox) error { _, err := m.ExpungeAll(t.Context(), false); return err },
 		},
 		"a name that is taken": {
 			first:  func(s *Store, m *Mailbox) error { _, err := s.Create(t.Context(), m.box.account, "x", ""); return err },

@@ -18,21 +18,20 @@ type candidate struct {
 	place int
 }
 
-// candidates calls f with each existing message of uids (ascending; nil means
-// all), in order. The caller holds Store.seq, and the messages are loaded.
+// candidates calls f with each existing message that is asked for, in order. The caller holds Store.seq, and the messages are loaded.
 // f must not keep the candidate.
-func (b *box) candidates(uids []goimap.UID, f func(*candidate)) {
+func (b *box) candidates(asked selection, f func(*candidate)) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	if pending := b.changes[b.published:]; len(pending) > 0 {
-		list := b.overlaid(uids, pending)
+		list := b.overlaid(asked, pending)
 		for i := range list {
 			f(&list[i])
 		}
 		return
 	}
 	var c candidate
-	for i := range b.messages.selected(uids) {
+	for i := range b.messages.selected(asked) {
 		b.messages.candidate(i, &c)
 		f(&c)
 	}
@@ -49,11 +48,11 @@ func (m *messages) candidate(i int, c *candidate) {
 	c.place = i
 }
 
-// selected yields the indexes of uids (ascending; nil means all), each once:
+// selected yields the indexes of what is asked for, each once:
 // a UID that is named twice must not be counted twice.
-func (m *messages) selected(uids []goimap.UID) func(yield func(int) bool) {
+func (m *messages) selected(asked selection) func(yield func(int) bool) {
 	return func(yield func(int) bool) {
-		if uids == nil {
+		if asked.all {
 			for i := range m.uids {
 				if !yield(i) {
 					return
@@ -62,7 +61,7 @@ func (m *messages) selected(uids []goimap.UID) func(yield func(int) bool) {
 			return
 		}
 		i := 0
-		for _, uid := range uids {
+		for _, uid := range asked.uids {
 			if i = m.next(i, uid); i == len(m.uids) {
 				return
 			}
@@ -92,9 +91,9 @@ func (m *messages) next(i int, uid goimap.UID) int {
 
 // overlaid returns the candidates with changes that are numbered but not
 // durable laid over the messages, which are.
-func (b *box) overlaid(uids []goimap.UID, pending []*change) []candidate {
+func (b *box) overlaid(asked selection, pending []*change) []candidate {
 	var list []candidate
-	for i := range b.messages.selected(uids) {
+	for i := range b.messages.selected(asked) {
 		var c candidate
 		b.messages.candidate(i, &c)
 		list = append(list, c)
@@ -102,7 +101,7 @@ func (b *box) overlaid(uids []goimap.UID, pending []*change) []candidate {
 	places := b.messages.len()
 	for _, ch := range pending {
 		for _, a := range ch.added {
-			if _, asked := slices.BinarySearch(uids, a.UID); asked || uids == nil {
+			if _, named := slices.BinarySearch(asked.uids, a.UID); named || asked.all {
 				list = append(list, candidate{added: a, modseq: ch.lsn, place: places})
 			}
 			places++

@@ -211,7 +211,7 @@ func (r *cleaning) worthCheckpoints(plan *cleaningPlan) bool {
 	case c.waits.IsZero():
 		c.waits = now
 	}
-	worth := r.low || len(r.must) > 0 || waiting >= max(2*r.s.log.SegmentSize(), r.survey.live/16) || now.Sub(c.waits) >= longestWait
+	worth := r.low || len(r.must) > 0 || plan.waits > manySmall || waiting >= max(2*r.s.log.SegmentSize(), r.survey.live/16) || now.Sub(c.waits) >= longestWait
 	if worth {
 		c.waits = time.Time{}
 	}

@@ -15,6 +15,14 @@ const (
 	// lowShare is the share of dead bytes from which on a segment is worth
 	// emptying when space is short.
 	lowShare = 0.10
+
+	// smallShare is the part of a full segment below which a sealed one is small:
+	// every start seals one, however little is in it.
+	smallShare = 1.0 / 8
+
+	// manySmall is how many small segments may stay: each is a file that is opened
+	// when its mail is read, and copied by itself.
+	manySmall = 32
 )
 
 // cleaningRules are what a plan depends on beside the segments.
@@ -32,6 +40,7 @@ type cleaningRules struct {
 type cleaningPlan struct {
 	empty   []log.SegmentInfo // may be unlinked now
 	waiting int64             // bytes of those that are empty and wait for checkpoints
+	waits   int               // how many these are
 	move    []uint32          // to be emptied, the one that costs the least first
 }
 
@@ -43,9 +52,11 @@ func planCleaning(segments []log.SegmentInfo, v *survey, rules cleaningRules) (p
 		number     uint32
 		live, dead int64
 		must       bool
+		small      bool
 	}
 	var list []candidate
 	var dead int64
+	small := 0
 	for i, info := range segments {
 		if i == len(segments)-1 || !info.Sealed {
 			break
@@ -58,10 +69,14 @@ func planCleaning(segments []log.SegmentInfo, v *survey, rules cleaningRules) (p
 			plan.empty = append(plan.empty, info)
 		case use == nil || use.bodies == 0:
 			plan.waiting += info.Size
+			plan.waits++
 		case !rules.fenced[info.Number]:
 			c := candidate{number: info.Number, live: use.live, dead: max(0, info.Size-use.live)}
 			c.must = rules.must[info.Number] || use.oldest != 0 && use.oldest <= rules.overdue ||
 				rules.low && float64(c.dead) >= lowShare*float64(info.Size)
+			if c.small = float64(info.Size) < smallShare*float64(rules.segment); c.small {
+				small++
+			}
 			dead += c.dead
 			list = append(list, c)
 		}
@@ -72,7 +87,11 @@ func planCleaning(segments []log.SegmentInfo, v *survey, rules cleaningRules) (p
 		if rules.full && c.live > rules.segment/2 {
 			break // what is left of the reserve is for those who delete
 		}
-		if c.must || dead > allowed && c.dead > 0 {
+		tooMany := c.small && small > manySmall
+		if c.must || tooMany || dead > allowed && c.dead > 0 {
+			if c.small {
+				small--
+			}
 			plan.move = append(plan.move, c.number)
 			dead -= c.dead
 		}

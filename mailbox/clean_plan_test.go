@@ -34,6 +34,11 @@ func TestPlanCleaning(t *testing.T) {
 		return m
 	}
 	overdue := uses(999, 999, 0)
+	var small []log.SegmentInfo
+	var full []int64
+	for n := range uint32(manySmall + 3) {
+		small, full = append(small, segment(n+1, 100-int64(n))), append(full, 90-int64(n))
+	}
 	overdue[2].oldest = 5
 	for name, c := range map[string]struct {
 		segments []log.SegmentInfo
@@ -58,6 +63,9 @@ func TestPlanCleaning(t *testing.T) {
 		"has to go":                       {three, uses(1000, 999, 0), 10_000, 30, cleaningRules{must: map[uint32]bool{1: true}}, planned{move: []uint32{1}}},
 		"fenced":                          {three, uses(1, 1, 0), 2, 30, cleaningRules{fenced: map[uint32]bool{1: true}}, planned{move: []uint32{2}}},
 		"low on space":                    {three, uses(901, 900, 0), 10_000, 30, cleaningRules{low: true}, planned{move: []uint32{2}}},
+		"many are small":                  {small, uses(full...), 10_000, 10_000, cleaningRules{segment: 10_000}, planned{move: []uint32{manySmall + 2, manySmall + 1}}},
+		"not so many are small":           {small[:manySmall+1], uses(full...), 10_000, 10_000, cleaningRules{segment: 10_000}, planned{}},
+		"many, but not small":             {small, uses(full...), 10_000, 10_000, cleaningRules{segment: 500}, planned{}},
 		"only the reserve is left":        {three, uses(600, 400, 0), 1000, 30, cleaningRules{low: true, full: true, segment: 1000}, planned{move: []uint32{2}}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -348,3 +348,41 @@ func TestKeepFiles(t *testing.T) {
 		t.Errorf("%d checkpoints, error %v", len(stored), err)
 	}
 }
+
+// TestRestartsLeaveFewFiles: each start seals the segment of the one before,
+// and each of these is full. They become few again by themselves.
+func TestRestartsLeaveFewFiles(t *testing.T) {
+	s := newStore(t)
+	a := newAccount(t, s)
+	const starts = 200
+	for i := range starts {
+		deliver(t, s, a, "INBOX", letter(i))
+		if i%25 == 24 {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			s = openStore(t, s.dir)
+		} else if err := s.log.Seal(); err != nil { // what the next start does
+			t.Fatal(err)
+		}
+	}
+	if n := len(s.log.Segments()); n < starts {
+		t.Fatalf("%d segments: there is nothing to be tested", n)
+	}
+	s.cleaner.rest = 0
+	for range 2 { // what the first round moved is behind checkpoints in the second
+		commit(t, s)
+		if err := s.clean(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(s.log.Segments()); n > 2*manySmall+movedAtOnce {
+		t.Errorf("%d segments are left", n)
+	}
+	s = reopen(t, s)
+	for i, row := range rows(open(t, s, a, "INBOX")) {
+		if text(t, s, row.Body) != letter(i) {
+			t.Errorf("message %d is another", i)
+		}
+	}
+}

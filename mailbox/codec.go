@@ -46,6 +46,7 @@ const (
 	codeRestored     = 13
 	codeLimits       = 14
 	codeForgotten    = 15
+	codeGiven        = 16
 )
 
 // appendOps appends the metadata of a record that holds ops to dst.
@@ -110,6 +111,8 @@ func decodeOp(r *fieldReader) op {
 		return opLimits{Account: AccountID(r.uint32()), Quota: Quota{Storage: r.int64(), Messages: r.int64()}}
 	case codeForgotten:
 		return opForgotten{Bodies: r.bodies()}
+	case codeGiven:
+		return opGiven{Account: AccountID(r.uint32()), Mailbox: ID(r.uint32()), Body: BodyID(r.uint64())}
 	}
 	r.fail()
 	return nil
@@ -198,4 +201,11 @@ func (o opMoved) appendTo(dst []byte) []byte {
 
 func (o opForgotten) appendTo(dst []byte) []byte {
 	return appendBodies(append(dst, codeForgotten), o.Bodies)
+}
+
+func (o opGiven) appendTo(dst []byte) []byte {
+	dst = append(dst, codeGiven)
+	dst = binary.AppendUvarint(dst, uint64(o.Account))
+	dst = binary.AppendUvarint(dst, uint64(o.Mailbox))
+	return binary.AppendUvarint(dst, uint64(o.Body))
 }

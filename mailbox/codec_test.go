@@ -56,6 +56,7 @@ var codecCases = map[string][]op{
 		opRoom{Room: "queue", Key: "deleted"},
 	},
 	"moved":     {opMoved{Body: 1}, opMoved{Body: math.MaxUint64}},
+	"given":     {opGiven{Account: 1, Mailbox: 2, Body: 3}, opGiven{Account: math.MaxUint32, Mailbox: math.MaxUint32, Body: math.MaxUint64}},
 	"forgotten": {opForgotten{Bodies: []bodyRange{{1, 1}, {7, 4102}, {math.MaxUint64, math.MaxUint64}}}, opForgotten{}},
 }
 

@@ -26,11 +26,8 @@ func (m *Mailbox) Move(ctx context.Context, uids []goimap.UID, name string) (Cop
 
 func (m *Mailbox) transferTo(ctx context.Context, uids []goimap.UID, name string, move bool) (Copied, error) {
 	var res Copied
-	if uids == nil {
-		uids = []goimap.UID{}
-	}
 	name = canonicalName(name)
-	err := m.transfer(ctx, uids, move, func(d *decision) (*change, error) {
+	err := m.transfer(ctx, selection{uids: uids}, move, func(d *decision) (*change, error) {
 		l, err := m.s.pending.find(m.box.account, name)
 		if err != nil {
 			return nil, ErrNoMailbox
@@ -47,14 +44,14 @@ func (m *Mailbox) transferTo(ctx context.Context, uids []goimap.UID, name string
 // mailbox to be made with the levels above it, and its keywords.
 const transferNeed = baseNeed + keywordsNeed + (maxNameDepth+1)*(2*maxNameBytes+2*baseNeed)
 
-// transfer copies or moves uids (nil means all) to the mailbox that target
+// transfer copies or moves messages to the mailbox that target
 // decides on. A move may use the reserve: it is how mail gets into Trash.
-func (m *Mailbox) transfer(ctx context.Context, uids []goimap.UID, move bool, target func(*decision) (*change, error), res *Copied) error {
+func (m *Mailbox) transfer(ctx context.Context, asked selection, move bool, target func(*decision) (*change, error), res *Copied) error {
 	w := ordinary
 	if move {
 		w = urgent
 	}
-	need := transferNeed + m.count(uids)*(messageNeed+rangeNeed)
+	need := transferNeed + m.count(asked)*(messageNeed+rangeNeed)
 	return m.s.write(ctx, w, need, nil, func(d *decision) error {
 		if m.box.pending.gone {
 			return ErrGone
@@ -69,7 +66,7 @@ func (m *Mailbox) transfer(ctx context.Context, uids []goimap.UID, move bool, ta
 			from:       d.change(m.box),
 			move:       move,
 		}
-		m.box.candidates(uids, t.take)
+		m.box.candidates(asked, t.take)
 		if len(t.list) == 0 {
 			return nil
 		}

@@ -61,7 +61,7 @@ func TestOneBodyManyOwners(t *testing.T) {
 				name string
 			}{{a, "INBOX"}, {b, "Junk"}} {
 				m := open(t, s, x.a, x.name)
-				if _, err := m.Expunge(t.Context(), nil, false); err != nil {
+				if _, err := m.ExpungeAll(t.Context(), false); err != nil {
 					t.Error(err)
 				}
 			}

@@ -6,16 +6,32 @@ import (
 	goimap "github.com/emersion/go-imap/v2"
 )
 
-// Expunge removes messages for good; durable when it returns. With only set
-// (not nil), just those uids (ascending) of them; deleted restricts to those with
+// selection says which messages of a mailbox are meant. Its zero value means
+// none: all of them have to be asked for by name.
+type selection struct {
+	all  bool
+	uids []goimap.UID // ascending; unless all
+}
+
+// Expunge removes messages for good; durable when it returns. They are those of
+// uids (ascending), none without any; deleted restricts them to those with
 // \Deleted. It returns what was removed, ascending. ErrGone.
-func (m *Mailbox) Expunge(ctx context.Context, only []goimap.UID, deleted bool) ([]goimap.UID, error) {
-	if only != nil && len(only) == 0 {
+func (m *Mailbox) Expunge(ctx context.Context, uids []goimap.UID, deleted bool) ([]goimap.UID, error) {
+	if len(uids) == 0 {
 		return nil, nil
 	}
+	return m.expunge(ctx, selection{uids: uids}, deleted)
+}
+
+// ExpungeAll is Expunge of every message in the mailbox.
+func (m *Mailbox) ExpungeAll(ctx context.Context, deleted bool) ([]goimap.UID, error) {
+	return m.expunge(ctx, selection{all: true}, deleted)
+}
+
+func (m *Mailbox) expunge(ctx context.Context, asked selection, deleted bool) ([]goimap.UID, error) {
 	b := m.box
 	var removed []goimap.UID
-	err := m.s.write(ctx, urgent, baseNeed+m.count(only)*rangeNeed, nil, func(d *decision) error {
+	err := m.s.write(ctx, urgent, baseNeed+m.count(asked)*rangeNeed, nil, func(d *decision) error {
 		if b.pending.gone {
 			return ErrGone
 		}
@@ -24,7 +40,7 @@ func (m *Mailbox) Expunge(ctx context.Context, only []goimap.UID, deleted bool) 
 		}
 		c := d.change(b)
 		var gone runs
-		b.candidates(only, func(msg *candidate) {
+		b.candidates(asked, func(msg *candidate) {
 			if deleted && !msg.Flags.Has(FlagDeleted) {
 				return
 			}
@@ -43,10 +59,10 @@ func (m *Mailbox) Expunge(ctx context.Context, only []goimap.UID, deleted bool) 
 	return removed, nil
 }
 
-// count bounds the number of messages that uids (nil means all) name.
-func (m *Mailbox) count(uids []goimap.UID) int {
-	if uids != nil {
-		return len(uids)
+// count bounds the number of messages that are asked for.
+func (m *Mailbox) count(asked selection) int {
+	if !asked.all {
+		return len(asked.uids)
 	}
 	m.box.mu.RLock()
 	defer m.box.mu.RUnlock()

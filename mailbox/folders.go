@@ -264,7 +264,7 @@ func (s *Store) renameInbox(ctx context.Context, a AccountID, to string) error {
 		return err
 	}
 	defer m.Close()
-	return m.transfer(ctx, nil, true, func(d *decision) (*change, error) {
+	return m.transfer(ctx, selection{all: true}, true, func(d *decision) (*change, error) {
 		acc := s.pending.accounts[a]
 		if acc == nil {
 			return nil, ErrNoAccount

@@ -210,21 +210,20 @@ func (w *world) storeFlags() {
 func (w *world) expunge() {
 	name := w.name()
 	b := w.mirror.boxes[name]
-	var only []goimap.UID
-	if w.rand.IntN(2) == 0 {
-		only = w.some(b)
-	}
-	deleted := only == nil || w.rand.IntN(2) == 0
+	all, deleted := w.rand.IntN(2) == 0, w.rand.IntN(2) == 0
+	only := w.some(b)
+	deleted = deleted || all
 	var want []goimap.UID
 	b.messages = slices.DeleteFunc(b.messages, func(m mirrorMessage) bool {
-		gone := (only == nil || slices.Contains(only, m.uid)) && (!deleted || strings.Contains(m.flags, `\Deleted`))
+		gone := (all || slices.Contains(only, m.uid)) && (!deleted || strings.Contains(m.flags, `\Deleted`))
 		if gone {
 			want = append(want, m.uid)
 		}
 		return gone
 	})
-	w.note("expunge %q %v %v", name, only, deleted)
-	if got, err := w.mailbox(name).Expunge(w.t.Context(), only, deleted); err != nil || !slices.Equal(got, want) {
+	w.note("expunge %q %v %v %v", name, all, only, deleted)
+	got, err := w.mailbox(name).expunge(w.t.Context(), selection{all: all, uids: only}, deleted)
+	if err != nil || !slices.Equal(got, want) {
 		w.t.Errorf("expunge %q: %v, %v, want %v", name, got, err, want)
 	}
 }

@@ -108,7 +108,7 @@ func TestQuotaRefusesOnlyGrowth(t *testing.T) {
 	if err := s.Rename(t.Context(), a, "Trash", "Bin"); err != nil {
 		t.Errorf("RENAME: %v", err)
 	}
-	if _, err := m.Expunge(t.Context(), nil, true); err != nil {
+	if _, err := m.ExpungeAll(t.Context(), true); err != nil {
 		t.Errorf("EXPUNGE: %v", err)
 	}
 	if err := s.Delete(t.Context(), a, "Bin"); err != nil {

@@ -140,6 +140,14 @@ type opForgotten struct {
 	Bodies []bodyRange
 }
 
+// opGiven says that ids up to these may have been given to what is not there
+// any more. They are not given again.
+type opGiven struct {
+	Account AccountID
+	Mailbox ID
+	Body    BodyID
+}
+
 // bodyRange is First to Last, inclusive.
 type bodyRange struct {
 	First, Last BodyID

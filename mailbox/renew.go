@@ -51,6 +51,9 @@ func (s *Store) renewMarked() error {
 		return nil
 	}
 	s.logger.Warn("records are lost: every mailbox gets a new UIDVALIDITY, and mail programs load it anew")
+	if err := s.skipIDs(); err != nil {
+		return err
+	}
 	byID := func(x, y *listing) int { return cmp.Compare(x.box.id, y.box.id) }
 	for batch := range slices.Chunk(slices.SortedFunc(maps.Values(s.pending.listings), byID), renewBatch) {
 		if err := s.renewSome(batch); err != nil {
@@ -63,6 +66,27 @@ func (s *Store) renewMarked() error {
 		return fmt.Errorf("removing the mark of new UIDVALIDITYs: %w", err)
 	}
 	return nil
+}
+
+// How many ids are passed over, since the lost records may have given them:
+// clients know messages by ids of bodies and mailboxes by theirs (RFC 8474), too.
+// Both are far more than a server gives between two backups, and leave room for
+// 65,000 renewals; a larger id of a body is two bytes more for every 64 of them.
+const (
+	skippedBodies    = 1 << 32
+	skippedMailboxes = 1 << 16
+	skippedAccounts  = 1 << 16
+)
+
+// skipIDs passes over ids that lost records may have given.
+func (s *Store) skipIDs() error {
+	return s.write(context.Background(), urgent, baseNeed, nil, func(d *decision) error {
+		s.lastMailbox += skippedMailboxes
+		d.ops = append(d.ops, opGiven{
+			Account: AccountID(s.lastAccount.Add(skippedAccounts)), Mailbox: s.lastMailbox, Body: BodyID(s.lastBody.Add(skippedBodies)),
+		})
+		return nil
+	})
 }
 
 // renewBatch is how many mailboxes one record describes anew: it fits into the

@@ -83,6 +83,50 @@ func TestRenewalAsMarked(t *testing.T) {
 	}
 }
 
+// TestRenewalGivesNewIDs loses a mailbox, an account and a message, as a
+// restore does: their ids are not given again.
+func TestRenewalGivesNewIDs(t *testing.T) {
+	s, a := fillStore(t)
+	commit(t, s)
+	dir := t.TempDir()
+	if err := copyFolder(dir, s.dir); err != nil {
+		t.Fatal(err)
+	}
+	made, err := s.Create(t.Context(), a, "lost", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	deliver(t, s, a, "lost", letter(8))
+	body := rows(open(t, s, a, "lost"))[0].Body
+	account := newAccount(t, s)
+	if err := MarkRenewal(dir); err != nil {
+		t.Fatal(err)
+	}
+	restored, err := quietly(t, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { restored.Close() })
+	expectFilled(t, restored, a)
+	crashed := crash(t, restored)
+	if err := os.Remove(filepath.Join(crashed.dir, stateFile)); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*Store{restored, reopen(t, crashed)} {
+		again, err := s.Create(t.Context(), a, "new", "")
+		if err != nil || again.ID <= made.ID {
+			t.Errorf("mailbox %d, lost was %d, error %v", again.ID, made.ID, err)
+		}
+		deliver(t, s, a, "new", letter(9))
+		if b := rows(open(t, s, a, "new"))[0].Body; b <= body || text(t, s, b) != letter(9) {
+			t.Errorf("body %d, lost was %d", b, body)
+		}
+		if next := newAccount(t, s); next <= account {
+			t.Errorf("account %d, lost was %d", next, account)
+		}
+	}
+}
+
 // TestRenewalIsFinished ends a start between two records of the renewal: the
 // next one gives every mailbox a UIDVALIDITY that nobody has seen.
 func TestRenewalIsFinished(t *testing.T) {

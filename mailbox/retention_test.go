@@ -74,7 +74,7 @@ func round(t testing.TB, s *Store) {
 func expungeAll(t testing.TB, s *Store, a AccountID, name string) {
 	t.Helper()
 	m := open(t, s, a, name)
-	if _, err := m.Expunge(t.Context(), nil, false); err != nil {
+	if _, err := m.ExpungeAll(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	m.Close()

@@ -54,7 +54,7 @@ func (m *Mailbox) Store(ctx context.Context, change StoreChange) (StoreResult, e
 		}
 		c := d.change(b)
 		st := storing{change: change, set: set, header: &c.after}
-		b.candidates(change.UIDs, st.take)
+		b.candidates(selection{uids: change.UIDs}, st.take)
 		res.Modified, res.Surprise = st.modified, st.surprise
 		if len(st.groups) == 0 {
 			return nil

@@ -183,8 +183,17 @@ func (a *applying) op(o op) error {
 		return a.restored(o)
 	case opForgotten:
 		return a.forgotten(o)
+	case opGiven:
+		a.given(o)
+		return nil
 	}
 	return fmt.Errorf("%w: %T", errRecord, o)
+}
+
+func (a *applying) given(o opGiven) {
+	a.last.Account = max(a.last.Account, o.Account)
+	a.last.Mailbox = max(a.last.Mailbox, o.Mailbox)
+	a.last.Body = max(a.last.Body, o.Body)
 }
 
 // missing reports an operation on something that is not there.

@@ -98,7 +98,7 @@ func (m *model) messageOp(o op, modseq ModSeq) {
 		return slices.ContainsFunc(ranges, func(u uidRange) bool { return u.First <= uid && uid <= u.Last })
 	}
 	switch o := o.(type) {
-	case opMoved, opForgotten: // nobody sees that
+	case opMoved, opForgotten, opGiven: // nobody sees that
 	case opAdd:
 		b := m.mailboxes[o.Mailbox]
 		for _, a := range o.Messages {
@@ -245,6 +245,9 @@ func (r *randomRecords) op(body BodyID) op {
 	case n < 87:
 		return opLimits{Account: account, Quota: Quota{Storage: int64(r.rand.IntN(3)) << 30, Messages: int64(r.rand.IntN(3))}}
 	case n < 88:
+		r.last.Mailbox++
+		return opGiven{Account: r.last.Account, Mailbox: r.last.Mailbox, Body: r.last.Body}
+	case n < 89:
 		return opAccount{Account: account, Deleted: true, Time: int64(r.lsn)}
 	}
 	return r.room(body)

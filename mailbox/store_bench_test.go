@@ -66,7 +66,7 @@ func openBig(b *testing.B) (*Store, *Mailbox) {
 	s, a := benchStore(b)
 	deliver(b, s, a, "INBOX", letter(1))
 	m := open(b, s, a, "INBOX")
-	for n := 1; n < bigMailbox; n = m.count(nil) {
+	for n := 1; n < bigMailbox; n = m.count(selection{all: true}) {
 		uids := m.View(false).UIDs()
 		if _, err := m.Copy(b.Context(), uids[:min(len(uids), bigMailbox-n)], "INBOX"); err != nil {
 			b.Fatal(err)

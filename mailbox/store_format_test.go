@@ -24,7 +24,7 @@ import (
 const storeFixture = "testdata/store-v1.tar.gz"
 
 // makeFormatStore makes the folder that the fixture holds: what fillStore makes, a large
-// body, expunged messages, a deleted mailbox, an account, flags, a checkpoint.
+// body, expunged messages, a deleted mailbox, checkpoints, and every operation there is.
 func makeFormatStore(t *testing.T) string {
 	s, a := fillStore(t)
 	deliver(t, s, a, "Sent", formatLarge())
@@ -47,8 +47,90 @@ func makeFormatStore(t *testing.T) string {
 	if err := s.Delete(t.Context(), a, "Gone"); err != nil {
 		t.Fatal(err)
 	}
+	addFormatHistory(t, s)
 	closeStore(t, s)
 	return s.dir
+}
+
+// addFormatHistory adds an account with a quota and something restored, another
+// that is purged and forgotten, bodies that were moved, and ids passed over.
+func addFormatHistory(t *testing.T, s *Store) {
+	t.Helper()
+	kept, purged := newAccount(t, s), newAccount(t, s)
+	deliver(t, s, purged, "INBOX", formatLarge())
+	if err := errors.Join(s.SetQuota(t.Context(), kept, formatQuota), s.DeleteAccount(t.Context(), purged), s.PurgeAccount(t.Context(), purged)); err != nil {
+		t.Fatal(err)
+	}
+	for range checkpointsKept {
+		if err := s.pass(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.disk.checkpoint(filepath.Join(s.dir, checkpointFolder)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.clean(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	deliver(t, s, kept, "INBOX", letter(40))
+	m := open(t, s, kept, "INBOX") // as SELECT does: what is \Recent is told
+	m.View(true)
+	if _, err := m.Store(t.Context(), storeOf(1, FlagsAdd, `\Answered`, nil)); err != nil {
+		t.Fatal(err)
+	}
+	expungeAll(t, s, kept, "INBOX")
+	if _, err := s.RestoreMessages(t.Context(), kept, DeletedFilter{}); err != nil {
+		t.Fatal(err)
+	}
+	segment := s.log.Segments()[0].Number // with everything of fillStore
+	if err := s.log.Seal(); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, s)
+	r := &cleaning{s: s, ctx: t.Context(), began: time.Now()}
+	if err := errors.Join(r.move([]uint32{segment}), s.skipIDs()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var formatQuota = Quota{Storage: 1 << 30, Messages: 1000}
+
+// expectHistory expects what addFormatHistory made.
+func expectHistory(t *testing.T, s *Store) {
+	t.Helper()
+	if q, err := s.Quota(2); err != nil || q != formatQuota {
+		t.Errorf("the quota is %+v, error %v", q, err)
+	}
+	if list := rows(open(t, s, 2, "Restored")); len(list) != 1 || text(t, s, list[0].Body) != letter(40) {
+		t.Errorf("Restored has %+v", list)
+	}
+	if _, err := s.Mailboxes(3); !errors.Is(err, ErrNoAccount) {
+		t.Errorf("the purged account: %v", err)
+	}
+	if a := newAccount(t, s); a <= skippedAccounts {
+		t.Errorf("the next account is %d", a)
+	}
+}
+
+// expectEveryCode expects the log to hold every operation there is.
+func expectEveryCode(t *testing.T, s *Store) {
+	t.Helper()
+	found := make(map[byte]bool)
+	_, err := s.log.Verify(func(r log.Record, _ []byte) error {
+		ops, err := decodeOps(r.Meta)
+		for _, o := range ops {
+			found[o.appendTo(nil)[0]] = true
+		}
+		return err
+	})
+	for code := byte(codeAccount); code <= codeGiven; code++ {
+		if !found[code] {
+			t.Errorf("%s has no operation %d", storeFixture, code)
+		}
+	}
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 func formatLarge() string {
@@ -74,7 +156,9 @@ func TestStoreFormat(t *testing.T) {
 				}
 			}
 			s := openStore(t, dir)
+			expectEveryCode(t, s)
 			expectFilled(t, s, 1)
+			expectHistory(t, s)
 			if list := rows(open(t, s, 1, "Sent")); len(list) != 1 || text(t, s, list[0].Body) != formatLarge() {
 				t.Errorf("Sent has %+v", list)
 			}

@@ -278,7 +278,7 @@ func TestFlagsExpungeCopyMove(t *testing.T) {
 			if _, err := m.Store(t.Context(), StoreChange{UIDs: []goimap.UID{7, 8}, Op: FlagsReplace, Flags: []goimap.Flag{`\Deleted`}}); err != nil {
 				t.Fatal(err)
 			}
-			gone, err := m.Expunge(t.Context(), nil, true)
+			gone, err := m.ExpungeAll(t.Context(), true)
 			if err != nil || !slices.Equal(gone, []goimap.UID{7, 8}) {
 				t.Fatal(gone, err)
 			}
@@ -303,6 +303,38 @@ func TestFlagsExpungeCopyMove(t *testing.T) {
 				t.Errorf("INBOX is %+v", info)
 			}
 		})
+	}
+}
+
+// TestNoUIDsIsNone: who asks for nothing must not get everything.
+func TestNoUIDsIsNone(t *testing.T) {
+	s := newStore(t)
+	a := newAccount(t, s)
+	for i := range 3 {
+		deliver(t, s, a, "INBOX", letter(i), `\Deleted`)
+	}
+	m := open(t, s, a, "INBOX")
+	for _, none := range [][]goimap.UID{nil, {}} {
+		for _, deleted := range []bool{false, true} {
+			if gone, err := m.Expunge(t.Context(), none, deleted); err != nil || len(gone) != 0 {
+				t.Errorf("expunged %v, error %v", gone, err)
+			}
+		}
+		for _, transfer := range []func(context.Context, []goimap.UID, string) (Copied, error){m.Copy, m.Move} {
+			if c, err := transfer(t.Context(), none, "Trash"); err != nil || len(c.Source) != 0 {
+				t.Errorf("took %v along, error %v", c.Source, err)
+			}
+		}
+		res, err := m.Store(t.Context(), StoreChange{UIDs: none, Op: FlagsReplace})
+		if err != nil || res.ModSeq != 0 {
+			t.Errorf("set flags: %+v, error %v", res, err)
+		}
+	}
+	if got := uids(m); len(got) != 3 {
+		t.Errorf("%v are left", got)
+	}
+	if gone, err := m.ExpungeAll(t.Context(), true); err != nil || len(gone) != 3 {
+		t.Errorf("expunging all took %v, error %v", gone, err)
 	}
 }
 

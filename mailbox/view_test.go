@@ -246,7 +246,7 @@ func TestDeletedMailbox(t *testing.T) {
 	if _, err := m.Copy(t.Context(), []goimap.UID{1}, "INBOX"); err != ErrGone {
 		t.Errorf("Copy: %v", err)
 	}
-	if _, err := m.Expunge(t.Context(), nil, false); err != ErrGone {
+	if _, err := m.ExpungeAll(t.Context(), false); err != ErrGone {
 		t.Errorf("Expunge: %v", err)
 	}
 	m.Close()
