@@ -23,16 +23,22 @@ type checkpointer struct {
 	done   chan struct{} // of the one being made
 }
 
-// begin finds out how old the newest checkpoint is.
+// begin finds out how old the newest checkpoint is. Names in the folder are
+// made durable: a process that was killed behind the renaming of one left a
+// checkpoint that a power cut may take away, and cleaning counts on two.
 func (c *checkpointer) begin(s *Store) error {
 	c.done = make(chan struct{}, 1)
-	stored, err := s.files.checkpoints(filepath.Join(s.dir, checkpointFolder))
+	dir := filepath.Join(s.dir, checkpointFolder)
+	stored, err := s.files.checkpoints(dir)
 	if err != nil {
 		return err
 	}
 	var newest storedCheckpoint
 	c.last = s.now()
 	if len(stored) > 0 {
+		if err := s.files.SyncDir(dir); err != nil {
+			return err
+		}
 		newest = stored[0]
 		if at, err := s.files.Modified(newest.path); err == nil {
 			c.last = at
