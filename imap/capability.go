@@ -1,11 +1,13 @@
 package imap
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// userCapabilities are those of everybody who is logged in.
+// userCapabilities are those of everybody who is logged in. What works only after login
+// is left out before it: less for a stranger to learn, and clients ask or are told again.
 var userCapabilities = []string{
 	"IDLE NAMESPACE CHILDREN UNSELECT UIDPLUS MOVE",
 	"SPECIAL-USE CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS",
@@ -14,34 +16,44 @@ var userCapabilities = []string{
 	"UIDONLY UIDBATCHES MESSAGELIMIT=" + messageLimit,
 	"STATUS=SIZE OBJECTID PREVIEW",
 	"QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE",
+	"COMPRESS=DEFLATE INPROGRESS UNAUTHENTICATE",
 }
 
-// capabilities lists what may be used now (RFC 3501 section 6.1.1). What works only
-// after login is left out before it: less for a stranger to learn, and clients ask
-// or are told again.
+// capabilities lists what may be used now (RFC 3501 section 6.1.1).
 func (s *session) capabilities() string {
-	var b strings.Builder
-	b.WriteString("IMAP4rev1 UTF8=ACCEPT SASL-IR LITERAL+ ENABLE ID")
-	if s.state != stateGreeted {
-		for _, words := range userCapabilities {
-			b.WriteByte(' ')
-			b.WriteString(words)
-		}
-		b.WriteString(" APPENDLIMIT=")
-		b.WriteString(strconv.FormatInt(s.options.MaxMessageSize, 10))
-		return b.String()
+	list := []string{"IMAP4rev1", "UTF8=ACCEPT", "SASL-IR", "LITERAL+", "ENABLE", "ID"}
+	if s.state == stateGreeted {
+		return strings.Join(append(list, s.loginCapabilities()...), " ")
 	}
+	for _, words := range userCapabilities {
+		list = append(list, strings.Fields(words)...)
+	}
+	list = append(list, "APPENDLIMIT="+strconv.FormatInt(s.options.MaxMessageSize, 10))
+	list = slices.DeleteFunc(list, func(name string) bool {
+		return name == "COMPRESS=DEFLATE" && s.conn.compressed() || isHidden(name, s.hidden)
+	})
+	return strings.Join(list, " ")
+}
+
+// isHidden reports whether the account's clients are not to see a capability. A name
+// without a value hides all of it.
+func isHidden(capability string, hidden []string) bool {
+	name, _, _ := strings.Cut(capability, "=")
+	return slices.Contains(hidden, strings.ToUpper(name)) || slices.Contains(hidden, strings.ToUpper(capability))
+}
+
+// loginCapabilities say how to log in.
+func (s *session) loginCapabilities() (list []string) {
 	if s.mayStartTLS() {
-		b.WriteString(" STARTTLS")
+		list = append(list, "STARTTLS")
 	}
 	if !s.passwordAllowed() {
-		b.WriteString(" LOGINDISABLED")
+		list = append(list, "LOGINDISABLED")
 	}
 	for _, mechanism := range s.options.Directory.Mechanisms(s.attempt(), s.options.AllowInsecureAuth) {
-		b.WriteString(" AUTH=")
-		b.WriteString(mechanism)
+		list = append(list, "AUTH="+mechanism)
 	}
-	return b.String()
+	return list
 }
 
 // capability is RFC 3501 section 6.1.1.

@@ -84,6 +84,8 @@ var commands = []command{
 	{"AUTHENTICATE", stateGreeted, newsNone, (*session).authenticate},
 	{"LOGIN", stateGreeted, newsNone, (*session).login},
 	{"ENABLE", stateUser, newsAll, (*session).enable},
+	{"UNAUTHENTICATE", stateUser, newsNone, (*session).unauthenticate},
+	{"COMPRESS", stateUser, newsNone, (*session).compress},
 	{"NAMESPACE", stateUser, newsAll, (*session).namespace},
 	{"SELECT", stateUser, newsNone, (*session).selectMailbox},
 	{"EXAMINE", stateUser, newsNone, (*session).selectMailbox},

@@ -3,6 +3,7 @@ package imap
 import (
 	"errors"
 
+	"mailstead/imap/deflate"
 	"mailstead/tls/serve"
 )
 
@@ -11,15 +12,33 @@ import (
 type conn struct {
 	*serve.Conn
 	failure error // the first error of a read or write: nothing more will come of it
+
+	inflate *deflate.Reader // nil = COMPRESS is not active
+	deflate *deflate.Writer
+	pending []byte // was read already, and comes before what inflate or Conn have
 }
 
-func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
+func (c *conn) Read(p []byte) (n int, err error) {
+	switch {
+	case len(c.pending) > 0:
+		n = copy(p, c.pending)
+		if c.pending = c.pending[n:]; len(c.pending) == 0 {
+			c.pending = nil
+		}
+	case c.inflate != nil:
+		n, err = c.inflate.Read(p)
+	default:
+		n, err = c.Conn.Read(p)
+	}
 	return n, c.note(err)
 }
 
-func (c *conn) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
+func (c *conn) Write(p []byte) (n int, err error) {
+	if c.deflate != nil {
+		n, err = c.deflate.Write(p)
+	} else {
+		n, err = c.Conn.Write(p)
+	}
 	return n, c.note(err)
 }
 

@@ -30,7 +30,7 @@ func (s *session) search(r *request) (reply, error) {
 	if err := prog.key.resolve(s.selected); err != nil {
 		return reply{}, err
 	}
-	q := &searching{session: s, program: prog, uid: r.uid, told: time.Now()}
+	q := &searching{session: s, progress: progress{tag: r.tag}, program: prog, uid: r.uid, told: time.Now()}
 	defer q.release()
 	if err := q.run(); err != nil {
 		return reply{}, err

@@ -32,7 +32,11 @@ type searching struct {
 	program   *searchProgram
 	uid       bool
 	told      time.Time // when it began, or the client was told that it goes on
+	progress  progress
+	total     uint32 // messages to be judged
+	done      uint32 // of them, in earlier chunks
 	searchers []*searcher
+	closer    *shared // the work of lookCloser, while it lasts
 
 	rows     []mailbox.Row
 	verdicts []verdict // on the rows
@@ -62,7 +66,11 @@ func (q *searching) release() {
 // run finds the messages, searchRows of them at a time however short the spans are.
 func (q *searching) run() error {
 	view := q.session.selected.view
-	for _, sp := range q.program.key.candidates(view) {
+	candidates := q.program.key.candidates(view)
+	for _, sp := range candidates {
+		q.total += sp.to - sp.from + 1
+	}
+	for _, sp := range candidates {
 		for from := sp.from; from <= sp.to; {
 			to := min(sp.to, from+searchRows-uint32(len(q.rows))-1)
 			q.rows = view.Rows(q.rows, from, to)
@@ -94,8 +102,16 @@ func (q *searching) goesOn() error {
 		return nil
 	}
 	q.told = time.Now()
-	s.enc.Text("* OK still searching\r\n")
+	q.progress.tell(s, q.done+q.looked(), q.total)
 	return s.enc.Flush()
+}
+
+// looked is how many messages of the chunk were looked at closely.
+func (q *searching) looked() uint32 {
+	if q.closer == nil {
+		return 0
+	}
+	return uint32(min(int(q.closer.next.Load())*q.closer.batch, len(q.open)))
 }
 
 // chunk judges the messages of q.rows, all by their rows and the undecided more closely,
@@ -104,7 +120,10 @@ func (q *searching) chunk() error {
 	if err := q.goesOn(); err != nil {
 		return err
 	}
-	defer func() { q.rows = q.rows[:0] }()
+	defer func() {
+		q.done += uint32(len(q.rows))
+		q.rows = q.rows[:0]
+	}()
 	q.verdicts, q.open = q.verdicts[:0], q.open[:0]
 	e := &q.searcher(0).examiner
 	for i := range q.rows {
@@ -146,6 +165,8 @@ func (q *searching) add(row *mailbox.Row) {
 func (q *searching) lookCloser() error {
 	n := min(runtime.GOMAXPROCS(0), maxSearchers, (len(q.open)+minBatch-1)/minBatch)
 	share := shared{batch: min(max(len(q.open)/(4*n), minBatch), maxBatch)}
+	q.closer = &share
+	defer func() { q.closer = nil }()
 	var work sync.WaitGroup
 	for i := range n {
 		w := q.searcher(i)

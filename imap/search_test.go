@@ -222,13 +222,20 @@ func TestSearchTellsThatItGoesOn(t *testing.T) {
 	store, account := directStore(t, t.TempDir(), 0)
 	s := newDirectSession(t, store, account)
 	s.out.Reset()
-	q := &searching{session: s.session, told: time.Now()}
+	q := &searching{session: s.session, progress: progress{tag: "a]"}, total: 200, told: time.Now()}
 	if err := q.goesOn(); err != nil || s.out.Len() > 0 {
 		t.Errorf("at once: %v, %q", err, s.out.Bytes())
 	}
-	q.told = q.told.Add(-searchNotice)
-	if err := q.goesOn(); err != nil || s.out.String() != "* OK still searching\r\n" {
-		t.Errorf("later: %v, %q", err, s.out.Bytes())
+	for _, step := range []struct {
+		done uint32
+		want string
+	}{{0, "NIL NIL"}, {100, "100 200"}, {100, "NIL NIL"}, {101, "101 200"}, {200, "NIL NIL"}} {
+		q.told, q.done = q.told.Add(-searchNotice), step.done
+		s.out.Reset()
+		want := "* OK [INPROGRESS (\"a]\" " + step.want + ")] still searching\r\n"
+		if err := q.goesOn(); err != nil || s.out.String() != want {
+			t.Errorf("later, after %d: %v, %q", step.done, err, s.out.Bytes())
+		}
 	}
 	ctx, cancel := contextOf(s)
 	defer cancel()

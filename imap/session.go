@@ -36,6 +36,7 @@ type session struct {
 
 	state      state
 	account    directory.Account // once logged in
+	hidden     []string          // capabilities that its clients are not to see, in upper case
 	selected   *selected         // in stateSelected
 	condstore  bool              // the client knows MODSEQ (RFC 7162 section 3.1)
 	qresync    bool              // the client knows VANISHED (RFC 7162 section 3.2)
@@ -50,20 +51,17 @@ type session struct {
 }
 
 func newSession(s *Server, c *serve.Conn) *session {
-	ss := &session{server: s, options: &s.options, ctx: c.Context(), conn: &conn{Conn: c}, state: stateGreeted}
+	ss := &session{server: s, options: &s.options, ctx: c.Context(), conn: &conn{Conn: c}}
 	ss.log = s.options.Logger.With("remote", c.Remote())
 	ss.enc = wire.NewEncoder(ss.conn)
-	ss.dec = wire.NewDecoder(ss.conn, wire.Limits{Line: wire.LoginLine, Literal: wire.LoginLiteral, Skip: wire.LoginSkip}, wire.Hooks{
-		BeforeRead: ss.enc.Flush,
-		Continue:   ss.goAhead,
-	})
+	ss.dec = wire.NewDecoder(ss.conn, wire.Limits{}, wire.Hooks{BeforeRead: ss.enc.Flush, Continue: ss.goAhead})
+	ss.begin()
 	return ss
 }
 
 // serve runs the session to its end.
 func (s *session) serve() {
 	defer s.end()
-	s.conn.SetDeadline(time.Now().Add(s.options.LoginTimeout))
 	if err := s.conn.Handshake(); err != nil {
 		s.log.Debug("imap: TLS handshake failed", "error", err)
 		return
@@ -84,7 +82,8 @@ func (s *session) serve() {
 
 // end gives back what the session holds, also after a panic.
 func (s *session) end() {
-	s.deselect()
+	s.forget()
+	s.conn.endCompression()
 	s.dec.Reset(nil)
 	s.enc.Reset(nil)
 }

@@ -20,6 +20,7 @@ type accountCommand struct {
 	Show        accountShowCommand        `cmd:"" help:"Show one account."`
 	Password    accountPasswordCommand    `cmd:"" help:"Set an account's password."`
 	Quota       accountQuotaCommand       `cmd:"" help:"Limit what an account may hold."`
+	Capability  accountCapabilityCommand  `cmd:"" help:"Hide IMAP capabilities from an account's clients."`
 	Address     addressCommand            `cmd:"" help:"Further addresses of an account."`
 }
 

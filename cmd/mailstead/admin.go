@@ -116,6 +116,7 @@ var failures = []struct {
 	{directory.ErrExists, exitExists, "it exists already"},
 	{directory.ErrAddress, exitUsage, "that is no address or domain that can be used here"},
 	{directory.ErrPassword, exitUsage, ""},
+	{directory.ErrCapability, exitUsage, "that is no capability that can be hidden"},
 	{directory.ErrTangle, exitFailed, "the alias would lead to too many addresses"},
 	{mailbox.ErrNoMailbox, exitNoSuch, ""},
 	{directory.ErrInUse, exitFailed, "it is still in use"},
@@ -192,6 +193,8 @@ type accountInfo struct {
 
 	QuotaSize     int64 `json:"quota_size"` // octets; 0 = no limit
 	QuotaMessages int64 `json:"quota_messages"`
+
+	Hidden []string `json:"hidden_capabilities,omitempty"` // of IMAP
 }
 
 func (a *admin) accountList(context.Context, nothing) ([]accountInfo, error) {
@@ -216,7 +219,7 @@ func (a *admin) info(e directory.Entry) (accountInfo, error) {
 		return accountInfo{}, fmt.Errorf("account %s: %w", e.Name, err)
 	}
 	return accountInfo{Name: e.Name, Addresses: e.Addresses, Created: e.Created, Messages: u.Messages, Size: u.Size,
-		QuotaSize: q.Storage, QuotaMessages: q.Messages}, nil
+		QuotaSize: q.Storage, QuotaMessages: q.Messages, Hidden: e.Hidden}, nil
 }
 
 func (a *admin) accountShow(_ context.Context, p name) (accountInfo, error) {

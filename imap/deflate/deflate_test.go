@@ -288,3 +288,42 @@ func BenchmarkWriter(b *testing.B) {
 		})
 	}
 }
+
+// TestRest: what follows the compressed part of a stream is not lost.
+func TestRest(t *testing.T) {
+	for name, end := range map[string]func(*flate.Writer) error{"flush": (*flate.Writer).Flush, "final block": (*flate.Writer).Close} {
+		for _, behind := range []string{"", "b", "b LOGOUT\r\n", strings.Repeat("c NOOP\r\n", 20)} {
+			var b bytes.Buffer
+			w, err := flate.NewWriter(&b, flate.BestSpeed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.WriteString(w, "a UNAUTHENTICATE\r\n")
+			if err := end(w); err != nil {
+				t.Fatal(err)
+			}
+			b.WriteString(behind)
+			r := NewReader(&b)
+			p := make([]byte, 100)
+			n, err := r.Read(p)
+			if err != nil || string(p[:n]) != "a UNAUTHENTICATE\r\n" {
+				t.Fatalf("%q, %v", p[:n], err)
+			}
+			if rest, ok := r.Rest(); !ok || string(rest) != behind {
+				t.Errorf("%s: %q, %v; want %q", name, rest, ok, behind)
+			}
+		}
+	}
+	var b bytes.Buffer
+	if _, err := NewWriter(&b).Write([]byte("a NOOP\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	b.Truncate(b.Len() - 4)
+	r := NewReader(&b)
+	if n, err := r.Read(make([]byte, 100)); n != 8 || err != nil {
+		t.Fatal(n, err)
+	}
+	if _, ok := r.Rest(); ok {
+		t.Error("a part without an end has a rest")
+	}
+}

@@ -57,6 +57,7 @@ type Reader struct {
 
 	step      step
 	final     bool // the block is the last one
+	flushed   bool // nothing was decoded behind an empty stored block
 	stored    int  // octets left of a stored block
 	lit, dist *huffman
 	dynamic   *dynamic // of a block with codes of its own, else nil
@@ -76,7 +77,8 @@ func NewReader(src io.Reader) *Reader {
 }
 
 // Read implements io.Reader: it waits for input only while nothing of what has
-// arrived can be handed out.
+// arrived can be handed out, and it hands out nothing from behind a sync flush
+// together with what was before it.
 func (r *Reader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -105,6 +107,20 @@ func (r *Reader) Close() {
 	r.err = io.ErrClosedPipe
 }
 
+// Rest returns a copy of the input behind the last octet handed out, for who knows that
+// this ended the compressed part of the stream. ok is false unless a sync flush or the
+// final block stands between: then nobody can tell where that part ends.
+func (r *Reader) Rest() (rest []byte, ok bool) {
+	if !r.flushed && r.step != stepEnd {
+		return nil, false
+	}
+	for b, n := r.bits>>(r.nbits&7), r.nbits>>3; n > 0; n-- {
+		rest = append(rest, byte(b))
+		b >>= 8
+	}
+	return append(rest, r.buf[r.start:r.end]...), true
+}
+
 // inflate decodes into p until p is full, the input used up or an error found.
 func (r *Reader) inflate(p []byte) int {
 	out := output{p: p}
@@ -124,7 +140,7 @@ func (r *Reader) inflate(p []byte) int {
 		case stepEnd:
 			r.err = io.EOF
 		}
-		if !goesOn {
+		if !goesOn || r.flushed && out.n > 0 {
 			break
 		}
 	}
@@ -220,6 +236,7 @@ func (r *Reader) header() bool {
 	if r.refill(); r.nbits < 3 {
 		return false
 	}
+	r.flushed = false
 	switch r.bits >> 1 & 3 {
 	case 0:
 		return r.storedHeader()
@@ -259,6 +276,10 @@ func (r *Reader) storedHeader() bool {
 	r.drop(skip + 32)
 	r.bits &= 1<<r.nbits - 1 // copyStored goes on in buf where these end
 	r.stored, r.step = int(length), stepStored
+	if length == 0 {
+		r.endBlock()
+		r.flushed = true
+	}
 	return true
 }
 

@@ -158,6 +158,10 @@ func (d *Decoder) End() {
 	}
 }
 
+// Buffered returns how many octets were read from the connection and belong to what
+// comes behind the current line.
+func (d *Decoder) Buffered() int { return d.end - d.start }
+
 // AtEnd reports whether nothing is left of the current line.
 func (d *Decoder) AtEnd() bool { return d.err != nil || len(d.line) == 0 }
 

@@ -92,6 +92,8 @@ type Entry struct {
 	Name      string            `json:"name"`
 	Addresses []string          `json:"addresses"` // further ones
 	Created   time.Time         `json:"created"`
+	// Hidden are IMAP capabilities that the account's clients are not told of, in upper case.
+	Hidden []string `json:"hidden_capabilities,omitempty"`
 }
 
 // Alias is an address that leads to others, here or elsewhere. Members elsewhere

@@ -15,6 +15,7 @@
 //	1C: a LOGIN $user pass   sent with CRLF; variables are put in, nothing else
 //	1C~ x\r\n\x00\t\\        sent as written, with the escapes \r \n \t \xNN \\
 //	1starttls                the client starts TLS now
+//	1compress                both sides compress from now on (RFC 4978)
 //	1close                   the server must have closed, without another word
 //	1hangup                  the client closes
 //
@@ -142,6 +143,8 @@ func (g *game) do(s step) error {
 		return g.send(c, s)
 	case stepStartTLS:
 		return g.startTLS(c, s)
+	case stepCompress:
+		return g.compress(c, s)
 	case stepClosed:
 		return g.expectClosed(c, s)
 	case stepHangup:
@@ -249,6 +252,15 @@ func (g *game) startTLS(c *peer, s step) error {
 		return g.fail(s, "starttls: %v", err)
 	}
 	g.conns[s.conn] = newPeer(secure)
+	return nil
+}
+
+func (g *game) compress(c *peer, s step) error {
+	if n := c.in.Buffered(); n > 0 {
+		early, _ := c.in.Peek(n)
+		return g.fail(s, "the server speaks before it compresses: %q", early)
+	}
+	g.conns[s.conn] = newPeer(newCompressed(c.Conn))
 	return nil
 }
 

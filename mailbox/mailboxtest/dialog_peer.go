@@ -3,7 +3,9 @@ package mailboxtest
 import (
 	"bufio"
 	"bytes"
+	"compress/flate"
 	"errors"
+	"io"
 	"net"
 	"time"
 )
@@ -52,4 +54,27 @@ func (c *peer) readLine(deadline time.Time) (string, error) {
 			return string(text), nil
 		}
 	}
+}
+
+// compressed is a connection with DEFLATE on both ways. The time limits of reading and
+// writing are those of the connection below.
+type compressed struct {
+	net.Conn
+	in  io.Reader
+	out *flate.Writer
+}
+
+func newCompressed(c net.Conn) *compressed {
+	out, err := flate.NewWriter(c, flate.DefaultCompression)
+	if err != nil {
+		panic(err) // only for a level that is none
+	}
+	return &compressed{Conn: c, in: flate.NewReader(c), out: out}
+}
+
+func (c *compressed) Read(p []byte) (int, error) { return c.in.Read(p) }
+
+func (c *compressed) Write(p []byte) (int, error) {
+	n, err := c.out.Write(p)
+	return n, errors.Join(err, c.out.Flush())
 }

@@ -13,6 +13,7 @@ const (
 	stepSkip                     // S: ...
 	stepSend                     // C: TEXT, C~ TEXT
 	stepStartTLS                 // starttls
+	stepCompress                 // compress
 	stepClosed                   // close
 	stepHangup                   // hangup
 )
@@ -20,6 +21,7 @@ const (
 // words are the steps that are one word.
 var words = map[string]stepKind{
 	"starttls": stepStartTLS,
+	"compress": stepCompress,
 	"close":    stepClosed,
 	"hangup":   stepHangup,
 }

@@ -33,6 +33,8 @@ type Conn struct {
 	cancel   context.CancelFunc
 	uncount  func() // takes the connection out of what it is counted under
 
+	strangers *counter // of the listener's connections without login
+
 	mu          sync.Mutex
 	readTimeout time.Duration // of each read
 	deadline    time.Time     // of all reads, unless zero
@@ -40,8 +42,10 @@ type Conn struct {
 	interrupted bool
 }
 
-func newConn(s *Server, nc net.Conn, uncount func()) *Conn {
-	c := &Conn{server: s, socket: nc, Conn: nc, uncount: uncount}
+// newConn makes the Conn of a connection that is counted among the strangers.
+func newConn(s *Server, nc net.Conn, strangers *counter) *Conn {
+	c := &Conn{server: s, socket: nc, Conn: nc, strangers: strangers}
+	c.uncount = func() { strangers.remove(addressKey(nc.RemoteAddr())) }
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	under := nc
 	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
@@ -69,6 +73,17 @@ func (c *Conn) LoggedIn(account any) bool {
 	}
 	c.uncount()
 	c.uncount = func() { accounts.remove(account) }
+	return true
+}
+
+// LoggedOut counts the connection as one without login again, if there are not too many.
+func (c *Conn) LoggedOut() bool {
+	key := addressKey(c.socket.RemoteAddr())
+	if !c.strangers.add(key) {
+		return false
+	}
+	c.uncount()
+	c.uncount = func() { c.strangers.remove(key) }
 	return true
 }
 

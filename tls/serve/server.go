@@ -129,7 +129,7 @@ func (s *Server) accept(nc net.Conn, strangers *counter) {
 		go refuse(nc, s.options.Busy)
 		return
 	}
-	c := newConn(s, nc, func() { strangers.remove(key) })
+	c := newConn(s, nc, strangers)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing.Load() {
