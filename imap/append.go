@@ -35,6 +35,7 @@ func (s *session) append(*request) (reply, error) {
 	if err != nil {
 		return reply{}, target(err)
 	}
+	s.made(placed[0].UIDValidity, placed[0].UID)
 	return reply{Code: "APPENDUID " + strconv.FormatUint(uint64(placed[0].UIDValidity), 10) + " " +
 		strconv.FormatUint(uint64(placed[0].UID), 10)}, nil
 }

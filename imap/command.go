@@ -102,6 +102,7 @@ var commands = []command{
 	{"SETQUOTA", stateUser, newsAll, (*session).setQuota},
 	{"APPEND", stateUser, newsAll, (*session).append},
 	{"IDLE", stateUser, newsAll, (*session).idle},
+	{"NOTIFY", stateUser, newsAll, (*session).notifyCommand},
 	{"CHECK", stateSelected, newsAll, (*session).noop},
 	{"UIDBATCHES", stateSelected, newsAll, (*session).uidBatches},
 	{"CLOSE", stateSelected, newsNone, (*session).close},

@@ -17,6 +17,7 @@ func (s *session) copy(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, target(err)
 	}
+	s.made(copied.UIDValidity, copied.Dest...)
 	return reply{Code: copyUID(copied)}, nil
 }
 
@@ -35,6 +36,7 @@ func (s *session) move(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, target(err)
 	}
+	s.made(moved.UIDValidity, moved.Dest...)
 	r.expunges = true
 	if code := copyUID(moved); code != "" {
 		s.enc.Text("* OK [", code, "] moved\r\n")

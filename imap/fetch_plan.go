@@ -160,6 +160,30 @@ func parseFetch(d *wire.Decoder, uid bool) *fetchPlan {
 	return p
 }
 
+// parseNotifyItems reads the items that NOTIFY has told of new messages (RFC 5465 section
+// 5.2): with the UID in any case (RFC 7162 section 3.2.4), and none sets \Seen.
+func parseNotifyItems(d *wire.Decoder) *fetchPlan {
+	p := &fetchPlan{}
+	d.List(func() { p.parseItem(d, d.Word()) })
+	if len(p.items) == 0 {
+		d.Fail("no data items")
+	}
+	if !p.has(fetchUID) {
+		p.items = slices.Insert(p.items, 0, fetchItem{kind: fetchUID, label: []byte("UID ")})
+	}
+	p.seen = false
+	p.compile()
+	return p
+}
+
+// addModSeq has MODSEQ told with the other items.
+func (p *fetchPlan) addModSeq() {
+	if !p.modseq {
+		p.items = append(p.items, fetchItem{kind: fetchModSeq, label: []byte("MODSEQ ")})
+		p.compile()
+	}
+}
+
 // parseModifier reads one fetch-modifier (RFC 7162 sections 3.1.4.1 and 3.2.6).
 func (p *fetchPlan) parseModifier(d *wire.Decoder) {
 	switch d.Word() {

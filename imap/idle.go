@@ -24,7 +24,7 @@ func (s *session) idle(*request) (reply, error) {
 		if s.server.front.Closing() {
 			return reply{}, serve.ErrInterrupted
 		}
-		if err := s.tellNews(newsAll); err != nil {
+		if err := s.tellIdling(); err != nil {
 			return reply{}, err
 		}
 		switch err := s.dec.Next(); {
@@ -34,6 +34,17 @@ func (s *session) idle(*request) (reply, error) {
 			return reply{}, err
 		}
 	}
+}
+
+// tellIdling tells what happened; to a client that said NOTIFY what that asked for (RFC 5465
+// section 4).
+func (s *session) tellIdling() error {
+	if s.notify != nil {
+		return s.tellNotified(true)
+	}
+	err := s.tellNews(newsAll)
+	s.tellProgress()
+	return err
 }
 
 // idleDone checks the line that ended IDLE.

@@ -24,6 +24,7 @@ func (s *session) create(*request) (reply, error) {
 		return reply{}, err
 	}
 	s.tellRespelled(name)
+	s.caused(info.Name)
 	return reply{Code: "MAILBOXID (" + mailboxID(&info) + ")"}, nil // RFC 8474 section 4.1
 }
 
@@ -81,6 +82,7 @@ func (s *session) delete(*request) (reply, error) {
 	if err := s.options.Store.Delete(s.ctx, s.account.ID, name); err != nil {
 		return reply{}, err
 	}
+	s.caused(name)
 	if s.selected != nil {
 		if _, err := s.selected.mailbox.Info(); err != nil {
 			s.deselect()
@@ -103,6 +105,7 @@ func (s *session) rename(*request) (reply, error) {
 	if err := s.options.Store.Rename(s.ctx, s.account.ID, from, to); err != nil {
 		return reply{}, err
 	}
+	s.caused(from, to)
 	s.tellRespelled(to)
 	return reply{}, nil
 }
@@ -115,7 +118,9 @@ func (s *session) subscribe(r *request) (reply, error) {
 	if err := s.dec.Err(); err != nil {
 		return reply{}, err
 	}
-	return reply{}, s.options.Store.Subscribe(s.ctx, s.account.ID, name, r.name == "SUBSCRIBE")
+	err := s.options.Store.Subscribe(s.ctx, s.account.ID, name, r.name == "SUBSCRIBE")
+	s.caused(name)
+	return reply{}, err
 }
 
 // namespace is RFC 2342: all mailboxes are personal.

@@ -83,8 +83,9 @@ func (s *session) open(name string, readOnly bool, resync *resync) error {
 		m.Close()
 		return err
 	}
-	s.selected = &selected{mailbox: m, view: m.View(!readOnly), readOnly: readOnly, hideRecent: s.rev2}
+	s.selected = &selected{mailbox: m, view: m.View(!readOnly), validity: info.UIDValidity, readOnly: readOnly, hideRecent: s.rev2}
 	s.state = stateSelected
+	s.followSelected()
 	s.tellFlags()
 	s.tellSize()
 	if info.Unseen > 0 && !s.uidOnly && !s.rev2 { // what UNSEEN names is a sequence number

@@ -13,12 +13,16 @@ import (
 type selected struct {
 	mailbox    *mailbox.Mailbox
 	view       *mailbox.View
+	validity   uint32 // UIDVALIDITY, which no other mailbox has
 	readOnly   bool
 	hideRecent bool // from the client: it is one of IMAP4rev2
 
 	keywords  int        // how many of the mailbox's keywords the client was told of
 	flagForms []flagForm // by Message.FlagsID
 	rows      []mailbox.Row
+
+	unfollow func()       // ends the watch for NOTIFY; nil = there is none
+	made     []goimap.UID // messages that came by this session, while NOTIFY asks
 }
 
 // flagForm is the wire form of a flag set, without \Recent and parentheses. The store
@@ -36,6 +40,9 @@ const rowsAtOnce = 256
 func (s *session) deselect() {
 	if s.selected == nil {
 		return
+	}
+	if s.selected.unfollow != nil {
+		s.selected.unfollow()
 	}
 	s.selected.mailbox.Close()
 	s.selected = nil
@@ -260,17 +267,35 @@ func (s *session) tellFlags() {
 }
 
 // tellNews tells what happened to the selected mailbox since the last time.
-func (s *session) tellNews(what news) error {
+func (s *session) tellNews(what news) error { return s.tellHappened(what, false) }
+
+// tellHappened tells what happened to the selected mailbox, as far as the client wants to
+// hear it (RFC 5465 section 3.1). It hears of all if it has just done away with messages
+// itself: their numbers are gone.
+func (s *session) tellHappened(what news, own bool) error {
 	if what == newsNone || s.selected == nil {
 		return nil
 	}
-	u := s.selected.view.Update(what == newsAll)
+	view := s.selected.view
+	if !own && !s.notify.wants(notifyMessages) && !view.Gone() {
+		return nil
+	}
+	had := view.Len()
+	u := view.Update(what == newsAll)
+	if !s.notify.wants(notifyFlags) {
+		u.Changed = nil
+	}
 	if u.Gone {
 		s.deselect()
 		s.enc.Text("* BYE [NONEXISTENT] the selected mailbox was deleted\r\n")
 		return errBye
 	}
 	s.tellUpdate(&u)
+	if u.Exists {
+		if err := s.tellArrivals(had - uint32(len(u.Expunged)) + 1); err != nil {
+			return err
+		}
+	}
 	return s.enc.Err()
 }
 

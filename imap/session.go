@@ -46,6 +46,7 @@ type session struct {
 	rev2       bool              // IMAP4rev2 is enabled (RFC 9051)
 	utf8Accept bool              // UTF8=ACCEPT is enabled (RFC 6855)
 	utf8       bool              // texts are sent in UTF-8: either of the two is enabled
+	notify     *notification     // what NOTIFY asked for; nil = it was never said
 	bad        int               // bad commands in a row, before login all
 	farewell   error             // ends the session after the present command, unanswered
 }
@@ -137,6 +138,12 @@ func (s *session) await() error {
 	s.conn.SetWaiting(true, s.options.IdleTimeout)
 	defer s.conn.SetWaiting(false, s.options.CommandTimeout)
 	for !s.server.front.Closing() {
+		if s.notify != nil {
+			s.conn.ClearInterrupt()
+			if err := s.tellNotified(false); err != nil {
+				return err
+			}
+		}
 		err := s.dec.Next()
 		if !errors.Is(err, serve.ErrInterrupted) {
 			return err
@@ -180,7 +187,7 @@ func (s *session) finish(r *request, rep reply, err error) error {
 			return lost
 		}
 	}
-	if err := s.tellNews(r.mayTell()); err != nil {
+	if err := s.tellHappened(r.mayTell(), r.expunges); err != nil {
 		return err
 	}
 	if r.expunges && err == nil && rep.Code == "" {

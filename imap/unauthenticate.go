@@ -41,5 +41,6 @@ func (s *session) begin() {
 
 // forget gives back what the session holds for the account that is logged in.
 func (s *session) forget() {
+	s.endNotify()
 	s.deselect()
 }
