@@ -253,6 +253,7 @@ func (s *Store) pass(ctx context.Context) error {
 // unlink removes segments in which nothing is needed.
 func (r *cleaning) unlink(numbers []log.SegmentInfo) error {
 	for _, info := range numbers {
+		step := r.step()
 		done, err := r.s.removeFiles(func() error { return r.s.log.Remove(info.Number) })
 		switch {
 		case !done:
@@ -264,6 +265,9 @@ func (r *cleaning) unlink(numbers []log.SegmentInfo) error {
 		}
 		r.unlinked++
 		r.freed += info.Size
+		if err := r.rest(step, 0); err != nil { // what a file system does with freed blocks holds up flushes
+			return err
+		}
 	}
 	return nil
 }
@@ -344,15 +348,19 @@ func (r *cleaning) forgetBodies(ids, big []BodyID) error {
 	}
 	s.overlay.forgetIndexes(ids) // one may have been made again meanwhile, for a session that still shows its message
 	r.forgotten += len(ids)
-	return s.unlinkBig(big)
+	return r.unlinkBig(big)
 }
 
 // unlinkBig removes the files of bodies that are forgotten. Those that are
 // being linked go at the next start.
-func (s *Store) unlinkBig(ids []BodyID) error {
+func (r *cleaning) unlinkBig(ids []BodyID) error {
 	for _, id := range ids {
-		if _, err := s.removeFiles(func() error { return s.log.RemoveBig(log.BodyID(id)) }); err != nil {
+		step := r.step()
+		if _, err := r.s.removeFiles(func() error { return r.s.log.RemoveBig(log.BodyID(id)) }); err != nil {
 			return fmt.Errorf("cleaning: %w", err)
+		}
+		if err := r.rest(step, 0); err != nil {
+			return err
 		}
 	}
 	return nil

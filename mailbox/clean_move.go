@@ -73,17 +73,28 @@ func (s *Store) bodiesIn(numbers []uint32) (list []storedAt, err error) {
 
 // moveStep moves some bodies with one flush and then rests.
 func (r *cleaning) moveStep(list []storedAt) error {
-	s := r.s
-	before := s.numbered()
-	began := time.Now()
-	if err := s.moveBodies(r.ctx, list); err != nil {
+	step := r.step()
+	if err := r.s.moveBodies(r.ctx, list); err != nil {
 		return err
 	}
-	rest := time.Duration(s.cleaner.rest) * time.Since(began)
+	return r.rest(step, uint64(len(list)))
+}
+
+// cleaningStep is when a step began.
+type cleaningStep struct {
+	at       time.Time
+	numbered uint64 // records until then
+}
+
+func (r *cleaning) step() cleaningStep { return cleaningStep{time.Now(), r.s.numbered()} }
+
+// rest leaves the disk to others after a step that wrote so many records.
+func (r *cleaning) rest(step cleaningStep, wrote uint64) error {
+	rest := time.Duration(r.s.cleaner.rest) * time.Since(step.at)
 	switch {
-	case r.low || s.cleaner.rest == 0:
+	case r.low || r.s.cleaner.rest == 0:
 		return r.ctx.Err()
-	case s.numbered() == before+uint64(len(list)): // nobody else wrote
+	case r.s.numbered() == step.numbered+wrote: // nobody else wrote
 		rest /= cleanRest
 	}
 	return restFor(r.ctx, rest)

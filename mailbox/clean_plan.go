@@ -9,8 +9,9 @@ import (
 
 const (
 	// deadShare is how much of what is alive may lie dead in the segments: with
-	// the records' own overhead, a store is at most 1.15 times its mail.
-	deadShare = 0.12
+	// the databases, which keep the pages of what was deleted, a store of which
+	// half was deleted is at most 1.15 times its mail.
+	deadShare = 0.08
 
 	// lowShare is the share of dead bytes from which on a segment is worth
 	// emptying when space is short.

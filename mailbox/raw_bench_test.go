@@ -28,20 +28,25 @@ const rawSegments = 24
 // BenchmarkBesideRaw has the store deliver messages that are indexed already,
 // and then a program without any idea of mail do the same to the same disk:
 // write the bytes of the log in the same groups, with an fdatasync after each,
-// while it writes the same zeros ahead. "%raw" is the store's rate in percent
-// of the raw program's, the median of the iterations; -benchtime 5x makes five.
+// while it writes the same zeros ahead, and what the indexer made of the
+// messages into one flat file. "%raw" is the store's rate in percent of the raw
+// program's, the median of the iterations; -benchtime 5x makes five. "%bare" is
+// it beside a raw program that keeps no index.
 func BenchmarkBesideRaw(b *testing.B) {
-	for _, c := range []rawCase{{1, 2000}, {1, 16000}, {16, 16000}, {64, 16000}, {64, 2000}} {
+	for _, c := range []rawCase{{1, 2000, 4 << 20}, {1, 16000, 0}, {16, 16000, 0}, {64, 16000, 0}, {64, 2000, 0}} {
 		b.Run(fmt.Sprintf("writers=%d/bytes=%d", c.writers, c.size), func(b *testing.B) {
-			var share, store, raw []float64
+			var share, bare, store, raw []float64
 			for b.Loop() {
 				run := c.deliver(b, b.TempDir(), rawSegments)
-				took := replay(b, b.TempDir(), run.segments)
+				took := replay(b, b.TempDir(), run.segments, run.index)
 				store = append(store, run.rate())
 				raw = append(raw, float64(run.messages)/took.Seconds())
 				share = append(share, 100*took.Seconds()/run.took.Seconds())
+				took = replay(b, b.TempDir(), run.segments, 0)
+				bare = append(bare, 100*took.Seconds()/run.took.Seconds())
 			}
 			b.ReportMetric(median(share), "%raw")
+			b.ReportMetric(median(bare), "%bare")
 			b.ReportMetric(median(store), "msg/s")
 			b.ReportMetric(median(raw), "raw-msg/s")
 			b.ReportMetric(median(store)*float64(c.size)/1e6, "MB/s")
@@ -53,7 +58,7 @@ func BenchmarkBesideRaw(b *testing.B) {
 // written, on an ext4 of its own on a loop device, so that no neighbour is
 // counted. It needs root. Everything is in it: zeros, databases, checkpoints.
 func BenchmarkDevice(b *testing.B) {
-	for _, c := range []rawCase{{1, 2000}, {1, 16000}, {64, 16000}} {
+	for _, c := range []rawCase{{1, 2000, 4 << 20}, {1, 16000, 0}, {64, 16000, 0}} {
 		b.Run(fmt.Sprintf("writers=%d/bytes=%d", c.writers, c.size), func(b *testing.B) {
 			var flushes, written, calls float64
 			for b.Loop() {
@@ -70,8 +75,12 @@ func BenchmarkDevice(b *testing.B) {
 	}
 }
 
-// rawCase is a load: so many writers, bodies of so many bytes.
-type rawCase struct{ writers, size int }
+// rawCase is a load: so many writers, bodies of so many bytes, and where a run
+// would take minutes, smaller segments than a store has; 0 = those.
+type rawCase struct {
+	writers, size int
+	segment       int64
+}
 
 // rawRun is what became of it.
 type rawRun struct {
@@ -79,6 +88,7 @@ type rawRun struct {
 	took             time.Duration
 	syncs            int64 // fdatasyncs of records
 	flushes, written float64
+	index            int64 // bytes that the indexes of all take
 	segments         []tracedSegment
 }
 
@@ -88,7 +98,7 @@ func (r *rawRun) rate() float64 { return float64(r.messages) / r.took.Seconds() 
 func (c rawCase) deliver(b *testing.B, dir string, segments int) rawRun {
 	b.Helper()
 	fs := &tracingFS{FS: log.OS(), files: make(map[string]*tracedFile)}
-	s, err := Open(filepath.Join(dir, "store"), Options{FS: fs, Logger: testOptions(b).Logger})
+	s, err := Open(filepath.Join(dir, "store"), Options{FS: fs, SegmentSize: c.segment, Logger: testOptions(b).Logger})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -109,6 +119,7 @@ func (c rawCase) deliver(b *testing.B, dir string, segments int) rawRun {
 	run.flushes, run.written = after.flushes-before.flushes, after.bytes-before.bytes
 	closeStore(b, s)
 	run.segments = fs.trace()
+	run.index = int64(run.messages) * int64(len(ready.stored))
 	return run
 }
 
@@ -178,6 +189,7 @@ type tracingFS struct {
 // tracedSegment is what was done to one segment.
 type tracedSegment struct {
 	name   string
+	length int64 // of the file, in bytes
 	zeroed int64 // bytes, before it had its name
 	groups []tracedWrite
 }
@@ -234,6 +246,11 @@ func (f *tracedFile) Writev(bufs [][]byte, off int64) error {
 	return f.File.Writev(bufs, off)
 }
 
+func (f *tracedFile) Allocate(size int64) error {
+	f.length = size
+	return f.File.Allocate(size)
+}
+
 // trace returns the segments with records in their order.
 func (t *tracingFS) trace() (list []tracedSegment) {
 	t.mu.Lock()
@@ -266,8 +283,9 @@ func (t *tracingFS) await(n int) {
 }
 
 // replay is the raw program. It prepares segments, two ahead, with zeros where
-// the store had them, and writes and flushes what the store wrote and flushed.
-func replay(b *testing.B, dir string, segments []tracedSegment) time.Duration {
+// the store had them, and writes and flushes what the store wrote and flushed. Beside that it
+// brings index bytes to a file, with one flush for each segment.
+func replay(b *testing.B, dir string, segments []tracedSegment, index int64) time.Duration {
 	b.Helper()
 	var longest int64
 	for i := range segments {
@@ -289,6 +307,9 @@ func replay(b *testing.B, dir string, segments []tracedSegment) time.Duration {
 	for len(prepared) < min(ahead, len(segments)) {
 		time.Sleep(time.Millisecond)
 	}
+	full := make(chan struct{}, len(segments))
+	indexed := make(chan error)
+	go func() { indexed <- writeRawIndex(filepath.Join(dir, "index"), full, index/int64(len(segments))) }()
 	began := time.Now()
 	for i := range segments {
 		s := <-prepared
@@ -299,8 +320,35 @@ func replay(b *testing.B, dir string, segments []tracedSegment) time.Duration {
 			}
 		}
 		s.f.Close()
+		full <- struct{}{}
 	}
-	return time.Since(began)
+	took := time.Since(began)
+	close(full)
+	if err := <-indexed; err != nil {
+		b.Fatal(err)
+	}
+	return took
+}
+
+// writeRawIndex appends n bytes for each segment that is full.
+func writeRawIndex(name string, full <-chan struct{}, n int64) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	part := make([]byte, n)
+	for off := int64(0); ; off += n {
+		if _, more := <-full; !more {
+			return nil
+		}
+		if n > 0 {
+			err = errors.Join(err, writeRaw(f, part, off))
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 type rawSegment struct {
@@ -322,8 +370,8 @@ func prepareRaw(name string, s *tracedSegment) rawSegment {
 	if err != nil {
 		return rawSegment{err: err}
 	}
-	const size, step = 32 << 20, 1 << 20
-	if err := unix.Fallocate(int(f.Fd()), 0, 0, size); err != nil {
+	const step = 1 << 20
+	if err := unix.Fallocate(int(f.Fd()), 0, 0, s.length); err != nil {
 		return rawSegment{f, err}
 	}
 	zeros := make([]byte, step)

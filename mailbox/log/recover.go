@@ -155,7 +155,8 @@ func (r *recovery) classify(number uint32) error {
 		return err
 	}
 	w := window{file: f, size: size}
-	pages := bytes.Clone(w.bytes(0, headerPage+pageSize))
+	w.fill(0, headerPage+pageSize) // no more: a start looks at every segment
+	pages := w.buf
 	h, ok, err := parseSegmentHeader(pages, number)
 	if err != nil {
 		return err
