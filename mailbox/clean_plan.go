@@ -9,8 +9,7 @@ import (
 
 const (
 	// deadShare is how much of what is alive may lie dead in the segments: with
-	// the databases, which keep the pages of what was deleted, a store of which
-	// half was deleted is at most 1.15 times its mail.
+	// what waits for checkpoints, log and large bodies are a tenth more than the mail.
 	deadShare = 0.08
 
 	// lowShare is the share of dead bytes from which on a segment is worth

@@ -314,7 +314,9 @@ func TestLargeCorpus(t *testing.T) {
 		}
 	}
 	t.Logf("the rest cleaned in %.1f s", time.Since(began).Seconds())
-	holdUse(t, "half deleted, cleaned", s, m, 1.15)
+	// A twentieth of what is left is derived.db, which keeps the pages of the
+	// indexes that went, for those to come.
+	holdUse(t, "half deleted, cleaned", s, m, 1.17)
 }
 
 // afterADay makes the checkpoints that a day makes.
