@@ -58,9 +58,6 @@ type erasing struct {
 	result    Erasure
 }
 
-// linkedFolder has the snapshots that backups are copied from, within the store's.
-const linkedFolder = "snapshots"
-
 // eraseKey begins the keys that say what is being erased, in the room of cleaning.
 const eraseKey = "erasing "
 
@@ -264,7 +261,7 @@ func (e *erasing) leftovers() error {
 	if err := f.remove(filepath.Join(dir, damagedFile)); err != nil {
 		return err
 	}
-	for _, folder := range []string{dir, filepath.Join(dir, logFolder), filepath.Join(dir, logFolder, "big"), filepath.Join(dir, linkedFolder)} {
+	for _, folder := range []string{dir, filepath.Join(dir, logFolder), filepath.Join(dir, logFolder, "big"), filepath.Join(dir, snapshotFolder)} {
 		names, err := f.ReadDir(folder)
 		if errors.Is(err, os.ErrNotExist) {
 			continue
@@ -273,7 +270,7 @@ func (e *erasing) leftovers() error {
 			return err
 		}
 		for _, name := range names {
-			if filepath.Base(folder) == linkedFolder || strings.HasSuffix(name, ".aside") {
+			if filepath.Base(folder) == snapshotFolder || strings.HasSuffix(name, ".aside") {
 				e.left(filepath.Join(folder, name))
 			}
 		}

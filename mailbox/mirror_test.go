@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -17,6 +18,7 @@ type mirror struct {
 	subscribed map[string]bool
 	room       map[string]string
 	letters    int
+	limit      int64 // of messages; 0 = none
 }
 
 type mirrorBox struct {
@@ -101,7 +103,7 @@ func (w *world) step() {
 		do     func()
 	}{
 		{30, w.deliver}, {15, w.storeFlags}, {10, w.expunge}, {10, func() { w.transfer(false) }}, {10, func() { w.transfer(true) }},
-		{3, w.create}, {2, w.delete}, {2, w.rename}, {2, w.subscribe}, {5, w.change}, {20, w.look}, {2, w.commit}, {2, w.clean}, {3, w.restart},
+		{3, w.create}, {2, w.delete}, {2, w.rename}, {2, w.subscribe}, {5, w.change}, {20, w.look}, {2, w.commit}, {2, w.clean}, {3, w.restart}, {3, w.quota},
 	}
 	total := 0
 	for _, s := range steps {
@@ -152,8 +154,51 @@ func splitFlags(s string) (flags []goimap.Flag) {
 	return flags
 }
 
+// quota sets a limit near what is there, or none.
+func (w *world) quota() {
+	w.mirror.limit = 0
+	if w.rand.IntN(3) > 0 {
+		w.mirror.limit = max(1, w.mirror.messages()+int64(w.rand.IntN(8))-1)
+	}
+	w.note("quota %d", w.mirror.limit)
+	if err := w.s.SetQuota(w.t.Context(), w.a, Quota{Messages: w.mirror.limit}); err != nil {
+		w.t.Errorf("quota: %v", err)
+	}
+}
+
+// messages is how many the account has.
+func (m *mirror) messages() (n int64) {
+	for _, b := range m.boxes {
+		n += int64(len(b.messages))
+	}
+	return n
+}
+
+// refuses reports whether the quota has no room for n more.
+func (m *mirror) refuses(n int) bool { return n > 0 && m.limit > 0 && m.messages()+int64(n) > m.limit }
+
+// refusal expects a letter to be refused.
+func (w *world) refusal(name string) {
+	b := w.s.NewBody()
+	defer b.Abort()
+	if _, err := b.Write([]byte(letter(0))); err != nil {
+		w.t.Error(err)
+	}
+	placed, err := w.s.Deliver(w.t.Context(), b, []Target{{Account: w.a, Name: name}}, nil)
+	if err == nil {
+		err = placed[0].Err
+	}
+	if !errors.Is(err, ErrOverQuota) {
+		w.t.Errorf("deliver %q over the quota: %v", name, err)
+	}
+}
+
 func (w *world) deliver() {
 	name, flags := w.name(), w.someFlags()
+	if w.mirror.refuses(1) {
+		w.refusal(name)
+		return
+	}
 	w.mirror.letters++
 	body := letter(w.mirror.letters)
 	b := w.mirror.boxes[name]
@@ -243,6 +288,10 @@ func (w *world) transfer(move bool) {
 			left = append(left, m)
 		}
 	}
+	refused := !move && w.mirror.refuses(len(taken))
+	if refused {
+		left, taken = src.messages, nil
+	}
 	src.messages = left
 	for _, m := range taken {
 		want.UIDValidity = dst.validity
@@ -255,6 +304,9 @@ func (w *world) transfer(move bool) {
 		do = w.mailbox(from).Move
 	}
 	got, err := do(w.t.Context(), chosen, to)
+	if refused && errors.Is(err, ErrOverQuota) {
+		return
+	}
 	if err != nil || got.UIDValidity != want.UIDValidity || !slices.Equal(got.Source, want.Source) || !slices.Equal(got.Dest, want.Dest) {
 		w.t.Errorf("transfer: %+v, %v; want %+v", got, err, want)
 	}
@@ -520,6 +572,9 @@ func (w *world) compare() {
 		} else {
 			w.t.Errorf("mailbox %q should not be there", info.Name)
 		}
+	}
+	if q, err := w.s.Quota(w.a); err != nil || q != (Quota{Messages: w.mirror.limit}) {
+		w.t.Errorf("the quota is %+v, %v; want %d messages", q, err, w.mirror.limit)
 	}
 	subscribed, err := w.s.Subscriptions(w.a)
 	if err != nil || !slices.Equal(subscribed, slices.Sorted(maps.Keys(w.mirror.subscribed))) {

@@ -18,6 +18,7 @@ type board struct {
 	destinations map[string]*destination
 	heap         jobHeap
 	turns        []*destination // those with a line that may have one more attempt
+	looked       time.Time      // when it was last lined up
 	running      int
 }
 
@@ -110,9 +111,33 @@ func (b *board) park(j *job) {
 // may become one of this server.
 const lookAgain = 10 * time.Minute
 
+// followClock has what waits wait no longer than it would have, after the clock
+// was set back.
+func (b *board) followClock(now time.Time) {
+	now = now.Round(0) // by the time that is written down, as entries' are
+	back := b.looked.Sub(now)
+	b.looked = now
+	if back < longest {
+		return // it waits for as long, at most
+	}
+	for _, j := range b.heap {
+		if latest := now.Add(longest); j.next.Round(0).After(latest) {
+			j.next = j.next.Round(0).Add(-back)
+			if j.next.After(latest) {
+				j.next = latest
+			}
+		}
+	}
+	heap.Init(&b.heap)
+	for _, d := range b.destinations {
+		d.outage = outage{}
+	}
+}
+
 // lineUp lines up the jobs that are due; those to where reachable says no are
 // looked at again later. It returns when the next one will be due, zero for never.
 func (b *board) lineUp(now time.Time, reachable func(destination string) bool) time.Time {
+	b.followClock(now)
 	for len(b.heap) > 0 {
 		j := b.heap[0]
 		if j.next.After(now) {

@@ -48,7 +48,9 @@ type entry struct {
 	UTF8        bool              `json:"utf8,omitempty"`
 	Received    time.Time         `json:"received"`
 	Attempts    int               `json:"attempts,omitempty"`
-	Next        time.Time         `json:"next"` // when to try again
+	Tried       time.Time         `json:"tried,omitzero"`   // when the last attempt ended
+	Waited      time.Duration     `json:"waited,omitempty"` // how long it has been tried for, whatever the clock says
+	Next        time.Time         `json:"next"`             // when to try again
 	Held        bool              `json:"held,omitempty"`
 }
 
@@ -206,7 +208,8 @@ func (e *entry) dropFailed() {
 // leave, others are failed or wait for the next attempt. jitter is in [0,1).
 func (e *entry) record(outcomes []Outcome, now time.Time, jitter float64) {
 	e.Attempts++
-	delay, giveUp := schedule(e.Attempts, now.Sub(e.Received), jitter)
+	e.grow(now)
+	delay, giveUp := schedule(e.Attempts, e.Waited, jitter)
 	left := e.Recipients[:0]
 	for i, r := range e.Recipients {
 		if r.Failed {
@@ -224,6 +227,17 @@ func (e *entry) record(outcomes []Outcome, now time.Time, jitter float64) {
 	}
 	e.Recipients = left
 	e.Next = now.Add(delay).UTC()
+}
+
+// grow counts the time since the last attempt. A clock that jumped adds little, and
+// takes nothing away: mail is not given up because of a year that never was.
+func (e *entry) grow(now time.Time) {
+	since := e.Tried
+	if since.IsZero() {
+		since = e.Received
+	}
+	e.Waited += min(max(now.Sub(since), 0), mostWaited)
+	e.Tried = now.UTC()
 }
 
 // keep notes how an attempt ended that was broken off because the queue stops:

@@ -6,6 +6,10 @@ const (
 	// lifetime is how long delivery is tried: RFC 5321 section 4.5.4.1 wants
 	// four to five days at least.
 	lifetime = 5 * 24 * time.Hour
+	// mostWaited is how much the time between two attempts counts at most: more than
+	// the longest delay. What is longer is a clock that jumped, or a server that was
+	// off and could not try.
+	mostWaited = 6 * time.Hour
 	// minAttempts are made before giving up, however old a message is: a server
 	// that comes back after a week does not return all its mail at once because the
 	// network is not up yet.
