@@ -1,8 +1,14 @@
 package main
 
 import (
+	"bytes"
+	"encoding/binary"
+	"hash/crc32"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -80,5 +86,39 @@ func TestNoServer(t *testing.T) {
 		if got := command(t, "", args...); got.code != exitFailed || got.out != "" || !strings.Contains(got.err, dir) {
 			t.Errorf("%q: %+v", args, got)
 		}
+	}
+}
+
+// TestNewerStore: every command that opens a store says that a newer program
+// wrote it, and leaves it as it is.
+func TestNewerStore(t *testing.T) {
+	dir := trialDir(t)
+	s := startTrial(t, dir)
+	s.stop()
+	segments, err := filepath.Glob(filepath.Join(storeDir(dir), "log", "*.seg"))
+	if err != nil || len(segments) == 0 {
+		t.Fatalf("%d segments, error %v", len(segments), err)
+	}
+	segment := slices.Min(segments) // the newest may be one that nothing was written to
+	data, err := os.ReadFile(segment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	castagnoli := crc32.MakeTable(crc32.Castagnoli)
+	for _, at := range []int{0, 2048} { // both copies of its header
+		binary.LittleEndian.PutUint32(data[at+8:], 2)
+		binary.LittleEndian.PutUint32(data[at+60:], crc32.Checksum(data[at:at+60], castagnoli))
+	}
+	if err := os.WriteFile(segment, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"local", "--port-offset", strconv.Itoa(freeOffset(t))}, {"verify"}, {"verify", "--rebuild"}, {"account", "list"}} {
+		got := command(t, "", append(args, "--dir", dir)...)
+		if got.code != exitFailed || !strings.Contains(got.err, "format version 2, this program knows 1") || strings.Contains(got.err, "goroutine") {
+			t.Errorf("%v: exit %d, %q", args, got.code, got.err)
+		}
+	}
+	if now, err := os.ReadFile(segment); err != nil || !bytes.Equal(now, data) {
+		t.Errorf("the segment was changed, error %v", err)
 	}
 }

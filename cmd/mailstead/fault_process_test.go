@@ -138,6 +138,9 @@ func TestOutOfFileDescriptors(t *testing.T) {
 	}
 	idle = append(idle, control)
 	eventually(t, "accept fails on the control socket", func() bool { return strings.Contains(s.words.String(), "control socket: accept failed") })
+	if used := cpuTimeOver(t, pid, time.Second); used > 300*time.Millisecond {
+		t.Errorf("waiting for descriptors took %v of a second", used)
+	}
 	for range 5 {
 		name, text, l := w.compose()
 		for len(text) >= 1<<20 { // is a file of its own, which cannot be opened now
@@ -191,4 +194,29 @@ func openFiles(t *testing.T, pid int) int {
 		t.Skipf("the open files of another process are not shown here: %v", err)
 	}
 	return len(all)
+}
+
+// cpuTimeOver is the processor time that a process takes during d.
+func cpuTimeOver(t *testing.T, pid int, d time.Duration) time.Duration {
+	t.Helper()
+	const tick = 10 * time.Millisecond // of proc(5), on every platform of Go's
+	used := func() (sum time.Duration) {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, behind, _ := strings.Cut(string(stat), ") ") // the name in front may hold anything
+		fields := strings.Fields(behind)
+		for _, f := range fields[11:13] { // utime and stime
+			n, err := strconv.Atoi(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum += time.Duration(n) * tick
+		}
+		return sum
+	}
+	before := used()
+	time.Sleep(d) // the time is what is measured
+	return used() - before
 }
