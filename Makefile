@@ -18,7 +18,7 @@ MODEL    ?= 5m
 POWERCUTS     ?= 10000
 POWERCUT_SEED ?= 1
 
-.PHONY: build run test race lint fuzz bench bench-import bench-large clients soak model faults powercut install vuln help
+.PHONY: build run test race lint fuzz bench bench-import bench-large clients idle soak model faults powercut install vuln help
 
 build: ## the binary, ./mailstead
 	$(GO) build -trimpath -o mailstead ./cmd/mailstead
@@ -54,6 +54,9 @@ bench-large: ## a mailbox of LARGE_MESSAGES (20000) and a store of LARGE_MB (500
 
 clients: build ## real clients (curl, swaks, mbsync) against mailstead local
 	.ci/clients ./mailstead
+
+idle: ## memory of 10,000 idling IMAP connections at once: plain, TLS, with COMPRESS
+	$(GO) test ./imap -count 1 -run '^TestIdleMemory$$' -timeout 30m -v -idle 10000
 
 soak: ## mixed load, kill -9 and restarts for SOAK (5m): nothing acknowledged may be lost
 	$(GO) test ./cmd/mailstead -count 1 -run '^TestSoak$$' -timeout 0 -v -soak $(SOAK)

@@ -62,24 +62,5 @@ func (s *session) watch() (stop func()) {
 	if s.selected == nil {
 		return func() {}
 	}
-	c := make(chan struct{}, 1)
-	unwatch := s.selected.mailbox.Watch(c)
-	done := make(chan struct{})
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for {
-			select {
-			case <-c:
-				s.conn.Interrupt()
-			case <-done:
-				return
-			}
-		}
-	}()
-	return func() {
-		unwatch()
-		close(done)
-		<-ended
-	}
+	return s.selected.mailbox.WatchFunc(s.conn.Interrupt)
 }

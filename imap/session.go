@@ -55,7 +55,7 @@ func newSession(s *Server, c *serve.Conn) *session {
 	ss := &session{server: s, options: &s.options, ctx: c.Context(), conn: &conn{Conn: c}}
 	ss.log = s.options.Logger.With("remote", c.Remote())
 	ss.enc = wire.NewEncoder(ss.conn)
-	ss.dec = wire.NewDecoder(ss.conn, wire.Limits{}, wire.Hooks{BeforeRead: ss.enc.Flush, Continue: ss.goAhead})
+	ss.dec = wire.NewDecoder(ss.conn, wire.Limits{}, wire.Hooks{BeforeRead: ss.beforeRead, Continue: ss.goAhead})
 	ss.begin()
 	return ss
 }
@@ -242,6 +242,15 @@ func (s *session) refuse(r *request, err error) error {
 		return errTooManyBad
 	}
 	return nil
+}
+
+// beforeRead writes out what waits, and gives back what only a command needs: the client
+// may be silent for half an hour.
+func (s *session) beforeRead() error {
+	if s.selected != nil {
+		s.selected.rows = nil
+	}
+	return s.enc.Flush()
 }
 
 // goAhead asks for a synchronising literal.

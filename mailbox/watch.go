@@ -6,9 +6,14 @@ import "sync"
 // signals coalesce: a full channel needs none.
 type watcher struct {
 	c chan<- struct{}
+	f func() // instead of c
 }
 
 func (w *watcher) signal() {
+	if w.f != nil {
+		w.f()
+		return
+	}
 	select {
 	case w.c <- struct{}{}:
 	default:
@@ -17,8 +22,14 @@ func (w *watcher) signal() {
 
 // Watch has c signalled, without blocking (so give it a buffer of one),
 // whenever something of the mailbox became durable, until stop is called.
-func (m *Mailbox) Watch(c chan<- struct{}) (stop func()) {
-	b, w := m.box, &watcher{c: c}
+func (m *Mailbox) Watch(c chan<- struct{}) (stop func()) { return m.watch(&watcher{c: c}) }
+
+// WatchFunc is Watch for who can do with a call what a goroutine of its own would cost a
+// stack for: f must neither wait nor call the store, which holds locks meanwhile.
+func (m *Mailbox) WatchFunc(f func()) (stop func()) { return m.watch(&watcher{f: f}) }
+
+func (m *Mailbox) watch(w *watcher) (stop func()) {
+	b := m.box
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.watchers == nil {

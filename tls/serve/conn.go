@@ -148,6 +148,9 @@ func (c *Conn) SetDeadline(t time.Time) error {
 func (c *Conn) Interrupt() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.interrupted {
+		return // the read has ended, or the next one will at once
+	}
 	c.interrupted = true
 	if c.waiting {
 		c.socket.SetReadDeadline(time.Unix(1, 0))
