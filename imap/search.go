@@ -31,6 +31,7 @@ func (s *session) search(r *request) (reply, error) {
 		return reply{}, err
 	}
 	q := &searching{session: s, progress: progress{tag: r.tag}, program: prog, uid: r.uid, told: time.Now()}
+	q.filter = prog.key.textFilter(s.options.Store)
 	defer q.release()
 	if err := q.run(); err != nil {
 		return reply{}, err

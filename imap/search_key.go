@@ -53,6 +53,7 @@ type searchKey struct {
 	field   string
 	matcher message.FieldMatcher
 	needle  []byte // folded
+	text    int    // its number among those that the index is asked for, from 1 on; 0 = it is not
 }
 
 // verdict is what a key says of a message.
@@ -178,9 +179,13 @@ func (k *searchKey) eval(e *examiner) verdict {
 		return verdictUnknown
 	case keySentBefore, keySentOn, keySentSince:
 		return e.sent(k)
-	case keyHeader:
-		return e.inHeader(k)
-	case keyBody, keyText:
+	case keyHeader, keyBody, keyText:
+		if k.text > 0 && !e.filter.MayContain(k.text-1, e.row.Body) {
+			return verdictNo
+		}
+		if k.kind == keyHeader {
+			return e.inHeader(k)
+		}
 		return e.inText(k)
 	}
 	return verdictOf(k.evalRow(e.row, e.view))

@@ -37,6 +37,7 @@ type searching struct {
 	done      uint32 // of them, in earlier chunks
 	searchers []*searcher
 	closer    *shared // the work of lookCloser, while it lasts
+	filter    *mailbox.TextFilter
 
 	rows     []mailbox.Row
 	verdicts []verdict // on the rows
@@ -51,7 +52,7 @@ type searching struct {
 func (q *searching) searcher(n int) *searcher {
 	for len(q.searchers) <= n {
 		w := searchers.Get().(*searcher)
-		w.search, w.examiner.view = q, q.session.selected.view
+		w.search, w.examiner.view, w.examiner.filter = q, q.session.selected.view, q.filter
 		q.searchers = append(q.searchers, w)
 	}
 	return q.searchers[n]

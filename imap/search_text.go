@@ -17,7 +17,8 @@ const maxWholeBody = 128 << 10
 // examiner looks at one message after the other, at each as closely as it is told to. It
 // belongs to one goroutine.
 type examiner struct {
-	view *mailbox.View // does not change meanwhile
+	view   *mailbox.View       // does not change meanwhile
+	filter *mailbox.TextFilter // nil when no key has a number there
 
 	row     *mailbox.Row
 	index   *message.View // nil = not to be looked at yet

@@ -36,7 +36,7 @@ func (s *Store) checkFiles() error {
 			errs = append(errs, fmt.Errorf("body %d is held, and what it was in is gone", b.ID))
 		}
 	})
-	return errors.Join(append(errs, err, s.checkIndexed(known, last.Body))...)
+	return errors.Join(append(errs, err, s.checkIndexed(known, last.Body), s.checkSearch(known, last.Body))...)
 }
 
 // checkIndexed verifies that derived.db has no index of a body up to last that

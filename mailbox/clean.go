@@ -328,6 +328,9 @@ func (r *cleaning) forgetBodies(ids, big []BodyID) error {
 		return nil
 	}
 	s := r.s
+	if err := s.forgetSearch(ids); err != nil {
+		return err
+	}
 	s.overlay.forgetIndexes(ids)
 	s.applier.commit.Lock()
 	err := s.applyDerived()
@@ -347,6 +350,9 @@ func (r *cleaning) forgetBodies(ids, big []BodyID) error {
 		return err
 	}
 	s.overlay.forgetIndexes(ids) // one may have been made again meanwhile, for a session that still shows its message
+	if err := s.forgetSearch(ids); err != nil {
+		return err
+	}
 	r.forgotten += len(ids)
 	return r.unlinkBig(big)
 }

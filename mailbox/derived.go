@@ -19,7 +19,7 @@ var bucketIndexes = []byte("indexes")
 // derivedSchema is the schema of derived.db. An older one is not brought up:
 // the file is made anew.
 func derivedSchema() schema {
-	return schema{version: 1, buckets: [][]byte{bucketMeta, bucketIndexes}}
+	return schema{version: 2, buckets: [][]byte{bucketMeta, bucketIndexes, bucketSearch}}
 }
 
 // openDerived opens derived.db, and makes it anew where that fails for any

@@ -41,6 +41,9 @@ func (s *Store) recover() error {
 	if err := s.expectIndexes(); err != nil {
 		return err
 	}
+	if err := s.loadSearch(); err != nil {
+		return err
+	}
 	if err := s.checkpointer.begin(s); err != nil {
 		return err
 	}

@@ -106,6 +106,7 @@ type Store struct {
 	checkpointer checkpointer
 	cleaner      cleaner
 	retention    retention
+	search       searchIndex
 	written      atomic.Int64 // bytes of log since the checkpointer looked
 	opened       opened
 	watchers     accountWatchers
@@ -141,6 +142,7 @@ func Open(dir string, o Options) (*Store, error) {
 	s.overlay.init()
 	s.applier.init()
 	s.cleaner.init()
+	s.search.init()
 	s.watchers.watch = make(map[AccountID]map[*watcher]struct{})
 	if err := s.recover(); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the store %s: %w", dir, err), s.closeFiles())
@@ -152,6 +154,9 @@ func Open(dir string, o Options) (*Store, error) {
 	cleaning, cancel := context.WithCancel(context.Background())
 	s.cleaner.cancel = cancel
 	s.applier.work.Go(func() { s.runCleaner(cleaning) })
+	searching, cancelSearch := context.WithCancel(context.Background())
+	s.search.cancel = cancelSearch
+	s.applier.work.Go(func() { s.runSearch(searching) })
 	if s.o.Retention != KeepDeleted {
 		s.applier.work.Go(s.runRetention)
 	}
@@ -172,6 +177,7 @@ func (s *Store) Close() error {
 	s.seq.Unlock()
 	close(s.applier.stop)
 	s.cleaner.cancel()
+	s.search.cancel()
 	s.applier.work.Wait()
 	var err error
 	if newest != nil {
