@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -126,6 +127,53 @@ func placeSet(to, s *search.Set, at int) {
 	for i := at; i < len(to); i++ {
 		to[i] |= s[i-at]
 	}
+}
+
+// judgeSearchBlock looks at the first block with a key from one on, and says what is wrong with it; nil is no block.
+func (d *disk) judgeSearchBlock(from []byte) (key []byte, wrong, err error) {
+	err = d.derived.View(func(tx *bbolt.Tx) error {
+		k, value := tx.Bucket(bucketSearch).Cursor().Seek(from)
+		if k == nil {
+			return nil
+		}
+		key = bytes.Clone(k)
+		b, err := search.Open(value)
+		if err == nil {
+			err = b.Check()
+		}
+		if _, ok := parseSearchKey(k); !ok {
+			err = fmt.Errorf("%w: malformed key", search.ErrDamaged)
+		}
+		wrong = err
+		return nil
+	})
+	return key, wrong, err
+}
+
+// dropSearchBlock removes a block, and has its bodies indexed again.
+func (s *Store) dropSearchBlock(key []byte) error {
+	x := &s.search
+	x.storing.Lock()
+	defer x.storing.Unlock()
+	err := s.disk.derived.Update(func(tx *bbolt.Tx) error {
+		if err := tx.Bucket(bucketMeta).Put(keySweep, bodyKey(1)); err != nil {
+			return err
+		}
+		return tx.Bucket(bucketSearch).Delete(key)
+	})
+	if err != nil {
+		return err
+	}
+	known, _, err := s.disk.searchKnown()
+	if err != nil {
+		return err
+	}
+	if k, ok := parseSearchKey(key); ok {
+		block, _ := k.block()
+		x.stored(nil, map[uint64]search.Set{block: known[block]})
+	}
+	x.again()
+	return nil
 }
 
 // clearSearch removes all blocks, and has everything looked at anew.

@@ -31,8 +31,11 @@ func (v *verification) indexes() error {
 			v.add(Finding{Where: derivedFile, What: err.Error()})
 			return nil
 		}
-		if err != nil || len(list) == 0 {
+		if err != nil {
 			return err
+		}
+		if len(list) == 0 {
+			return v.searchBlocks()
 		}
 		if err := v.judge(list); err != nil {
 			return err
@@ -94,4 +97,26 @@ func (v *verification) judge(list []judged) error {
 		v.add(Finding{Where: derivedFile, What: what})
 	}
 	return err
+}
+
+// searchBlocks looks whether every block of the search index is whole. One that is not goes, and its bodies are
+// indexed again.
+func (v *verification) searchBlocks() error {
+	for after := []byte{}; ; {
+		key, wrong, err := v.s.disk.judgeSearchBlock(after)
+		if err != nil || key == nil {
+			return err
+		}
+		if wrong != nil {
+			what := fmt.Sprintf("block %x of the search index: %v; made again", key, wrong)
+			if err := v.s.dropSearchBlock(key); err != nil {
+				what = fmt.Sprintf("block %x of the search index: %v; it cannot be made again: %v", key, wrong, err)
+			}
+			v.add(Finding{Where: derivedFile, What: what})
+		}
+		if err := v.did(1); err != nil {
+			return err
+		}
+		after = append(key, 0)
+	}
 }

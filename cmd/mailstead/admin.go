@@ -81,6 +81,7 @@ var actions = map[string]action{
 	"queue release":                 act((*admin).queueRelease),
 	"queue remove":                  act((*admin).queueRemove),
 	"verify":                        actLong((*admin).verify),
+	"verify --reindex":              actLong((*admin).reindex),
 	"backup snapshot":               actLong((*admin).backupSnapshot),
 	"backup drop":                   act((*admin).backupDrop),
 	"backup log":                    act((*admin).backupLog),

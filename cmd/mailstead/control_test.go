@@ -129,6 +129,7 @@ var administration = []step{
 	{action: "queue list", args: "--json", out: "[]"},
 	{action: "verify", args: "--json --quiet", out: "[]"},
 	{action: "verify", out: "whole: "},
+	{action: "verify --reindex", out: "the full-text index was made again"},
 }
 
 // TestAdministrationBothWays plays the script against a server that runs, and

@@ -18,18 +18,23 @@ type verifyCommand struct {
 	Backup   string `arg:"" optional:"" type:"path" help:"A backup folder: prove it instead."`
 	Manifest string `placeholder:"NAME" help:"Prove this one of the folder's backups; the newest by default."`
 	Rebuild  bool   `help:"Make the databases again, from checkpoint and log; while no server runs."`
+	Reindex  bool   `help:"Make the full-text index again, and verify nothing else."`
 }
 
 func (c verifyCommand) Run(ctx context.Context, std streams, logger *slog.Logger) error {
 	switch {
-	case c.Backup != "" && c.Rebuild:
-		return usage("--rebuild is not for backups: restore one")
+	case c.Backup != "" && (c.Rebuild || c.Reindex):
+		return usage("--rebuild and --reindex are not for backups: restore one")
+	case c.Rebuild && c.Reindex:
+		return usage("--rebuild makes all indexes again; it takes no --reindex")
 	case c.Backup == "" && c.Manifest != "":
 		return usage("--manifest is for a backup folder")
 	case c.Backup != "":
 		return c.verifyBackup(ctx, std)
 	case c.Rebuild:
 		return c.rebuild(std, logger)
+	case c.Reindex:
+		return c.reindex(ctx, std, logger)
 	}
 	bar := c.bar(std)
 	result, err := callLong[verifyResult](ctx, c.place, logger, bar.show, "verify", nothing{})
@@ -48,6 +53,24 @@ func (c verifyCommand) Run(ctx context.Context, std streams, logger *slog.Logger
 		fmt.Fprintf(std.out, "whole: %d records, %d bodies, %d indexes\n", result.Records, result.Bodies, result.Indexes)
 	}
 	return nil
+}
+
+// reindex makes the full-text index again.
+func (c verifyCommand) reindex(ctx context.Context, std streams, logger *slog.Logger) error {
+	bar := c.bar(std)
+	_, err := callLong[nothing](ctx, c.place, logger, bar.show, "verify --reindex", nothing{})
+	bar.end()
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(std.out, "the full-text index was made again")
+	return err
+}
+
+func (a *admin) reindex(ctx context.Context, _ nothing, tell report) (nothing, error) {
+	return nothing{}, a.store.RebuildSearch(ctx, func(done, total int64) {
+		tell(progress{Doing: "reading messages", Done: done, Total: total, Unit: "items"})
+	})
 }
 
 // verifyResult is what verifying came to.
