@@ -27,6 +27,7 @@ const (
 // searchIndex is the state of the full-text index in memory.
 type searchIndex struct {
 	cancel context.CancelFunc // ends the background
+	work   sync.WaitGroup     // the background
 	wake   chan struct{}      // there is something to do that the log does not tell
 
 	storing sync.Mutex // held while blocks are made and stored: one at a time
@@ -193,7 +194,7 @@ func (x *searchIndex) reached(at ModSeq) {
 func (x *searchIndex) sweptTo(next BodyID, resets int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.resets != resets {
+	if x.resets != resets || x.sweep == 0 {
 		return
 	}
 	if x.sweep = next; next == 0 {
@@ -287,11 +288,7 @@ func (s *Store) storeSearch() error {
 // is whole. progress, which may be nil, is told now and then how many bodies there may be and how many of them were
 // looked at. It goes on when ctx ends. ErrClosed, or ctx's error.
 func (s *Store) RebuildSearch(ctx context.Context, progress func(done, total int64)) error {
-	err := s.apply() // what the log has and the table of bodies has not is indexed when the log is read
-	if err == nil {
-		err = s.resetSearch()
-	}
-	if err != nil {
+	if err := s.resetSearch(); err != nil {
 		return fmt.Errorf("making the search index anew: %w", err)
 	}
 	return s.awaitSearch(ctx, progress)

@@ -33,12 +33,14 @@ func (s *Store) runSearch(ctx context.Context) {
 	w := &searchWorker{s: s, ctx: ctx}
 	defer w.finish()
 	for {
-		pause := searchPause
-		if err := w.catchUp(); err != nil && ctx.Err() == nil {
+		err := w.catchUp()
+		if err != nil && ctx.Err() == nil {
 			s.logger.Warn("the search index does not follow; searches look at the messages themselves", "err", err)
-			pause = searchRetry
+			if restFor(ctx, searchRetry) == nil {
+				continue
+			}
 		}
-		if restFor(ctx, pause) != nil {
+		if restFor(ctx, searchPause) != nil {
 			return
 		}
 		select {
@@ -98,6 +100,10 @@ func (w *searchWorker) catchUp() error {
 func (w *searchWorker) sweep(next BodyID, resets int) error {
 	x := &w.s.search
 	began, indexed := time.Now(), 0
+	// The table of bodies is looked at, and it has to have all that was read of the log before.
+	if err := w.s.apply(); err != nil {
+		return err
+	}
 	for next != 0 {
 		ids, err := w.s.disk.bodiesFrom(next, searchBatch)
 		if err != nil {

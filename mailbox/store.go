@@ -156,7 +156,7 @@ func Open(dir string, o Options) (*Store, error) {
 	s.applier.work.Go(func() { s.runCleaner(cleaning) })
 	searching, cancelSearch := context.WithCancel(context.Background())
 	s.search.cancel = cancelSearch
-	s.applier.work.Go(func() { s.runSearch(searching) })
+	s.search.work.Go(func() { s.runSearch(searching) })
 	if s.o.Retention != KeepDeleted {
 		s.applier.work.Go(s.runRetention)
 	}
@@ -178,6 +178,7 @@ func (s *Store) Close() error {
 	close(s.applier.stop)
 	s.cleaner.cancel()
 	s.search.cancel()
+	s.search.work.Wait()
 	s.applier.work.Wait()
 	var err error
 	if newest != nil {
