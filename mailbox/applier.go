@@ -154,6 +154,7 @@ func (s *Store) apply() error {
 	}
 	err := s.disk.apply(appliedRecords(batch))
 	if err != nil && !isFull(err) {
+		s.unsynced(err)
 		s.fatal(err)
 		return err
 	}

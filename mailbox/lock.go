@@ -20,6 +20,7 @@ var ErrLocked = errors.New("mailbox: folder is in use")
 const (
 	lockFile     = "lock"
 	startingFile = "starting" // there while a start is under way: a mark of one that did not finish
+	failedFile   = "unsynced" // a commit of state.db failed: the next start makes it again
 )
 
 // makeStoreFolder makes the folder, and those above it that are missing, with

@@ -106,6 +106,13 @@ func (s *Store) openDatabases(unfinished bool) error {
 			err = s.check(state)
 		}
 	}
+	unsynced, failed := s.files.exists(filepath.Join(s.dir, failedFile))
+	if failed != nil {
+		return fmt.Errorf("looking for the mark of a failed commit: %w", failed)
+	}
+	if unsynced && there {
+		err = errors.Join(err, errUnsynced)
+	}
 	if there && !errors.Is(err, errDatabase) {
 		if s.disk, err = openDisk(s.dir, diskOptions{Logger: s.logger, Files: s.files}); !errors.Is(err, errDatabase) {
 			return err
@@ -117,9 +124,17 @@ func (s *Store) openDatabases(unfinished bool) error {
 	if _, err := s.files.rebuild(s.dir, filepath.Join(s.dir, checkpointFolder)); err != nil {
 		return err
 	}
+	if unsynced {
+		if err := s.files.remove(filepath.Join(s.dir, failedFile)); err != nil {
+			return fmt.Errorf("removing the mark of a failed commit: %w", err)
+		}
+	}
 	s.disk, err = openDisk(s.dir, diskOptions{Logger: s.logger, Files: s.files})
 	return err
 }
+
+// errUnsynced says that the last commit of a database failed.
+var errUnsynced = fmt.Errorf("%w: its last commit failed on the disk", errDatabase)
 
 // replayed is what replaying the log found.
 type replayed struct {

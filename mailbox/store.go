@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"mailstead/mailbox/log"
@@ -211,6 +212,19 @@ func (s *Store) databaseFault(err error) {
 	}
 	s.logger.Error("a database cannot be read; the next start checks it, and makes it again", "err", err)
 	os.Exit(1)
+}
+
+// unsynced marks state.db for the next start when the disk failed a commit: after
+// an fdatasync that failed, the kernel may take pages for written that never
+// reached the disk, and no later fdatasync writes them. An error changes
+// nothing: the disk may be gone.
+func (s *Store) unsynced(err error) {
+	if _, system := errors.AsType[syscall.Errno](err); !system {
+		return
+	}
+	if m, err := s.files.Create(filepath.Join(s.dir, failedFile)); err == nil {
+		m.Close()
+	}
 }
 
 // fatal ends the process: what is on disk is unknown.
