@@ -110,7 +110,7 @@ func (p *clientPicture) vanish(set string, earlier bool) (why string) {
 	for _, uid := range uids {
 		i := slices.Index(p.uids, uid)
 		if i < 0 && !earlier {
-			i = slices.Index(p.uids, 0) // it was told of the message, but not which it is
+			i = p.place(uid) // it was told of the message, but not which it is
 		}
 		switch {
 		case i >= 0:
@@ -121,6 +121,20 @@ func (p *clientPicture) vanish(set string, earlier bool) (why string) {
 		}
 	}
 	return ""
+}
+
+// place finds a message of unknown UID that can be uid: the UIDs around it say so.
+func (p *clientPicture) place(uid goimap.UID) int {
+	for i, have := range p.uids {
+		if have != 0 {
+			continue
+		}
+		next := slices.IndexFunc(p.uids[i:], func(u goimap.UID) bool { return u != 0 })
+		if next < 0 || p.uids[i+next] > uid || p.uidOnly {
+			return i
+		}
+	}
+	return -1
 }
 
 // fetched takes a FETCH response in.
@@ -168,7 +182,7 @@ func (p *clientPicture) fetched(number string, byUID bool, items string) (why st
 func (p *clientPicture) learn() {
 	if i := slices.Index(p.uids, 0); i >= 0 {
 		from := goimap.UID(1)
-		if i > 0 {
+		if i > 0 && !p.uidOnly { // which has no numbers to tell where they are
 			from = p.uids[i-1] + 1
 		}
 		p.run(fmt.Sprintf("UID FETCH %d:* (FLAGS)", from))
@@ -184,13 +198,13 @@ func (p *clientPicture) act(r *rand.Rand) {
 	} else if known := slices.DeleteFunc(slices.Clone(p.uids), func(u goimap.UID) bool { return u == 0 }); len(known) > 0 {
 		set = fmt.Sprint(known[r.IntN(len(known))])
 		if r.IntN(3) == 0 {
-			set += fmt.Sprintf(",%d:%d", known[0], known[r.IntN(len(known))])
+			set += fmt.Sprintf(",%d:%d", known[0], known[r.IntN(min(len(known), 9))])
 		}
 	} else {
 		p.run("NOOP")
 		return
 	}
-	flag := []string{`\Seen`, `\Flagged`, `\Deleted`, "key"}[r.IntN(4)]
+	flag := []string{`\Seen`, `\Flagged`, `\Deleted`, "key", `\Answered`, `\Draft`, "other", "third"}[r.IntN(8)]
 	switch r.IntN(10) {
 	case 0, 1:
 		p.run(uid + "STORE " + set + " +FLAGS (" + flag + ")")
@@ -211,6 +225,10 @@ func (p *clientPicture) act(r *rand.Rand) {
 		p.run("APPEND INBOX {1+}\r\nx")
 	case 8:
 		p.learn()
+		p.run("NOOP")
+		if p.qresync {
+			p.comeBack()
+		}
 	case 9:
 		if p.qresync {
 			p.comeBack()
@@ -222,6 +240,7 @@ func (p *clientPicture) act(r *rand.Rand) {
 
 // comeBack leaves the mailbox and comes back with what it knows.
 func (p *clientPicture) comeBack() {
+	p.learn() // where those are that it knows no UID of, it could not tell later
 	p.run("UNSELECT")
 	known := slices.DeleteFunc(p.uids, func(u goimap.UID) bool { return u == 0 })
 	p.uids = nil
@@ -282,6 +301,7 @@ func TestSessionsAgree(t *testing.T) {
 	if testing.Short() {
 		turns = 20
 	}
+	ts.fill(t, "INBOX", 60) // so many that not all are gone at the end
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	pictures := make([]*clientPicture, len(kinds))
@@ -295,6 +315,7 @@ func TestSessionsAgree(t *testing.T) {
 			p.run("NOTIFY SET (" + kind.notify + " (MessageNew (FLAGS) MessageExpunge FlagChange))")
 		}
 		p.run("SELECT INBOX")
+		p.run("UID FETCH 1:* (FLAGS)")
 		pictures[i] = p
 	}
 	var work sync.WaitGroup
