@@ -101,6 +101,7 @@ var commands = []command{
 	{"GETQUOTAROOT", stateUser, newsAll, (*session).getQuotaRoot},
 	{"SETQUOTA", stateUser, newsAll, (*session).setQuota},
 	{"APPEND", stateUser, newsAll, (*session).append},
+	{"REPLACE", stateSelected, newsAll, (*session).replace},
 	{"IDLE", stateUser, newsAll, (*session).idle},
 	{"NOTIFY", stateUser, newsAll, (*session).notifyCommand},
 	{"CHECK", stateSelected, newsAll, (*session).noop},
@@ -116,10 +117,10 @@ var commands = []command{
 }
 
 // uidCommands are the commands that take UIDs when UID stands in front (RFC 3501
-// section 6.4.8, RFC 4315 section 2.1, RFC 6851 section 3.2). They may tell of
+// section 6.4.8, RFC 4315 section 2.1, RFC 6851 section 3.2, RFC 8508 section 3.3). They may tell of
 // expunged messages: their numbers are not sequence numbers.
 var uidCommands = map[string]bool{
-	"FETCH": true, "SEARCH": true, "STORE": true, "COPY": true, "MOVE": true, "EXPUNGE": true,
+	"FETCH": true, "SEARCH": true, "STORE": true, "COPY": true, "MOVE": true, "EXPUNGE": true, "REPLACE": true,
 }
 
 // commandNamed finds commands by name.

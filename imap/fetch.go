@@ -57,14 +57,15 @@ type fetching struct {
 	missing    bool           // some messages of the set are gone
 	unreadable error          // what came of the first message that could not be read
 
-	rows   []mailbox.Row
-	msgs   []mailbox.Message
-	bodies mailbox.Bodies
-	views  []message.View // of the rows whose bodies are to be opened
-	arena  []byte         // what these views show
-	small  []byte         // the body of one message
-	header []byte         // of one message
-	fields []byte         // those wanted of it
+	rows    []mailbox.Row
+	msgs    []mailbox.Message
+	bodies  mailbox.Bodies
+	views   []message.View // of the rows whose bodies are to be opened
+	arena   []byte         // what these views show
+	small   []byte         // the body of one message
+	header  []byte         // of one message
+	fields  []byte         // those wanted of it, or a decoded part
+	decoded []byte         // a piece of one
 }
 
 // fetchings keep their buffers from one command to the next, not from one session to
@@ -80,8 +81,8 @@ func (f *fetching) release() {
 	if cap(f.arena) <= 2*maxInTransaction {
 		kept.arena = f.arena[:0]
 	}
-	if cap(f.header)+cap(f.fields) <= 2*maxKeptHeader {
-		kept.header, kept.fields = f.header[:0], f.fields[:0]
+	if cap(f.header)+cap(f.fields)+cap(f.decoded) <= 3*maxKeptHeader {
+		kept.header, kept.fields, kept.decoded = f.header[:0], f.fields[:0], f.decoded[:0]
 	}
 	*f = kept
 	fetchings.Put(f)
@@ -283,16 +284,24 @@ func (f *fetching) unread(row *mailbox.Row, err error) error {
 	case errors.Is(err, mailbox.ErrGone):
 		f.missing = true
 		return nil
+	case errors.Is(err, errUnknownCTE):
+		f.leaveOut(row, err)
+		return nil
 	case !errors.Is(err, mailbox.ErrDamaged):
 		return err
 	}
 	s := f.session
 	s.log.Error("imap: a message cannot be read", "account", s.account.Name, "uid", row.UID, "error", err)
+	f.leaveOut(row, err)
+	return nil
+}
+
+// leaveOut notes why a message is not answered for.
+func (f *fetching) leaveOut(row *mailbox.Row, err error) {
 	if f.unreadable == nil {
 		f.unreadable = err
 	}
 	if f.stored != 0 && row.ModSeq == f.stored { // it is marked as seen nevertheless
-		f.out.lend(func() { s.tellRow(row, true) })
+		f.out.lend(func() { f.session.tellRow(row, true) })
 	}
-	return nil
 }

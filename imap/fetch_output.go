@@ -93,6 +93,7 @@ func (o *output) copy(src io.ReaderAt, off, n int64) error {
 			}
 			return err
 		}
+		hideNUL(o.b[at : at+size])
 		o.b = o.b[:at+size]
 		off += int64(size)
 		n -= int64(size)

@@ -43,6 +43,7 @@ const (
 	fetchBody
 	fetchBodyStructure
 	fetchSection
+	fetchBinarySize
 
 	// What is sent to clients that take UTF-8.
 	fetchEnvelopeUTF8
@@ -94,6 +95,7 @@ type fetchItem struct {
 type bodySection struct {
 	path    []int
 	what    message.Section
+	decode  bool                  // without its transfer encoding (BINARY)
 	fields  *message.FieldMatcher // HEADER.FIELDS and HEADER.FIELDS.NOT; nil = all of it
 	partial bool                  // only count octets from offset on
 	offset  int64
@@ -242,6 +244,10 @@ func (p *fetchPlan) parseItem(d *wire.Decoder, word string) {
 		return
 	}
 	name, spec, ok := strings.Cut(word, "[")
+	if ok && (name == "BINARY" || name == "BINARY.PEEK" || name == "BINARY.SIZE") {
+		p.parseBinary(d, name, spec)
+		return
+	}
 	if !ok || name != "BODY" && name != "BODY.PEEK" {
 		d.Fail("unknown data item")
 		return
@@ -372,7 +378,7 @@ func (p *fetchPlan) compile() {
 			p.modseq = true
 		case fetchEnvelope, fetchBody, fetchBodyStructure, fetchPreview:
 			p.index = true
-		case fetchSection:
+		case fetchSection, fetchBinarySize:
 			p.bodies = true
 			p.index = p.index || !it.section.whole()
 		}

@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -147,6 +148,7 @@ func (f *fetching) literal(it *fetchItem, data []byte) {
 	b := append(f.out.b, it.label...)
 	b = wire.AppendLiteralHeader(b, size)
 	b = append(b, data[from:from+size]...)
+	hideNUL(b[int64(len(b))-size:])
 	f.out.b = append(b, ' ')
 }
 
@@ -224,6 +226,9 @@ func (f *fetching) broken(row *mailbox.Row, start, written int, err error) error
 // bodySection appends a section that is read from the body, and a space.
 func (f *fetching) bodySection(it *fetchItem, v *message.View, body *mailbox.Body) error {
 	s := it.section
+	if s.decode {
+		return f.binary(it, v, body)
+	}
 	off, size, ok := int64(0), body.Size(), true
 	if !s.whole() {
 		off, size, ok = v.Section(s.path, s.what)
@@ -249,6 +254,20 @@ func (f *fetching) bodySection(it *fetchItem, v *message.View, body *mailbox.Bod
 	}
 	f.out.b = append(f.out.b, ' ')
 	return nil
+}
+
+// hideNUL puts another octet in the place of each NUL of a literal, which may not hold it
+// (RFC 3501 section 9, CHAR8): 0x80, as other servers do, so that the sizes stay. BINARY
+// sends what is stored.
+func hideNUL(b []byte) {
+	for {
+		i := bytes.IndexByte(b, 0)
+		if i < 0 {
+			return
+		}
+		b[i] = 0x80
+		b = b[i+1:]
+	}
 }
 
 // readHeader reads size octets at off into f.header.

@@ -25,7 +25,9 @@ func no(code goimap.ResponseCode, text string) error {
 
 // Response codes that go-imap has no name for.
 const (
-	codeUseAttr goimap.ResponseCode = "USEATTR" // RFC 6154 section 3
+	codeUseAttr       goimap.ResponseCode = "USEATTR"       // RFC 6154 section 3
+	codeExpungeIssued goimap.ResponseCode = "EXPUNGEISSUED" // RFC 5530 section 3
+	codeUnknownCTE    goimap.ResponseCode = "UNKNOWN-CTE"   // RFC 3516 section 4.3
 )
 
 // refusals are the errors that commands may meet, each with its reply (RFC 5530).
@@ -46,6 +48,7 @@ var refusals = []struct {
 	{mailbox.ErrTooBig, goimap.ResponseCodeTooBig, "the message is too big"},
 	{mailbox.ErrOverQuota, goimap.ResponseCodeOverQuota, "over quota"},
 	{mailbox.ErrNoSpace, goimap.ResponseCodeOverQuota, "the server's disk is nearly full"},
+	{mailbox.ErrNoMessage, codeExpungeIssued, "the message is not there any more"},
 	{mailbox.ErrGone, goimap.ResponseCodeNonExistent, "the mailbox was deleted"},
 	{mailbox.ErrNoAccount, goimap.ResponseCodeUnavailable, "the account is not there any more"},
 	{mailbox.ErrClosed, goimap.ResponseCodeUnavailable, "the server is shutting down"},

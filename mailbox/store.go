@@ -149,6 +149,9 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, errors.Join(fmt.Errorf("opening the store %s: %w", dir, err), s.closeFiles())
 	}
 	s.applier.work.Go(s.runApplier)
+	if err := s.dropStaged(); err != nil {
+		s.logger.Warn("messages of appends that were cut off are still held", "err", err)
+	}
 	replayed := s.replayed
 	s.replayed = nil
 	s.applier.work.Go(func() { s.reindex(replayed) })

@@ -28,6 +28,7 @@ type ModSeq uint64
 var (
 	ErrNoAccount  = errors.New("mailbox: no such account")
 	ErrNoMailbox  = errors.New("mailbox: no such mailbox")         // NO [NONEXISTENT], or [TRYCREATE] where it is a target
+	ErrNoMessage  = errors.New("mailbox: no such message")         // NO [EXPUNGEISSUED]
 	ErrExists     = errors.New("mailbox: exists already")          // NO [ALREADYEXISTS]
 	ErrName       = errors.New("mailbox: name not allowed")        // NO [CANNOT]
 	ErrHasChild   = errors.New("mailbox: has children")            // NO [HASCHILDREN]

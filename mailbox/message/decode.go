@@ -266,3 +266,27 @@ func (d *textDecoder) append(dst, src []byte, last bool) []byte {
 	d.chars = d.charset.append(d.chars[:0], src, last)
 	return d.html.append(dst, d.chars, last)
 }
+
+// Transfer undoes the Content-Transfer-Encoding of one part, piece by piece (RFC 2045 section 6, RFC 3516). What is no
+// valid encoding is passed on (quoted-printable) or passed over (base64).
+type Transfer struct {
+	decoder transferDecoder
+}
+
+// NewTransfer returns a Transfer for the encoding that a part names, in any case; ok is false for one that RFC 2045 does
+// not know.
+func NewTransfer(encoding []byte) (t Transfer, ok bool) {
+	t.decoder.reset(encoding)
+	if t.decoder.kind != transferPlain {
+		return t, true
+	}
+	for _, plain := range []string{"7bit", "8bit", "binary"} {
+		if equalFoldASCII(encoding, plain) {
+			return t, true
+		}
+	}
+	return t, false
+}
+
+// Append appends the decoded octets of the next piece to dst.
+func (t *Transfer) Append(dst, src []byte) []byte { return t.decoder.append(dst, src) }
