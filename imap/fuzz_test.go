@@ -22,6 +22,11 @@ func FuzzCommands(f *testing.F) {
 	}
 	f.Add([]byte("a APPEND INBOX {3}\r\nabca IDLE\r\nDONE\r\n"))
 	f.Add([]byte("a LIST (SUBSCRIBED RECURSIVEMATCH) \"\" (a %/*) RETURN (STATUS (MESSAGES))\r\n"))
+	f.Add([]byte("a APPEND INBOX (\\Seen) {3+}\r\nabc \" 1-Feb-2001 10:00:00 +0100\" ~{3+}\r\na\x00c UTF8 (~{1+}\r\nx)\r\n" +
+		"b FETCH 1:* (BINARY.PEEK[1]<0.5> BINARY.SIZE[] BODY.PEEK[] PREVIEW (LAZY) EMAILID THREADID SAVEDATE)\r\n"))
+	f.Add([]byte("a APPEND INBOX CATENATE (TEXT {3+}\r\nabc URL \"/INBOX/;UID=1/;SECTION=HEADER.FIELDS%20(TO)/;PARTIAL=1.2\" URL ;UID=1 TEXT {1}\r\n"))
+	f.Add([]byte("a REPLACE 1 INBOX {3+}\r\nabc\r\nb UID REPLACE 1 Drafts CATENATE (URL \"/;UID=2\")\r\n"))
+	f.Add([]byte("a ENABLE IMAP4rev2 UTF8=ACCEPT\r\nb CREATE \"\xc3\xa4\"\r\nc SELECT \"a\xcc\x88\"\r\nd LIST \"\" \"\xc3%\"\r\n"))
 	faults := &faultLog{}
 	ts := newTestServer(f, func(o *Options) {
 		o.Logger = slog.New(faults)
