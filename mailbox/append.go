@@ -163,7 +163,7 @@ func (d *decision) replace(b *box, uid goimap.UID) error {
 	}
 	c := d.change(b)
 	var gone runs
-	b.candidates([]goimap.UID{uid}, func(msg *candidate) {
+	b.candidates(selection{uids: []goimap.UID{uid}}, func(msg *candidate) {
 		c.after.count(msg.Flags, msg.Size, -1)
 		gone.add(msg)
 	})
