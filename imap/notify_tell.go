@@ -69,6 +69,9 @@ func (s *session) tellArrivals(from uint32) error {
 	f := fetchings.Get().(*fetching)
 	defer f.release()
 	f.session, f.plan = s, s.notify.plan
+	if s.utf8 {
+		f.plan.speakUTF8()
+	}
 	if s.condstore { // RFC 7162 section 3.2.4
 		f.plan.addModSeq()
 		s.modSeqs = true
