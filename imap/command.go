@@ -104,6 +104,7 @@ var commands = []command{
 	{"REPLACE", stateSelected, newsAll, (*session).replace},
 	{"IDLE", stateUser, newsAll, (*session).idle},
 	{"NOTIFY", stateUser, newsAll, (*session).notifyCommand},
+	{"ESEARCH", stateUser, newsNumber, (*session).eSearch},
 	{"CHECK", stateSelected, newsAll, (*session).noop},
 	{"UIDBATCHES", stateSelected, newsAll, (*session).uidBatches},
 	{"CLOSE", stateSelected, newsNone, (*session).close},
@@ -111,6 +112,9 @@ var commands = []command{
 	{"EXPUNGE", stateSelected, newsAll, (*session).expunge},
 	{"FETCH", stateSelected, newsAhead, (*session).fetch},
 	{"SEARCH", stateSelected, newsNumber, (*session).search},
+	{"SORT", stateSelected, newsNumber, (*session).sort},
+	{"THREAD", stateSelected, newsNumber, (*session).thread},
+	{"CANCELUPDATE", stateSelected, newsNumber, (*session).cancelUpdate},
 	{"STORE", stateSelected, newsNumber, (*session).store},
 	{"COPY", stateSelected, newsAll, (*session).copy},
 	{"MOVE", stateSelected, newsAll, (*session).move},
@@ -120,7 +124,8 @@ var commands = []command{
 // section 6.4.8, RFC 4315 section 2.1, RFC 6851 section 3.2, RFC 8508 section 3.3). They may tell of
 // expunged messages: their numbers are not sequence numbers.
 var uidCommands = map[string]bool{
-	"FETCH": true, "SEARCH": true, "STORE": true, "COPY": true, "MOVE": true, "EXPUNGE": true, "REPLACE": true,
+	"FETCH": true, "SEARCH": true, "ESEARCH": true, "SORT": true, "THREAD": true, "STORE": true, "COPY": true,
+	"MOVE": true, "EXPUNGE": true, "REPLACE": true,
 }
 
 // commandNamed finds commands by name.
@@ -164,7 +169,7 @@ func (r *request) fullName() string {
 
 // numbers reports whether the command takes sequence numbers.
 func (r *request) numbers() bool {
-	return !r.uid && uidCommands[r.name] && r.name != "EXPUNGE"
+	return !r.uid && uidCommands[r.name] && r.name != "EXPUNGE" && r.name != "ESEARCH"
 }
 
 // mayTell says what may be told of the mailbox before the tagged reply.

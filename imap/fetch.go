@@ -18,6 +18,12 @@ func (s *session) fetch(r *request) (reply, error) {
 	s.dec.SP()
 	plan := parseFetch(s.dec, r.uid && !s.uidOnly)
 	s.checkVanished(r, plan)
+	if plan.partial != nil {
+		if !r.uid {
+			s.dec.Fail("PARTIAL belongs to UID FETCH")
+		}
+		spans = windowOf(spans, *plan.partial) // before CHANGEDSINCE (RFC 9394 section 3.4)
+	}
 	s.dec.End()
 	if err := s.dec.Err(); err != nil {
 		return reply{}, err

@@ -128,6 +128,7 @@ type fetchPlan struct {
 
 	changedSince mailbox.ModSeq // only messages with a larger MODSEQ
 	vanished     bool           // tell of those that are gone since then, too
+	partial      *partialRange  // only these of the messages named; nil = all
 }
 
 // parseFetch reads the items and modifiers of FETCH (RFC 3501 section 6.4.5, RFC 4466
@@ -186,7 +187,8 @@ func (p *fetchPlan) addModSeq() {
 	}
 }
 
-// parseModifier reads one fetch-modifier (RFC 7162 sections 3.1.4.1 and 3.2.6).
+// parseModifier reads one fetch-modifier (RFC 7162 sections 3.1.4.1 and 3.2.6, RFC 9394
+// section 3.3).
 func (p *fetchPlan) parseModifier(d *wire.Decoder) {
 	switch d.Word() {
 	case "CHANGEDSINCE":
@@ -197,6 +199,10 @@ func (p *fetchPlan) parseModifier(d *wire.Decoder) {
 		}
 	case "VANISHED":
 		p.vanished = true
+	case "PARTIAL":
+		d.SP()
+		partial := partialArgument(d)
+		p.partial = &partial
 	default:
 		d.Fail("unknown modifier")
 	}

@@ -15,7 +15,11 @@ type progress struct {
 // where they do not.
 func (p *progress) tell(s *session, done, total uint32) {
 	b := append(s.enc.Buf(), "* OK [INPROGRESS ("...)
-	b = append(wire.AppendQuoted(b, p.tag), ' ')
+	if p.tag == "" { // no command asked for it
+		b = append(b, "NIL "...)
+	} else {
+		b = append(wire.AppendQuoted(b, p.tag), ' ')
+	}
 	s.enc.SetBuf(b)
 	if done > p.done && done < total {
 		p.done = done

@@ -1,10 +1,8 @@
 package imap
 
 import (
-	"strconv"
-	"time"
+	"slices"
 
-	"mailstead/imap/wire"
 	"mailstead/mailbox"
 )
 
@@ -13,80 +11,72 @@ import (
 func (s *session) search(r *request) (reply, error) {
 	prog, err := parseSearch(s.dec)
 	if err != nil {
-		return reply{}, err
-	}
-	if r.bySeq = prog.bySeq; r.bySeq && s.uidOnly {
-		return reply{}, errUIDRequired
-	}
-	if prog.charset && s.utf8Accept && !s.rev2 {
-		return reply{}, bad("texts are in UTF-8, which leaves no charset to name") // RFC 6855 section 3
+		return reply{}, s.selected.notSaved(prog, err)
 	}
 	if s.rev2 && !prog.extended { // RFC 9051 section 6.4.4: as if it said RETURN (ALL)
 		prog.extended, prog.options = true, returnAll
 	}
-	if prog.modseq {
-		s.enableCondstore()
-	}
-	if err := prog.key.resolve(s.selected); err != nil {
+	return s.runSearch(r, prog)
+}
+
+// runSearch runs a program over the selected mailbox and answers with what it finds.
+func (s *session) runSearch(r *request, prog *searchProgram) (reply, error) {
+	if err := s.checkSearch(r, prog); err != nil {
 		return reply{}, err
 	}
-	q := &searching{session: s, progress: progress{tag: r.tag}, program: prog, uid: r.uid, told: time.Now()}
-	q.filter = prog.key.textFilter(s.options.Store)
+	q := s.newSearching(s.selected, prog, r.tag)
+	q.uid = r.uid
 	defer q.release()
-	if err := q.run(); err != nil {
+	if err := q.beginContext(); err != nil {
 		return reply{}, err
 	}
-	if prog.extended {
-		q.tellExtended(r.tag)
-	} else {
-		q.tell()
+	if err := q.find(); err != nil {
+		return reply{}, s.selected.notSaved(prog, err)
 	}
+	q.answer(r.tag)
 	return reply{}, nil
 }
 
-// tell writes the SEARCH response (RFC 3501 section 7.2.5, RFC 7162 section 3.1.6).
-func (q *searching) tell() {
-	enc := q.session.enc
-	enc.Text("* SEARCH")
-	for _, n := range q.numbers {
-		enc.SetBuf(strconv.AppendUint(append(enc.Buf(), ' '), uint64(n), 10))
+// checkSearch refuses what may not be asked for, and notes what the program says about
+// the client.
+func (s *session) checkSearch(r *request, prog *searchProgram) error {
+	if r.bySeq = prog.bySeq; r.bySeq && s.uidOnly {
+		return errUIDRequired
 	}
-	if q.program.modseq && q.found > 0 {
-		enc.Text(" (MODSEQ ").Number(uint64(q.highest)).Text(")")
+	if prog.asksRelevancy() && !prog.fuzzy {
+		return bad("RELEVANCY goes with FUZZY") // RFC 6203 section 4
 	}
-	enc.CRLF()
+	if err := s.checkContext(r.tag, prog); err != nil {
+		return err
+	}
+	if prog.charset && s.utf8Accept && !s.rev2 {
+		return bad("texts are in UTF-8, which leaves no charset to name") // RFC 6855 section 3
+	}
+	if prog.modseq {
+		s.enableCondstore()
+	}
+	return nil
 }
 
-// tellExtended writes the ESEARCH response (RFC 4731 sections 3.1 and 3.2).
-func (q *searching) tellExtended(tag string) {
-	enc, options := q.session.enc, q.program.options
-	b := append(enc.Buf(), "* ESEARCH (TAG "...)
-	b = append(wire.AppendQuoted(b, tag), ')')
-	if q.uid {
-		b = append(b, " UID"...)
+// answer saves what was found where that was asked for, and tells it.
+func (q *searching) answer(tag string) {
+	prog := q.program
+	if prog.options&returnSave != 0 {
+		q.save()
 	}
-	if q.found > 0 && options&returnMin != 0 {
-		b = strconv.AppendUint(append(b, " MIN "...), uint64(q.numbers[0]), 10)
+	switch {
+	case !prog.extended:
+		q.tell()
+	case prog.options != returnSave: // alone, it has nothing told (RFC 5182 section 2.2)
+		q.tellExtended(tag, nil)
 	}
-	if q.found > 0 && options&returnMax != 0 {
-		b = strconv.AppendUint(append(b, " MAX "...), uint64(q.numbers[len(q.numbers)-1]), 10)
-	}
-	if options&returnCount != 0 {
-		b = strconv.AppendUint(append(b, " COUNT "...), uint64(q.found), 10)
-	}
-	if q.found > 0 && options&returnAll != 0 {
-		b = wire.AppendNumbers(append(b, " ALL "...), q.numbers)
-	}
-	if q.found > 0 && q.program.modseq {
-		b = strconv.AppendUint(append(b, " MODSEQ "...), uint64(q.modSeq()), 10)
-	}
-	enc.SetBuf(append(b, "\r\n"...))
+	q.keepContext(tag)
 }
 
 // modSeq is the mod-sequence of what was asked for: of the first, the last, the larger
 // of both, or the highest of all (RFC 4731 section 3.2).
 func (q *searching) modSeq() mailbox.ModSeq {
-	switch q.program.options {
+	switch q.program.options &^ (returnSave | returnContext | returnUpdate | returnRelevancy) {
 	case returnMin:
 		return q.first
 	case returnMax:
@@ -95,4 +85,10 @@ func (q *searching) modSeq() mailbox.ModSeq {
 		return max(q.first, q.last)
 	}
 	return q.highest
+}
+
+// asksRelevancy reports whether scores are asked for, or sorted by.
+func (p *searchProgram) asksRelevancy() bool {
+	return p.options&returnRelevancy != 0 ||
+		slices.ContainsFunc(p.criteria, func(c sortCriterion) bool { return c.key == sortRelevancy })
 }

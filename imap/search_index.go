@@ -21,6 +21,7 @@ func (k *searchKey) textFilter(store *mailbox.Store) *mailbox.TextFilter {
 }
 
 func (k *searchKey) collectTexts(texts *[][]search.Needle) {
+	k.text = 0 // of an earlier run of the same program
 	for i := range k.kids {
 		k.kids[i].collectTexts(texts)
 	}

@@ -3,6 +3,7 @@ package imap
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	goimap "github.com/emersion/go-imap/v2"
 
@@ -27,6 +28,11 @@ const (
 	keyBefore
 	keyOn
 	keySince
+	keyOlder
+	keyYounger
+	keySavedBefore
+	keySavedOn
+	keySavedSince
 	keySentBefore
 	keySentOn
 	keySentSince
@@ -37,19 +43,21 @@ const (
 	keyAnd
 	keyOr
 	keyNot
+	keyFuzzy
 )
 
 // searchKey is a node of a search program (RFC 3501 section 6.4.4).
 type searchKey struct {
 	kind keyKind
-	kids []searchKey // of AND and OR; one of NOT
+	kids []searchKey // of AND and OR; one of NOT; see maybeFuzzy for those of FUZZY
 	cost keyKind     // of the most expensive leaf below
 
 	flag    goimap.Flag // keyFlag
 	bits    mailbox.FlagSet
-	numbers goimap.NumSet // keySet
+	numbers goimap.NumSet // keySet; nil = the saved result
 	spans   []span
-	number  int64 // octets, a mod-sequence, a body, or days since 1970
+	age     int64 // keyOlder and keyYounger: seconds
+	number  int64 // octets, a mod-sequence, a body, days or seconds since 1970
 	field   string
 	matcher message.FieldMatcher
 	needle  []byte // folded
@@ -76,12 +84,15 @@ func verdictOf(is bool) verdict {
 // mean there, and cheap keys in front of expensive ones.
 func (k *searchKey) resolve(sel *selected) error {
 	switch k.kind {
-	case keyAnd, keyOr, keyNot:
+	case keyAnd, keyOr, keyNot, keyFuzzy:
 		for i := range k.kids {
 			if err := k.kids[i].resolve(sel); err != nil {
 				return err
 			}
 			k.cost = max(k.cost, k.kids[i].cost)
+		}
+		if k.kind == keyFuzzy {
+			return nil // the text stays in front of its words
 		}
 		slices.SortStableFunc(k.kids, func(a, b searchKey) int { return cmp.Compare(a.cost, b.cost) })
 		return nil
@@ -91,15 +102,17 @@ func (k *searchKey) resolve(sel *selected) error {
 			k.spans = sel.spansWithin(set)
 		case goimap.UIDSet:
 			k.spans = sel.spansOfUIDs(set)
+		case nil:
+			k.spans = sel.spansOfUIDs(sel.saved)
 		}
 	case keyFlag:
 		bits, err := sel.mailbox.Bits([]goimap.Flag{k.flag}, false)
 		if err != nil {
 			return err
 		}
-		if k.bits = bits; bits == (mailbox.FlagSet{}) {
-			k.kind = keyNever // a keyword that no message can have
-		}
+		k.bits = bits // none for a keyword that no message has
+	case keyOlder, keyYounger:
+		k.number = time.Now().Unix() - k.age
 	}
 	k.cost = k.kind
 	return nil
@@ -170,13 +183,9 @@ func (k *searchKey) eval(e *examiner) verdict {
 	case keyOr:
 		return evalOr(k.kids, e)
 	case keyNot:
-		switch k.kids[0].eval(e) {
-		case verdictYes:
-			return verdictNo
-		case verdictNo:
-			return verdictYes
-		}
-		return verdictUnknown
+		return k.evalNot(e)
+	case keyFuzzy:
+		return k.evalFuzzy(e)
 	case keySentBefore, keySentOn, keySentSince:
 		return e.sent(k)
 	case keyHeader, keyBody, keyText:
@@ -238,6 +247,12 @@ func (k *searchKey) evalRow(row *mailbox.Row, view *mailbox.View) bool {
 		return int64(row.Body) == k.number
 	case keyBefore, keyOn, keySince:
 		return k.onDay(dayOf(row.Internal.Unix + int64(row.Internal.Zone)*60))
+	case keyOlder:
+		return row.Internal.Unix <= k.number
+	case keyYounger:
+		return row.Internal.Unix >= k.number
+	case keySavedBefore, keySavedOn, keySavedSince:
+		return k.onDay(dayOf(row.Saved)) // in UTC, as FETCH tells it
 	}
 	return false
 }
@@ -245,9 +260,9 @@ func (k *searchKey) evalRow(row *mailbox.Row, view *mailbox.View) bool {
 // onDay compares a day with that of the key.
 func (k *searchKey) onDay(day int64) bool {
 	switch k.kind {
-	case keyBefore, keySentBefore:
+	case keyBefore, keySavedBefore, keySentBefore:
 		return day < k.number
-	case keyOn, keySentOn:
+	case keyOn, keySavedOn, keySentOn:
 		return day == k.number
 	}
 	return day >= k.number

@@ -72,6 +72,7 @@ func (w *searcher) inIndexes(open []int) (n int, err error) {
 		at := open[i]
 		w.view = v
 		q.verdicts[at], _ = w.examiner.judge(&q.program.key, &q.rows[at], &w.view, false)
+		q.score(at, &w.examiner)
 		if q.verdicts[at] == verdictUnknown {
 			v, w.arena = v.CloneTo(w.arena)
 			w.views = append(w.views, v)
@@ -103,6 +104,7 @@ func (w *searcher) inBodies() error {
 		var err error
 		w.examiner.place = i
 		q.verdicts[at], err = w.examiner.judge(&q.program.key, &q.rows[at], &w.views[i], true)
+		q.score(at, &w.examiner)
 		if err != nil {
 			if err := w.unread(at, err); err != nil {
 				return err

@@ -19,29 +19,17 @@ const (
 	maxTextKeys = 50
 )
 
-// searchReturn is the set of result options of RFC 4731.
-type searchReturn uint8
-
-const (
-	returnMin searchReturn = 1 << iota
-	returnMax
-	returnCount
-	returnAll
-)
-
-// searchOptions are the result options by name. SAVE belongs to SEARCHRES, which is not
-// announced.
-var searchOptions = map[string]searchReturn{
-	"MIN": returnMin, "MAX": returnMax, "COUNT": returnCount, "ALL": returnAll,
-}
-
-// searchProgram is a parsed SEARCH.
+// searchProgram is a parsed SEARCH, or another command that searches.
 type searchProgram struct {
-	extended bool // answered by ESEARCH
+	name     string          // of the response that tells the results: SEARCH or SORT
+	criteria []sortCriterion // of SORT
+	extended bool            // answered by ESEARCH
 	options  searchReturn
-	modseq   bool // MODSEQ is among the keys
-	bySeq    bool // sequence numbers are among the keys
-	charset  bool // a charset was named
+	partial  partialRange // with returnPartial
+	modseq   bool         // MODSEQ is among the keys
+	bySeq    bool         // sequence numbers are among the keys
+	fuzzy    bool         // FUZZY is among the keys
+	charset  bool         // a charset was named
 	key      searchKey
 }
 
@@ -52,61 +40,76 @@ type searchParser struct {
 	texts   int
 	modseq  bool
 	bySeq   bool
+	fuzzy   bool
+	inFuzzy int // so many FUZZY are around the key being read
 	charset error
 }
 
 // parseSearch reads the arguments of SEARCH (RFC 3501 section 6.4.4, RFC 4731 section
-// 3.1). The error is the decoder's, or that of an unknown charset.
+// 3.1). The error is the decoder's, or that of an unknown charset; with the latter the
+// program tells what was to be done with the results.
 func parseSearch(d *wire.Decoder) (*searchProgram, error) {
 	p := &searchParser{Decoder: d}
-	prog := &searchProgram{}
+	prog := &searchProgram{name: "SEARCH"}
 	d.SP()
-	if d.Keyword("RETURN") {
-		d.SP()
-		prog.extended, prog.options = true, p.options()
-		d.SP()
+	p.maybeReturn(prog)
+	if err := p.maybeCharset(prog); err != nil {
+		return prog, err
 	}
-	if d.Keyword("CHARSET") {
-		prog.charset = true
-		d.SP()
-		if name := d.AString(); d.Err() == nil && !wire.EqualFold(name, "UTF-8") && !wire.EqualFold(name, "US-ASCII") {
-			return nil, errBadCharset
-		}
-		d.SP()
+	return prog, p.finish(prog)
+}
+
+// maybeCharset reads the name of a charset and the space behind it, if they are there.
+func (p *searchParser) maybeCharset(prog *searchProgram) error {
+	if !p.Keyword("CHARSET") {
+		return nil
 	}
+	prog.charset = true
+	p.SP()
+	if err := p.charsetName(); err != nil {
+		return err
+	}
+	p.SP()
+	return nil
+}
+
+// maybeReturn reads the result options and the space behind them, if they are there.
+func (p *searchParser) maybeReturn(prog *searchProgram) {
+	if p.Keyword("RETURN") {
+		p.SP()
+		p.returnOptions(prog)
+		p.SP()
+	}
+}
+
+// charsetName reads the name of the charset that texts are in. For one that is not known
+// the rest is not read: literals in it are not asked for.
+func (p *searchParser) charsetName() error {
+	if name := p.AString(); p.Err() == nil && !wire.EqualFold(name, "UTF-8") && !wire.EqualFold(name, "US-ASCII") {
+		return errBadCharset
+	}
+	return p.Err()
+}
+
+// finish reads the keys, up to the end of the command.
+func (p *searchParser) finish(prog *searchProgram) error {
 	prog.key = searchKey{kind: keyAnd}
 	for {
 		prog.key.kids = append(prog.key.kids, p.key())
-		if !d.Accept(' ') {
+		if !p.Accept(' ') {
 			break
 		}
 	}
-	d.End()
-	prog.modseq, prog.bySeq = p.modseq, p.bySeq
-	if d.Err() != nil {
-		return nil, d.Err()
+	p.End()
+	prog.modseq, prog.bySeq, prog.fuzzy = p.modseq, p.bySeq, p.fuzzy
+	if p.Err() != nil {
+		return p.Err()
 	}
-	return prog, p.charset
+	return p.charset
 }
 
 // errBadCharset is RFC 3501 section 6.4.4: the charsets that are known.
 var errBadCharset = no(goimap.ResponseCodeBadCharset+" (US-ASCII UTF-8)", "search texts are taken in US-ASCII or UTF-8")
-
-// options reads the list of result options; an empty one means ALL.
-func (p *searchParser) options() searchReturn {
-	var options searchReturn
-	p.List(func() {
-		o, ok := searchOptions[p.Word()]
-		if !ok {
-			p.Fail("unknown result option")
-		}
-		options |= o
-	})
-	if options == 0 {
-		return returnAll
-	}
-	return options
-}
 
 // count notes one more key.
 func (p *searchParser) count() {
@@ -124,7 +127,9 @@ func (p *searchParser) key() searchKey {
 	switch c := p.Peek(); {
 	case c == '(':
 		return p.list()
-	case c == '*' || '0' <= c && c <= '9' || c == '$':
+	case c == '$':
+		return p.savedResult()
+	case c == '*' || '0' <= c && c <= '9':
 		p.bySeq = true
 		return searchKey{kind: keySet, numbers: p.SeqSet()}
 	}
@@ -134,6 +139,8 @@ func (p *searchParser) key() searchKey {
 		return p.not()
 	case "OR":
 		return p.or()
+	case "FUZZY":
+		return p.fuzzyKey()
 	}
 	if read, ok := searchKeys[name]; ok {
 		return read(p)
@@ -198,47 +205,53 @@ func hasFlag(f goimap.Flag) searchKey { return searchKey{kind: keyFlag, flag: f}
 // readKey reads the arguments of a key whose name was read.
 type readKey func(p *searchParser) searchKey
 
-// searchKeys are the keys of RFC 3501 section 6.4.4, and MODSEQ of RFC 7162 section
-// 3.1.5.
+// searchKeys are the keys of RFC 3501 section 6.4.4, and those of RFC 5032, 7162 (section
+// 3.1.5), 8474 (section 5.4), 8514 (section 4.3) and 9738 (section 3.2).
 var searchKeys = map[string]readKey{
-	"ALL":        plainKey(searchKey{kind: keyAll}),
-	"ANSWERED":   plainKey(hasFlag(goimap.FlagAnswered)),
-	"BCC":        fieldKey("Bcc"),
-	"BEFORE":     dateKey(keyBefore),
-	"BODY":       textKey(keyBody),
-	"CC":         fieldKey("Cc"),
-	"DELETED":    plainKey(hasFlag(goimap.FlagDeleted)),
-	"DRAFT":      plainKey(hasFlag(goimap.FlagDraft)),
-	"EMAILID":    (*searchParser).emailIDKey,
-	"FLAGGED":    plainKey(hasFlag(goimap.FlagFlagged)),
-	"FROM":       fieldKey("From"),
-	"HEADER":     (*searchParser).header,
-	"KEYWORD":    (*searchParser).keyword,
-	"LARGER":     sizeKey(keyLarger),
-	"MODSEQ":     (*searchParser).modSeqKey,
-	"NEW":        plainKey(searchKey{kind: keyAnd, kids: []searchKey{{kind: keyRecent}, not(hasFlag(goimap.FlagSeen))}}),
-	"OLD":        plainKey(not(searchKey{kind: keyRecent})),
-	"ON":         dateKey(keyOn),
-	"RECENT":     plainKey(searchKey{kind: keyRecent}),
-	"SEEN":       plainKey(hasFlag(goimap.FlagSeen)),
-	"SENTBEFORE": dateKey(keySentBefore),
-	"SENTON":     dateKey(keySentOn),
-	"SENTSINCE":  dateKey(keySentSince),
-	"SINCE":      dateKey(keySince),
-	"SMALLER":    sizeKey(keySmaller),
-	"SUBJECT":    fieldKey("Subject"),
-	"TEXT":       textKey(keyText),
-	"THREADID":   (*searchParser).threadIDKey,
-	"TO":         fieldKey("To"),
-	"UID":        (*searchParser).uidSet,
-	"UIDAFTER":   (*searchParser).uidAfter,
-	"UIDBEFORE":  (*searchParser).uidBefore,
-	"UNANSWERED": plainKey(not(hasFlag(goimap.FlagAnswered))),
-	"UNDELETED":  plainKey(not(hasFlag(goimap.FlagDeleted))),
-	"UNDRAFT":    plainKey(not(hasFlag(goimap.FlagDraft))),
-	"UNFLAGGED":  plainKey(not(hasFlag(goimap.FlagFlagged))),
-	"UNKEYWORD":  func(p *searchParser) searchKey { return not(p.keyword()) },
-	"UNSEEN":     plainKey(not(hasFlag(goimap.FlagSeen))),
+	"ALL":               plainKey(searchKey{kind: keyAll}),
+	"ANSWERED":          plainKey(hasFlag(goimap.FlagAnswered)),
+	"BCC":               fieldKey("Bcc"),
+	"BEFORE":            dateKey(keyBefore),
+	"BODY":              textKey(keyBody),
+	"CC":                fieldKey("Cc"),
+	"DELETED":           plainKey(hasFlag(goimap.FlagDeleted)),
+	"DRAFT":             plainKey(hasFlag(goimap.FlagDraft)),
+	"EMAILID":           (*searchParser).emailIDKey,
+	"FLAGGED":           plainKey(hasFlag(goimap.FlagFlagged)),
+	"FROM":              fieldKey("From"),
+	"HEADER":            (*searchParser).header,
+	"KEYWORD":           (*searchParser).keyword,
+	"LARGER":            sizeKey(keyLarger),
+	"MODSEQ":            (*searchParser).modSeqKey,
+	"NEW":               plainKey(searchKey{kind: keyAnd, kids: []searchKey{{kind: keyRecent}, not(hasFlag(goimap.FlagSeen))}}),
+	"OLD":               plainKey(not(searchKey{kind: keyRecent})),
+	"OLDER":             ageKey(keyOlder),
+	"ON":                dateKey(keyOn),
+	"RECENT":            plainKey(searchKey{kind: keyRecent}),
+	"SAVEDBEFORE":       dateKey(keySavedBefore),
+	"SAVEDATESUPPORTED": plainKey(searchKey{kind: keyAll}),
+	"SAVEDON":           dateKey(keySavedOn),
+	"SAVEDSINCE":        dateKey(keySavedSince),
+	"SEEN":              plainKey(hasFlag(goimap.FlagSeen)),
+	"SENTBEFORE":        dateKey(keySentBefore),
+	"SENTON":            dateKey(keySentOn),
+	"SENTSINCE":         dateKey(keySentSince),
+	"SINCE":             dateKey(keySince),
+	"SMALLER":           sizeKey(keySmaller),
+	"SUBJECT":           fieldKey("Subject"),
+	"TEXT":              textKey(keyText),
+	"THREADID":          (*searchParser).threadIDKey,
+	"TO":                fieldKey("To"),
+	"UID":               (*searchParser).uidSet,
+	"UIDAFTER":          (*searchParser).uidAfter,
+	"UIDBEFORE":         (*searchParser).uidBefore,
+	"UNANSWERED":        plainKey(not(hasFlag(goimap.FlagAnswered))),
+	"UNDELETED":         plainKey(not(hasFlag(goimap.FlagDeleted))),
+	"UNDRAFT":           plainKey(not(hasFlag(goimap.FlagDraft))),
+	"UNFLAGGED":         plainKey(not(hasFlag(goimap.FlagFlagged))),
+	"UNKEYWORD":         func(p *searchParser) searchKey { return not(p.keyword()) },
+	"UNSEEN":            plainKey(not(hasFlag(goimap.FlagSeen))),
+	"YOUNGER":           ageKey(keyYounger),
 }
 
 // plainKey is a key without arguments. Each use is a copy: resolving changes it.
@@ -262,6 +275,18 @@ func dateKey(kind keyKind) readKey {
 	}
 }
 
+// ageKey is a key of RFC 5032: seconds before now.
+func ageKey(kind keyKind) readKey {
+	return func(p *searchParser) searchKey {
+		p.SP()
+		seconds := p.Number()
+		if seconds == 0 {
+			p.Fail("0 is no interval")
+		}
+		return searchKey{kind: kind, age: int64(seconds)}
+	}
+}
+
 func sizeKey(kind keyKind) readKey {
 	return func(p *searchParser) searchKey {
 		p.SP()
@@ -278,15 +303,23 @@ func fieldKey(name string) readKey {
 
 func textKey(kind keyKind) readKey {
 	return func(p *searchParser) searchKey {
-		if p.texts++; p.texts > maxTextKeys {
-			p.Fail("more than %d keys that search bodies", maxTextKeys)
-		}
+		p.countText(kind)
 		p.SP()
 		k := searchKey{kind: kind, needle: p.text()}
 		if len(k.needle) == 0 {
 			k.kind = keyAll // the empty string is in every text
 		}
-		return k
+		return p.maybeFuzzy(k)
+	}
+}
+
+// countText notes one more key that searches bodies, if it is of such a kind.
+func (p *searchParser) countText(kind keyKind) {
+	if kind != keyBody && kind != keyText {
+		return
+	}
+	if p.texts++; p.texts > maxTextKeys {
+		p.Fail("more than %d keys that search bodies", maxTextKeys)
 	}
 }
 
@@ -303,7 +336,7 @@ func (p *searchParser) field(name string) searchKey {
 	if name == "" {
 		return searchKey{kind: keyNever} // no field has that name
 	}
-	return searchKey{kind: keyHeader, field: name, needle: needle, matcher: message.NewFieldMatcher([]string{name}, false)}
+	return p.maybeFuzzy(searchKey{kind: keyHeader, field: name, needle: needle, matcher: message.NewFieldMatcher([]string{name}, false)})
 }
 
 // text reads what to look for, in the form in which texts are compared. It is UTF-8
@@ -324,6 +357,9 @@ func (p *searchParser) keyword() searchKey {
 
 func (p *searchParser) uidSet() searchKey {
 	p.SP()
+	if p.Peek() == '$' {
+		return p.savedResult()
+	}
 	return searchKey{kind: keySet, numbers: p.UIDSet()}
 }
 

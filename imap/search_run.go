@@ -1,10 +1,12 @@
 package imap
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +21,8 @@ const (
 	searchNotice = 2 * time.Second
 	// searchRows is how many messages are taken from the view at a time.
 	searchRows = 4096
+	// minRows is how many those are at first when few results are enough.
+	minRows = 64
 	// maxSearchers bounds the goroutines of one search.
 	maxSearchers = 4
 	// minBatch and maxBatch bound the messages that a searcher takes at a time: few
@@ -26,12 +30,14 @@ const (
 	minBatch, maxBatch = 16, 512
 )
 
-// searching is a SEARCH under way.
+// searching is a search under way.
 type searching struct {
 	session   *session
+	sel       *selected // what is searched
 	program   *searchProgram
-	uid       bool
-	told      time.Time // when it began, or the client was told that it goes on
+	uid       bool           // the client counts in UIDs
+	context   *searchContext // that is to keep the results up to date
+	told      time.Time      // when it began, or the client was told that it goes on
 	progress  progress
 	total     uint32 // messages to be judged
 	done      uint32 // of them, in earlier chunks
@@ -39,20 +45,73 @@ type searching struct {
 	closer    *shared // the work of lookCloser, while it lasts
 	filter    *mailbox.TextFilter
 
+	enough   int  // so many results are all that is asked for; 0 = any number
+	backward bool // they are those at the end of the mailbox
+
 	rows     []mailbox.Row
 	verdicts []verdict // on the rows
+	scores   []uint8   // of the rows, in a fuzzy search
 	open     []int     // places in rows of those that the row alone does not decide
 
-	found                uint32
-	numbers              []uint32 // what was found, as the client counts
+	found                []uint32 // sequence numbers of what was found
+	relevancies          []uint8  // of what was found, in a fuzzy search
 	highest, first, last mailbox.ModSeq
+}
+
+// newSearching prepares a search that a command with the tag asked for; "" = none did.
+func (s *session) newSearching(sel *selected, prog *searchProgram, tag string) *searching {
+	return &searching{session: s, sel: sel, program: prog, progress: progress{tag: tag}, told: time.Now()}
+}
+
+// prepare makes the program ready for the mailbox that is searched, as it is now.
+func (q *searching) prepare() error {
+	if err := q.program.key.resolve(q.sel); err != nil {
+		return err
+	}
+	q.filter = q.program.key.textFilter(q.session.options.Store)
+	return nil
+}
+
+// find runs the program.
+func (q *searching) find() error {
+	if err := q.prepare(); err != nil {
+		return err
+	}
+	q.enough, q.backward = q.program.enough()
+	if err := q.run(); err != nil {
+		return err
+	}
+	if q.backward {
+		slices.Reverse(q.found)
+	}
+	return q.order()
+}
+
+// enough says after how many results the answer is known, and from which end of the
+// mailbox they are looked for: when only the first or the last is asked for, or a piece
+// that is counted from there.
+func (p *searchProgram) enough() (n int, backward bool) {
+	if !p.extended || len(p.criteria) > 0 {
+		return 0, false
+	}
+	switch p.options &^ (returnSave | returnContext) {
+	case returnMin:
+		return 1, false
+	case returnMax:
+		return 1, true
+	case returnPartial:
+		if !p.modseq { // that of all that match is told with it
+			return int(p.partial.reach()), p.partial.backward
+		}
+	}
+	return 0, false
 }
 
 // searcher returns the nth searcher, making it if need be.
 func (q *searching) searcher(n int) *searcher {
 	for len(q.searchers) <= n {
 		w := searchers.Get().(*searcher)
-		w.search, w.examiner.view, w.examiner.filter = q, q.session.selected.view, q.filter
+		w.search, w.examiner.view, w.examiner.filter = q, q.sel.view, q.filter
 		q.searchers = append(q.searchers, w)
 	}
 	return q.searchers[n]
@@ -64,33 +123,56 @@ func (q *searching) release() {
 	}
 }
 
-// run finds the messages, searchRows of them at a time however short the spans are.
+// run finds the messages, searchRows of them at a time however short the spans are; fewer
+// at first if few results are enough.
 func (q *searching) run() error {
-	view := q.session.selected.view
-	candidates := q.program.key.candidates(view)
-	for _, sp := range candidates {
+	spans := q.program.key.candidates(q.sel.view)
+	for _, sp := range spans {
 		q.total += sp.to - sp.from + 1
 	}
-	for _, sp := range candidates {
-		for from := sp.from; from <= sp.to; {
-			to := min(sp.to, from+searchRows-uint32(len(q.rows))-1)
-			q.rows = view.Rows(q.rows, from, to)
-			from = to + 1
-			if len(q.rows) < searchRows {
+	if q.backward {
+		spans = slices.Clone(spans)
+		slices.Reverse(spans)
+	}
+	size := searchRows
+	if q.enough > 0 {
+		size = min(max(4*q.enough, minRows), searchRows)
+	}
+	for _, sp := range spans {
+		for sp.from <= sp.to {
+			piece := q.cut(&sp, uint32(size-len(q.rows)))
+			q.rows = q.sel.view.Rows(q.rows, piece.from, piece.to)
+			if len(q.rows) < size {
 				continue
 			}
-			if err := q.chunk(); err != nil || q.enough() {
+			if err := q.chunk(); err != nil || q.known() {
 				return err
 			}
+			size = min(2*size, searchRows)
 		}
 	}
 	return q.chunk()
 }
 
-// enough reports whether the answer is known: only the first message was asked for.
-func (q *searching) enough() bool {
-	return q.found > 0 && q.program.extended && q.program.options == returnMin
+// cut takes at most n messages off the end of sp where the search is.
+func (q *searching) cut(sp *span, n uint32) span {
+	piece := *sp
+	if q.backward {
+		if piece.to-piece.from >= n {
+			piece.from = piece.to - n + 1
+		}
+		sp.to = piece.from - 1
+		return piece
+	}
+	if piece.to-piece.from >= n {
+		piece.to = piece.from + n - 1
+	}
+	sp.from = piece.to + 1
+	return piece
 }
+
+// known reports whether the answer is known.
+func (q *searching) known() bool { return q.enough > 0 && len(q.found) >= q.enough }
 
 // goesOn reports an error when the session has ended, and tells the client every now
 // and then that it has not.
@@ -125,11 +207,17 @@ func (q *searching) chunk() error {
 		q.done += uint32(len(q.rows))
 		q.rows = q.rows[:0]
 	}()
-	q.verdicts, q.open = q.verdicts[:0], q.open[:0]
+	if q.backward { // the rows of several spans
+		slices.SortFunc(q.rows, func(a, b mailbox.Row) int { return cmp.Compare(b.Seq, a.Seq) })
+	}
+	q.verdicts, q.scores, q.open = q.verdicts[:0], q.scores[:0], q.open[:0]
 	e := &q.searcher(0).examiner
 	for i := range q.rows {
 		v, _ := e.judge(&q.program.key, &q.rows[i], nil, false)
 		q.verdicts = append(q.verdicts, v)
+		if q.program.fuzzy {
+			q.scores = append(q.scores, e.relevancy())
+		}
 		if v == verdictUnknown {
 			q.open = append(q.open, i)
 		}
@@ -141,23 +229,31 @@ func (q *searching) chunk() error {
 	}
 	for i, v := range q.verdicts {
 		if v == verdictYes {
-			q.add(&q.rows[i])
+			q.add(i)
 		}
 	}
 	return nil
 }
 
-// add notes a message that matches.
-func (q *searching) add(row *mailbox.Row) {
-	number := row.Seq
-	if q.uid {
-		number = uint32(row.UID)
+// score notes how well the message at a place in the rows matches.
+func (q *searching) score(at int, e *examiner) {
+	if q.program.fuzzy {
+		q.scores[at] = e.relevancy()
 	}
-	q.numbers = append(q.numbers, number)
-	if q.found++; q.found == 1 {
+}
+
+// add notes that the message at a place in the rows matches.
+func (q *searching) add(at int) {
+	row := &q.rows[at]
+	if q.found = append(q.found, row.Seq); q.program.fuzzy {
+		q.relevancies = append(q.relevancies, q.scores[at])
+	}
+	if len(q.found) == 1 || q.backward {
 		q.first = row.ModSeq
 	}
-	q.last = row.ModSeq
+	if len(q.found) == 1 || !q.backward {
+		q.last = row.ModSeq
+	}
 	q.highest = max(q.highest, row.ModSeq)
 }
 

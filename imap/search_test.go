@@ -50,6 +50,9 @@ func (k *searchKey) describe() string {
 	case keyFlag:
 		return string(k.flag)
 	case keySet:
+		if k.numbers == nil {
+			return "saved"
+		}
 		if _, ok := k.numbers.(goimap.UIDSet); ok {
 			return "uid:" + k.numbers.String()
 		}
@@ -72,6 +75,7 @@ func TestSearchPrograms(t *testing.T) {
 	tests := []struct{ in, want string }{
 		{"ALL", "and(all)"},
 		{"new old", `and(and(recent not(\Seen)) not(recent))`},
+		{"$ UID $ RECENT", "and(saved saved recent)"},
 		{"SEEN UNSEEN KEYWORD $x UNKEYWORD y", `and(\Seen not(\Seen) $x not(y))`},
 		{"NOT DELETED", `and(not(\Deleted))`},
 		{"NOT NOT DELETED", `and(\Deleted)`},
@@ -97,9 +101,9 @@ func TestSearchPrograms(t *testing.T) {
 		{repeat("(", 50) + "1" + repeat(")", 50), repeat("and(", 51) + "1" + repeat(")", 51)},
 
 		{"", ""}, {"()", ""}, {"(1", ""}, {"1)", ""}, {"NOT", ""}, {"OR 1", ""}, {"1  2", ""}, {"NOSUCH", ""}, {"FROM", ""}, {"HEADER x", ""},
-		{"KEYWORD \\Seen", ""}, {"KEYWORD (x)", ""}, {"UID", ""}, {"UID x", ""}, {"0", ""}, {"1:", ""}, {"$", ""}, {"ON 31-Feb-2020", ""},
+		{"KEYWORD \\Seen", ""}, {"KEYWORD (x)", ""}, {"UID", ""}, {"UID x", ""}, {"0", ""}, {"1:", ""}, {"$:1", ""}, {"OLDER 0", ""}, {"SAVEDON x", ""}, {"RETURN (PARTIAL 1:*) ALL", ""}, {"ON 31-Feb-2020", ""},
 		{"ON 1-Foo-2020", ""}, {"LARGER -1", ""}, {"LARGER x", ""}, {"MODSEQ x", ""}, {"MODSEQ 9223372036854775808", ""}, {"MODSEQ \"x\" 7", ""},
-		{"MODSEQ \"x\" any 7", ""}, {"RETURN ALL", ""}, {"RETURN (SAVE) ALL", ""}, {"RETURN (ALL)", ""}, {"CHARSET", ""}, {"CHARSET UTF-8", ""},
+		{"MODSEQ \"x\" any 7", ""}, {"RETURN ALL", ""}, {"RETURN (SAVE, ALL) 1", ""}, {"RETURN (ALL)", ""}, {"CHARSET", ""}, {"CHARSET UTF-8", ""},
 		{"CHARSET KOI8-R ALL", ""}, {"BODY \"\xff\"", ""}, {"ALL RETURN ()", ""}, {"ALL CHARSET UTF-8", ""},
 		{repeat("1 ", 1000) + "1", ""}, {repeat("NOT ", 1000) + "1", ""}, {repeat("OR ", 600) + repeat("1 ", 600) + "1", ""},
 		{repeat("(", 51) + "1" + repeat(")", 51), ""}, {repeat("NOT OR 1 ", 60) + "1", ""}, {repeat("BODY x ", 50) + "TEXT y", ""},
@@ -124,6 +128,7 @@ func TestSearchPrograms(t *testing.T) {
 func FuzzSearchProgram(f *testing.F) {
 	for _, seed := range []string{
 		"RETURN (MIN MAX COUNT ALL) CHARSET UTF-8 OR FROM a (NOT SUBJECT {2+}\r\nxy 1:3,5:*) UID 4 NEW",
+		"RETURN (SAVE PARTIAL -1:-10 COUNT) OR $ NOT UID $ YOUNGER 100 SAVEDSINCE 1-Feb-2020",
 		"OR OR SINCE 1-Feb-2020 SENTON \"01-Mar-2021\" LARGER 5 HEADER Message-ID <a@b> KEYWORD $x",
 		"MODSEQ \"/flags/\\\\draft\" all 7 BODY \"\xc3\xa4\" TEXT apple NOT NOT OLD UNKEYWORD y",
 	} {

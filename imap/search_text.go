@@ -30,6 +30,8 @@ type examiner struct {
 	header []byte        // once it was needed, and is not in the index
 	err    error         // of reading
 
+	scored, scores int // how well fuzzy keys matched, in all, and how many of them
+
 	whole  []byte // for a small body
 	raw    []byte // for the header
 	fields []byte // of one name
@@ -41,6 +43,7 @@ type examiner struct {
 // given, from the body where that may be read.
 func (e *examiner) judge(k *searchKey, row *mailbox.Row, index *message.View, mayRead bool) (verdict, error) {
 	e.row, e.index, e.mayRead, e.err = row, index, mayRead, nil
+	e.scored, e.scores = 0, 0
 	v := k.eval(e)
 	if e.body != nil {
 		e.body.Close()

@@ -15,7 +15,9 @@ type selected struct {
 	view       *mailbox.View
 	validity   uint32 // UIDVALIDITY, which no other mailbox has
 	readOnly   bool
-	hideRecent bool // from the client: it is one of IMAP4rev2
+	contexts   []*searchContext // searches that are kept up to date
+	saved      goimap.UIDSet    // "$": what the last search with SAVE found (RFC 5182), as ranges that hold no other message
+	hideRecent bool             // from the client: it is one of IMAP4rev2
 
 	keywords  int        // how many of the mailbox's keywords the client was told of
 	flagForms []flagForm // by Message.FlagsID
@@ -57,6 +59,10 @@ type span struct{ from, to uint32 }
 // passed over (RFC 3501 section 6.4.8); a sequence number beyond the mailbox is a
 // mistake of the client, but "1:*" of an empty mailbox is none of it.
 func (s *session) numbers(r *request) []span {
+	if s.dec.Accept('$') { // RFC 5182 section 2.1: whether UIDs are asked for or not
+		r.set = s.selected.saved
+		return s.selected.spansOfUIDs(r.set)
+	}
 	if r.uid {
 		set := s.dec.UIDSet()
 		r.set = set
@@ -296,11 +302,15 @@ func (s *session) tellHappened(what news, own bool) error {
 			return err
 		}
 	}
+	if err := s.tellContexts(); err != nil {
+		return err
+	}
 	return s.enc.Err()
 }
 
 // tellUpdate writes the responses of an update (RFC 3501 sections 7.3 and 7.4).
 func (s *session) tellUpdate(u *mailbox.Update) {
+	s.tellContextsGone(u)
 	s.tellGone(u)
 	if u.Exists {
 		s.tellSize()

@@ -11,7 +11,8 @@ import (
 
 // SeqSet expects a sequence set of message numbers. The result is sorted, its
 // ranges do not touch, and in each Start <= Stop; 0 stands for "*" and only the
-// last range may hold it (RFC 3501 section 9, sequence-set).
+// last range may hold it (RFC 3501 section 9, sequence-set). "$" is left to the caller
+// (RFC 5182 section 3).
 func (d *Decoder) SeqSet() goimap.SeqSet {
 	set := d.ranges()
 	out := make(goimap.SeqSet, len(set))
@@ -70,10 +71,6 @@ func (d *Decoder) ranges() []numRange {
 // seqNumber expects a number from 1 to 2^32-1, or "*", which is 0.
 func (d *Decoder) seqNumber() uint32 {
 	if d.Accept('*') {
-		return 0
-	}
-	if d.Peek() == '$' {
-		d.Fail("$ is not supported: no search result was saved")
 		return 0
 	}
 	n := d.Number()
