@@ -44,6 +44,12 @@ func BenchmarkMailbox(b *testing.B) {
 		{"search-subject", "UID SEARCH UNDELETED SUBJECT \"no such subject\""},
 		{"search-sentsince", "SEARCH RETURN (COUNT) SENTSINCE 1-Mar-2025"},
 		{"search-header", "SEARCH HEADER Message-ID <none@x.example>"},
+		{"sort-arrival", "UID SORT (ARRIVAL) UTF-8 ALL"},
+		{"sort-date", "UID SORT (REVERSE DATE) UTF-8 ALL"},
+		{"sort-subject", "UID SORT (SUBJECT) UTF-8 ALL"},
+		{"sort-from", "UID SORT (DISPLAYFROM SUBJECT) UTF-8 ALL"},
+		{"thread-subject", "UID THREAD ORDEREDSUBJECT UTF-8 ALL"},
+		{"thread-references", "UID THREAD REFERENCES UTF-8 ALL"},
 		{"search-body", "SEARCH CHARSET UTF-8 UNDELETED BODY xylophonist"},
 		{"search-text", "SEARCH TEXT xylophonist"},
 	} {

@@ -48,7 +48,8 @@ func (q *searching) lookAt(from int, msgs []mailbox.Message, index bool, see see
 			start := i
 			err := q.session.options.Store.Indexes(msgs[i:], func(n int, v message.View) error {
 				i = start + n
-				err := see(place(&q.rows[i]), &q.rows[i], &v)
+				q.index = v
+				err := see(place(&q.rows[i]), &q.rows[i], &q.index)
 				i++
 				return err
 			})

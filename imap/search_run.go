@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"mailstead/mailbox"
+	"mailstead/mailbox/message"
 )
 
 const (
@@ -52,6 +53,8 @@ type searching struct {
 	verdicts []verdict // on the rows
 	scores   []uint8   // of the rows, in a fuzzy search
 	open     []int     // places in rows of those that the row alone does not decide
+
+	index message.View // that is being looked at
 
 	found                []uint32 // sequence numbers of what was found
 	relevancies          []uint8  // of what was found, in a fuzzy search
