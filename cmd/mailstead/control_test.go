@@ -156,6 +156,9 @@ func TestAdministrationBothWays(t *testing.T) {
 			t.Errorf("%s %s:\nserving %+v\nalone   %+v", s.action, s.args, a, b)
 		}
 	}
+	for _, step := range []string{"backup snapshot", "backup drop", "backup log"} { // steps of `backup`: TestBackupCommands
+		used[step] = true
+	}
 	for _, action := range slices.Sorted(maps.Keys(actions)) {
 		if !used[action] {
 			t.Errorf("the action %q is not tried", action)

@@ -229,7 +229,11 @@ func (a *admin) export(ctx context.Context, p exportParams, to transfer.Sink) er
 	if err != nil {
 		return err
 	}
-	return (&transfer.Account{Store: a.store, ID: id, Only: p.Mailboxes}).Send(ctx, to)
+	err = (&transfer.Account{Store: a.store, ID: id, Only: p.Mailboxes}).Send(ctx, to)
+	if errors.Is(err, mailbox.ErrNoMailbox) {
+		return failureOf(err)
+	}
+	return err
 }
 
 func exportStream(a *admin, ctx context.Context, params json.RawMessage, _ *transfer.Decoder, to *transfer.Encoder) (any, error) {
