@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -353,7 +354,7 @@ func TestFetchAllocatesNothingPerLine(t *testing.T) {
 	for i := range n {
 		deliver(t, store, account, benchMessage(i), mailbox.Target{})
 	}
-	indexed(t, store) // what works in the background allocates, too
+	indexed(t, store)
 	s := newDirectSession(t, store, account)
 	s.drop = true
 	for _, command := range []string{
@@ -361,7 +362,11 @@ func TestFetchAllocatesNothingPerLine(t *testing.T) {
 		"UID FETCH 1:* (UID RFC822.SIZE FLAGS BODY.PEEK[HEADER.FIELDS (" + thunderbirdFields + ")])",
 	} {
 		s.say(t, command)
-		if allocs := testing.AllocsPerRun(3, func() { s.say(t, command) }); allocs > n/10 {
+		allocs := math.Inf(1)
+		for range 5 { // what works in the background allocates, too: the least is the session's own
+			allocs = min(allocs, testing.AllocsPerRun(1, func() { s.say(t, command) }))
+		}
+		if allocs > n/10 {
 			t.Errorf("%s: %.0f allocations for %d messages", command, allocs, n)
 		}
 	}
