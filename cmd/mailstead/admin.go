@@ -61,6 +61,7 @@ var actions = map[string]action{
 	"account show":                  act((*admin).accountShow),
 	"account password":              act((*admin).accountPassword),
 	"account quota":                 act((*admin).accountQuota),
+	"account capability":            act((*admin).accountCapability),
 	"account address add":           act((*admin).addressAdd),
 	"account address remove":        act((*admin).addressRemove),
 	"account list-deleted":          act((*admin).accountListDeleted),
