@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"go.etcd.io/bbolt"
@@ -74,8 +75,13 @@ func TestMapFaultEndsTheStore(t *testing.T) {
 			filled, a := fillStore(t)
 			closeStore(t, filled)
 			o := testOptions(t)
+			var mu sync.Mutex // what works in the background meets the fault, too
 			var told error
-			o.Fatal = func(err error) { told = errors.Join(told, err) }
+			o.Fatal = func(err error) {
+				mu.Lock()
+				defer mu.Unlock()
+				told = errors.Join(told, err)
+			}
 			s, err := Open(filled.dir, o)
 			if err != nil {
 				t.Fatal(err)
@@ -88,9 +94,11 @@ func TestMapFaultEndsTheStore(t *testing.T) {
 			} else {
 				err = s.disk.indexes([]BodyID{list[0].Body}, func(int, []byte) error { return nil })
 			}
+			mu.Lock()
 			if !errors.Is(err, errFault) || !errors.Is(told, errFault) {
 				t.Errorf("%v, told %v", err, told)
 			}
+			mu.Unlock()
 			dir := t.TempDir()
 			if err := copyFolder(dir, s.dir); err != nil {
 				t.Fatal(err)

@@ -210,6 +210,10 @@ func TestUnstoredIndexesAreBounded(t *testing.T) {
 	a := newAccount(t, s)
 	deliver(t, s, a, "INBOX", letter(1))
 	list := rows(open(t, s, a, "INBOX"))
+	s.search.cancel() // nobody else uses derived.db meanwhile
+	s.search.work.Wait()
+	s.applier.commit.Lock()
+	defer s.applier.commit.Unlock()
 	const large = 1 << 20
 	for id := BodyID(1000); s.overlay.unstoredBytes() < maxUnstored; id++ {
 		s.overlay.remade(id, make([]byte, large))

@@ -53,6 +53,9 @@ func TestImportMemory(t *testing.T) {
 	if _, err := ownMemory(os.Getpid()); err != nil {
 		t.Skipf("this system does not tell the memory of a process: %v", err)
 	}
+	if testing.Short() {
+		t.Skip("the short form runs under the race detector, which takes memory of its own")
+	}
 	mbox, size := letters(t, *importMessages)
 	s := newInstance(t, trialDir(t), "a.test")
 	s.start()
