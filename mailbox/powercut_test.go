@@ -515,6 +515,9 @@ func killedCommits(dir string, seed uint64, faults simFaults) error {
 // TestCommitAfterKill proves that a start makes the last commit durable before
 // the next one: without it, state.db is lost in some of the trials.
 func TestCommitAfterKill(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the short form runs under the race detector, under which this takes minutes; the same code runs in TestStorePowerCuts")
+	}
 	root := t.TempDir()
 	for name, faults := range map[string]simFaults{
 		"sound":                        {},
@@ -539,6 +542,9 @@ func TestCommitAfterKill(t *testing.T) {
 // programs have made, or could: each must be noticed, or the test above proves
 // nothing.
 func TestStorePowerCutsNegativeControls(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the short form runs under the race detector, under which this takes minutes; the same code runs in TestStorePowerCuts")
+	}
 	for name, faults := range map[string]simFaults{
 		"publish before the flush":                           {lies: only("sync segment")},
 		"no sync in recovery":                                {recovery: true},
