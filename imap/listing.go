@@ -85,15 +85,20 @@ func parents(name string) func(yield func(string) bool) {
 
 // tree loads the account's hierarchy.
 func (s *session) tree() (tree, error) {
-	infos, err := s.options.Store.Mailboxes(s.account.ID)
-	if err != nil {
-		return nil, err
-	}
-	subscriptions, err := s.options.Store.Subscriptions(s.account.ID)
+	infos, subscriptions, err := s.names()
 	if err != nil {
 		return nil, err
 	}
 	return newTree(infos, subscriptions), nil
+}
+
+// names are the account's mailboxes, and what is subscribed to.
+func (s *session) names() (infos []mailbox.Info, subscriptions []string, err error) {
+	if infos, err = s.options.Store.Mailboxes(s.account.ID); err != nil {
+		return nil, nil, err
+	}
+	subscriptions, err = s.options.Store.Subscriptions(s.account.ID)
+	return infos, subscriptions, err
 }
 
 // listing is what a LIST asks for.

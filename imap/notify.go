@@ -322,11 +322,7 @@ type picture struct {
 }
 
 func (s *session) picture() (*picture, error) {
-	infos, err := s.options.Store.Mailboxes(s.account.ID)
-	if err != nil {
-		return nil, err
-	}
-	subscriptions, err := s.options.Store.Subscriptions(s.account.ID)
+	infos, subscriptions, err := s.names()
 	if err != nil {
 		return nil, err
 	}

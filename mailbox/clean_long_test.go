@@ -3,7 +3,6 @@ package mailbox
 import (
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -111,12 +110,7 @@ func TestFullDiskIsCleaned(t *testing.T) {
 	text := letter(1) + strings.Repeat("0123456789\r\n", 2500)
 	stored := 0
 	try := func() error {
-		b := s.NewBody()
-		defer b.Abort()
-		if _, err := io.WriteString(b, text); err != nil {
-			return err
-		}
-		_, err := s.Deliver(t.Context(), b, []Target{{Account: a, Name: "INBOX"}}, nil)
+		err := tryDeliver(t, s, a, text)
 		if err == nil {
 			stored++
 		}

@@ -2,7 +2,6 @@ package mailbox
 
 import (
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -47,12 +46,7 @@ func TestFullDisk(t *testing.T) {
 	text := letter(1) + strings.Repeat("0123456789\r\n", 1000)
 	stored := 0
 	try := func() error {
-		b := s.NewBody()
-		defer b.Abort()
-		if _, err := io.WriteString(b, text); err != nil {
-			return err
-		}
-		_, err := s.Deliver(t.Context(), b, []Target{{Account: a, Name: "INBOX"}}, nil)
+		err := tryDeliver(t, s, a, text)
 		if err == nil {
 			stored++
 		}

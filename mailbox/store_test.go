@@ -162,6 +162,17 @@ func deliver(t testing.TB, s *Store, a AccountID, name, text string, flags ...go
 	return placed[0].UID
 }
 
+// tryDeliver is deliver to the INBOX of a store that may refuse.
+func tryDeliver(t testing.TB, s *Store, a AccountID, text string) error {
+	b := s.NewBody()
+	defer b.Abort()
+	if _, err := io.WriteString(b, text); err != nil {
+		return err
+	}
+	_, err := s.Deliver(t.Context(), b, []Target{{Account: a, Name: "INBOX"}}, nil)
+	return err
+}
+
 func open(t testing.TB, s *Store, a AccountID, name string) *Mailbox {
 	t.Helper()
 	m, err := s.OpenMailbox(t.Context(), a, name)

@@ -32,7 +32,7 @@ func Fields(header []byte) iter.Seq[Field] {
 
 // FieldValue returns the raw value of the first field called name (in any case) and whether there is one.
 func FieldValue(header []byte, name string) ([]byte, bool) {
-	for len(header) > 0 && blankLine(header) == 0 {
+	for len(header) > 0 && BlankLine(header) == 0 {
 		if len(header) > len(name) && equalFoldASCII(header[:len(name)], name) {
 			if f, _ := nextField(header); len(f.Name) > 0 && len(f.Name) == len(name) {
 				return f.Value, true
@@ -45,7 +45,7 @@ func FieldValue(header []byte, name string) ([]byte, bool) {
 
 // nextField cuts the first field off a header. Raw is nil at the blank line.
 func nextField(header []byte) (f Field, rest []byte) {
-	if blankLine(header) > 0 {
+	if BlankLine(header) > 0 {
 		return Field{}, header
 	}
 	end := fieldEnd(header)
@@ -62,8 +62,8 @@ func nextField(header []byte) (f Field, rest []byte) {
 	return f, header[end:]
 }
 
-// blankLine returns the length of the blank line that b begins with: 2, 1, or 0 if it begins with none.
-func blankLine(b []byte) int {
+// BlankLine returns the length of the blank line that b begins with: 2, 1, or 0 if it begins with none.
+func BlankLine(b []byte) int {
 	switch {
 	case len(b) > 0 && b[0] == '\n':
 		return 1
@@ -134,7 +134,7 @@ func AppendHeaderFields(dst, header []byte, m *FieldMatcher) []byte {
 	for len(header) > 0 {
 		f, rest := nextField(header)
 		if f.Raw == nil {
-			return append(dst, header[:blankLine(header)]...)
+			return append(dst, header[:BlankLine(header)]...)
 		}
 		if m.Match(f.Name) {
 			dst = append(dst, f.Raw...)

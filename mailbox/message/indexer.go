@@ -130,7 +130,7 @@ func (x *Indexer) writeHeader(p []byte) (rest []byte) {
 		}
 		x.keepHeader(line)
 		x.endLine(line)
-		if blank := blankLine(whole); blank > 0 && blank == len(whole) {
+		if blank := BlankLine(whole); blank > 0 && blank == len(whole) {
 			x.endHeader(x.pos)
 			return p
 		}

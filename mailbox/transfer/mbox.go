@@ -72,7 +72,7 @@ func (m *mboxReader) next() (fromLine, error) {
 			}
 			return fromLine{}, err
 		}
-		if n := blankLine(b); n > 0 { // in front of the first message, or more than one between
+		if n := message.BlankLine(b); n > 0 { // in front of the first message, or more than one between
 			m.skip(n)
 			continue
 		}
@@ -121,17 +121,6 @@ func (m *mboxReader) skip(n int) {
 
 var fromSpace = []byte("From ")
 
-// blankLine is the length of the blank line that b begins with, or 0.
-func blankLine(b []byte) int {
-	switch {
-	case len(b) > 0 && b[0] == '\n':
-		return 1
-	case len(b) > 1 && b[0] == '\r' && b[1] == '\n':
-		return 2
-	}
-	return 0
-}
-
 // parseFrom takes a From line apart. The date begins at the day of the week.
 func parseFrom(line []byte) fromLine {
 	var f fromLine
@@ -174,7 +163,7 @@ func beginsMessage(b []byte, afterBlank bool) bool {
 	field := isField(next)
 	f := parseFrom(line)
 	if !f.date.IsZero() {
-		return field || afterBlank && (len(next) == 0 || blankLine(next) > 0 || bytes.HasPrefix(next, []byte(">From ")))
+		return field || afterBlank && (len(next) == 0 || message.BlankLine(next) > 0 || bytes.HasPrefix(next, []byte(">From ")))
 	}
 	return field && afterBlank && len(bytes.Fields(line)) <= 2
 }
@@ -242,7 +231,7 @@ func (m *mboxReader) countOn(length int64) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return
 	}
-	end := b[blankLine(b[:n]):n]
+	end := b[message.BlankLine(b[:n]):n]
 	if length > 0 && (bytes.HasPrefix(end, fromSpace) || n < len(b) && len(end) == 0 && m.reaches(length)) {
 		m.counted, m.quotes = length, false
 	}
@@ -337,7 +326,7 @@ func (m *mboxReader) take(b []byte) {
 		m.counted -= int64(len(b))
 	}
 	if !m.midLine {
-		m.blank = blankLine(b) > 0
+		m.blank = message.BlankLine(b) > 0
 		if m.quotes && b[0] == '>' && isQuotedFrom(b) {
 			b = b[1:]
 		}
@@ -369,7 +358,7 @@ func (m *mboxReader) atEnd() bool {
 		return false // and at the file's end fill finds out
 	}
 	b, err := m.r.Peek(maxFromLine)
-	n := blankLine(b)
+	n := message.BlankLine(b)
 	if n == 0 {
 		return beginsMessage(b, m.blank)
 	}
