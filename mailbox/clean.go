@@ -54,11 +54,12 @@ func (c *cleaner) init() {
 	c.cancel = func() {}
 }
 
-// runCleaner cleans from time to time, until the store is closed.
-func (s *Store) runCleaner(ctx context.Context) {
+// runCleaner goes on with unfinished erasures, and then cleans from time to
+// time, until the store is closed.
+func (s *Store) runCleaner(ctx context.Context, unfinished map[AccountID][]string) {
 	tick := time.NewTicker(s.o.CleanEvery)
 	defer tick.Stop()
-	if err := s.beginCleaning(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, ErrClosed) {
+	if err := s.beginCleaning(ctx, unfinished); err != nil && ctx.Err() == nil && !errors.Is(err, ErrClosed) {
 		s.logger.Error("an erasure is not finished; the next start tries again", "err", err)
 	}
 	for {
@@ -74,11 +75,11 @@ func (s *Store) runCleaner(ctx context.Context) {
 }
 
 // beginCleaning finishes what the end of a process has cut short.
-func (s *Store) beginCleaning(ctx context.Context) error {
+func (s *Store) beginCleaning(ctx context.Context, unfinished map[AccountID][]string) error {
 	if err := s.dropOverwriting(); err != nil {
 		return err
 	}
-	return s.finishErasures(ctx)
+	return s.finishErasures(ctx, unfinished)
 }
 
 // clean makes one round, if there may be something to do.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -76,9 +77,11 @@ func (e *erasing) begin(changes []RoomChange) error {
 	return err
 }
 
-// finishErasures goes on with what a start before this one began.
-func (s *Store) finishErasures(ctx context.Context) error {
-	return s.Room(cleanRoom).Each(eraseKey, func(key string, value []byte) error {
+// unfinished are the erasures that a start before this one began, with their
+// words. Open asks before anybody can begin another.
+func (s *Store) unfinished() (map[AccountID][]string, error) {
+	found := make(map[AccountID][]string)
+	err := s.Room(cleanRoom).Each(eraseKey, func(key string, value []byte) error {
 		id, err := strconv.ParseUint(strings.TrimPrefix(key, eraseKey), 10, 32)
 		if err != nil {
 			return fmt.Errorf("%w: room %s has the key %q", errDatabase, cleanRoom, key)
@@ -87,10 +90,21 @@ func (s *Store) finishErasures(ctx context.Context) error {
 		if len(value) > 0 {
 			words = strings.Split(string(value), "\n")
 		}
-		s.logger.Info("going on with erasing an account", "account", id)
-		_, err = s.EraseAccount(ctx, AccountID(id), words, func(string, int64, int64) {})
-		return err
+		found[AccountID(id)] = words
+		return nil
 	})
+	return found, err
+}
+
+// finishErasures goes on with what a start before this one began.
+func (s *Store) finishErasures(ctx context.Context, unfinished map[AccountID][]string) error {
+	for _, id := range slices.Sorted(maps.Keys(unfinished)) {
+		s.logger.Info("going on with erasing an account", "account", id)
+		if _, err := s.EraseAccount(ctx, id, unfinished[id], func(string, int64, int64) {}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (e *erasing) run() error {

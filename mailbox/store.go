@@ -155,9 +155,13 @@ func Open(dir string, o Options) (*Store, error) {
 	replayed := s.replayed
 	s.replayed = nil
 	s.applier.work.Go(func() { s.reindex(replayed) })
+	unfinished, err := s.unfinished()
+	if err != nil {
+		s.logger.Error("unfinished erasures cannot be read; the next start tries again", "err", err)
+	}
 	cleaning, cancel := context.WithCancel(context.Background())
 	s.cleaner.cancel = cancel
-	s.applier.work.Go(func() { s.runCleaner(cleaning) })
+	s.applier.work.Go(func() { s.runCleaner(cleaning, unfinished) })
 	searching, cancelSearch := context.WithCancel(context.Background())
 	s.search.cancel = cancelSearch
 	s.search.work.Go(func() { s.runSearch(searching) })
