@@ -42,6 +42,7 @@ type simFaults struct {
 	cleaning bool                     // of segments, and only while it is cleaned
 	corrupts bool                     // state.db may come out so that bbolt ends the process over it
 	lost     bool                     // state.db is lost after each cut, not after some
+	aim      string                   // the power always goes in this kind of moment
 }
 
 // moments are the kinds of changes that were seen, by how often the power went
@@ -198,6 +199,9 @@ func (t *trial) arm() {
 		if aim = t.known.aim(t.rng); aim != "" {
 			left = 1 + t.rng.IntN(3)
 		}
+	}
+	if t.faults.aim != "" {
+		left, aim = 1+t.rng.IntN(3), t.faults.aim
 	}
 	seen := make(map[string]int)
 	t.d.mu.Lock()
@@ -551,7 +555,7 @@ func TestStorePowerCutsNegativeControls(t *testing.T) {
 		"no directory sync":                                  {lies: func(m string) bool { return strings.HasPrefix(m, "sync folder") }},
 		"a large body that is not synced":                    {lies: only("sync big body")},
 		"checkpoint named before synced":                     {lies: only("sync checkpoint.tmp")},
-		"state.db replaced before synced":                    {lies: only("sync state.db.new"), lost: true, corrupts: true},
+		"state.db replaced before synced":                    {lies: only("sync state.db.new"), lost: true, corrupts: true, aim: "sync state.db"},
 		"state.db's commits not synced":                      {lies: only("sync pages of state.db", "sync meta of state.db"), corrupts: true},
 		"segments unlinked before what was moved is on disk": {cleaning: true},
 	} {

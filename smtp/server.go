@@ -84,7 +84,7 @@ func New(o Options) *Server {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{o: o, limits: o.Limits.withDefaults()}
-	s.counter.Store(rand.Uint64N(maxFirstName))
+	s.counter.Store(minFirstName + rand.Uint64N(maxFirstName-minFirstName))
 	s.conns = serve.New(serve.Options{
 		Name: "smtp", Logger: o.Logger, WriteTimeout: writeTimeout,
 		MaxPerAddress: s.limits.ConnectionsPerAddress, MaxPerAccount: s.limits.ConnectionsPerAccount,
@@ -93,8 +93,12 @@ func New(o Options) *Server {
 	return s
 }
 
-// maxFirstName keeps the first names of transactions short.
-const maxFirstName = 36 * 36 * 36 * 36
+// The first names of transactions have four digits of base 36: short, and all
+// Received fields of a server are of one length.
+const (
+	minFirstName = 36 * 36 * 36
+	maxFirstName = 36 * minFirstName
+)
 
 // writeTimeout is for a peer that does not take a few lines of reply.
 const writeTimeout = time.Minute

@@ -48,15 +48,15 @@ func dial(t *testing.T, address string) (net.Conn, *bufio.Reader) {
 	return c, bufio.NewReader(c)
 }
 
-// echo answers each line with itself; "login X" logs in as X, "panic" panics.
+// echo answers each line with itself, until the server shuts down; "login X" logs
+// in as X, "panic" panics.
 func echo(s *Server, c *Conn) {
 	c.SetWaiting(true, time.Minute)
 	io.WriteString(c, "hello\n")
 	for in := bufio.NewReader(c); !s.Closing(); {
 		line, err := in.ReadString('\n')
 		if errors.Is(err, ErrInterrupted) {
-			io.WriteString(c, "bye\n")
-			return
+			break
 		}
 		if err != nil {
 			return
@@ -69,6 +69,7 @@ func echo(s *Server, c *Conn) {
 		}
 		io.WriteString(c, line)
 	}
+	io.WriteString(c, "bye\n")
 }
 
 func expect(t *testing.T, r *bufio.Reader, want string) {
