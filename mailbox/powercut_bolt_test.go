@@ -2,7 +2,9 @@ package mailbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -11,6 +13,8 @@ import (
 	"unsafe"
 
 	"go.etcd.io/bbolt"
+
+	"mailstead/mailbox/log/disktest"
 )
 
 // A database of a simDisk lies in a file of the operating system as long as
@@ -51,56 +55,39 @@ func (d *simDisk) openDatabase(path string, o *bbolt.Options) (*bbolt.DB, error)
 		return nil, err
 	}
 	opened := *o
-	opened.OpenFile = func(string, int, os.FileMode) (*os.File, error) { return d.lift(f) }
+	opened.OpenFile = func(string, int, os.FileMode) (*os.File, error) { return lift(f) }
 	db, err := bbolt.Open(path, 0o600, &opened)
 	if err != nil {
 		return nil, err
 	}
-	(&simDatabase{d: d, f: f, name: path, noSync: o.NoSync}).listen(db)
+	(&simDatabase{f: f, noSync: o.NoSync}).listen(db)
 	return db, nil
 }
 
 // databaseFile is the file of a database, made as bbolt makes a new one.
-func (d *simDisk) databaseFile(path string) (*simFile, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.dead {
-		return nil, errPower
+func (d *simDisk) databaseFile(path string) (*disktest.File, error) {
+	f, err := d.Disk.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = d.Disk.Create(path)
 	}
-	f := d.names[path]
-	if f == nil {
-		if err := d.step("create", path); err != nil {
-			return nil, err
-		}
-		f = newSimFile()
-		d.change(simMove{name: path, file: f})
-		if err := d.after(); err != nil {
-			return nil, err
-		}
+	if err != nil {
+		return nil, err
 	}
-	if f.size > 0 {
-		return f, nil
+	if size, err := f.Size(); err != nil || size > 0 {
+		return f, err
 	}
 	empty, err := emptyDatabase()
 	if err != nil {
 		return nil, err
 	}
-	if err := d.step("write new", path); err != nil {
+	if err := f.WriteAs("write new", [][]byte{empty}, 0); err != nil {
 		return nil, err
 	}
-	f.write(empty, 0)
-	if err := d.after(); err != nil {
-		return nil, err
-	}
-	do, err := d.flushed("sync new", path)
-	if do {
-		f.flush()
-	}
-	return f, err
+	return f, f.SyncAs("sync new")
 }
 
 // lift copies a file into one of the operating system, without a name.
-func (d *simDisk) lift(f *simFile) (*os.File, error) {
+func lift(f *disktest.File) (*os.File, error) {
 	out, err := os.CreateTemp(memoryFolder(), "mailstead")
 	if err != nil {
 		return nil, err
@@ -108,23 +95,7 @@ func (d *simDisk) lift(f *simFile) (*os.File, error) {
 	if err := os.Remove(out.Name()); err != nil {
 		return nil, err
 	}
-	return out, d.fill(out, f)
-}
-
-func (d *simDisk) fill(out *os.File, f *simFile) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := out.Truncate(f.size); err != nil {
-		return err
-	}
-	for number, page := range f.pages {
-		if rest := f.size - number*simPageSize; page.seen != nil && rest > 0 {
-			if _, err := out.WriteAt(page.seen[:min(rest, simPageSize)], number*simPageSize); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return out, f.CopyTo(out)
 }
 
 // memoryFolder is where files need no disk, if there is such a place.
@@ -140,11 +111,12 @@ func memoryFolder() string {
 func (d *simDisk) checkDatabase(path string) error { return d.checkFile(path, false) }
 
 func (d *simDisk) checkFile(path string, inChild bool) error {
-	d.mu.Lock()
-	f := d.names[path]
-	d.mu.Unlock()
-	if f == nil {
+	f, err := d.Disk.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
+	}
+	if err != nil {
+		return err
 	}
 	dir, err := os.MkdirTemp(memoryFolder(), "mailstead")
 	if err != nil {
@@ -157,10 +129,10 @@ func (d *simDisk) checkFile(path string, inChild bool) error {
 		return err
 	}
 	defer out.Close()
-	if err := d.fill(out, f); err != nil {
+	if err := f.CopyTo(out); err != nil {
 		return err
 	}
-	if inChild || !f.synced {
+	if inChild || !f.Synced() {
 		return checkInChild(context.Background(), name)
 	}
 	if err := checkFile(name); err != nil {
@@ -171,9 +143,7 @@ func (d *simDisk) checkFile(path string, inChild bool) error {
 
 // simDatabase listens to what bbolt writes into one database.
 type simDatabase struct {
-	d      *simDisk
-	f      *simFile
-	name   string
+	f      *disktest.File
 	noSync bool
 	size   func() (int64, error)
 }
@@ -204,26 +174,16 @@ func (b *simDatabase) write(p []byte, off int64) error {
 	if err != nil {
 		return err
 	}
-	b.d.mu.Lock()
-	defer b.d.mu.Unlock()
 	if err := b.grow(size); err != nil {
 		return err
 	}
-	meta := off < 2*simPageSize
-	if meta && !b.noSync {
-		if err := b.sync("sync pages of"); err != nil {
-			return err
-		}
+	if meta := off < 2*int64(os.Getpagesize()); !meta {
+		return b.f.WriteAs("write page of", [][]byte{p}, off)
 	}
-	what := "write page of"
-	if meta {
-		what = "write meta of"
-	}
-	if err := b.d.step(what, b.name); err != nil {
+	if err := b.sync("sync pages of"); err != nil {
 		return err
 	}
-	b.f.write(p, off)
-	if err := b.d.after(); err != nil || !meta || b.noSync {
+	if err := b.f.WriteAs("write meta of", [][]byte{p}, off); err != nil {
 		return err
 	}
 	return b.sync("sync meta of")
@@ -231,25 +191,20 @@ func (b *simDatabase) write(p []byte, off int64) error {
 
 // grow follows what bbolt did to the file's length.
 func (b *simDatabase) grow(size int64) error {
-	if size <= b.f.size {
-		return nil
-	}
-	if err := b.d.step("grow", b.name); err != nil {
+	if have, err := b.f.Size(); err != nil || size <= have {
 		return err
 	}
-	b.f.truncate(size)
-	if err := b.d.after(); err != nil || b.noSync {
+	if err := b.f.TruncateAs("grow", size); err != nil {
 		return err
 	}
 	return b.sync("sync length of")
 }
 
 func (b *simDatabase) sync(what string) error {
-	do, err := b.d.flushed(what, b.name)
-	if do {
-		b.f.flush()
+	if b.noSync {
+		return nil
 	}
-	return err
+	return b.f.SyncAs(what)
 }
 
 // chance draws one of several values.

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"mailstead/mailbox/log/disktest"
 )
 
 // trial is the life of one store through several power cuts.
@@ -99,7 +101,7 @@ func (w *errorWords) take() (lines []string) {
 
 func newTrial(dir string, seed uint64, known *moments, faults simFaults) *trial {
 	t := &trial{seed: seed, dir: dir, rng: rand.New(rand.NewPCG(seed, 0)), known: known, faults: faults, d: newSimDisk(dir)}
-	t.d.lies = faults.lies
+	t.d.Lie(faults.lies)
 	for i := range 1 + t.rng.IntN(3) {
 		t.tenants = append(t.tenants, newTenant(fmt.Sprintf("tenant%d", i)))
 	}
@@ -115,7 +117,7 @@ func (t *trial) options(d *simDisk) Options {
 		Retention:   -1,
 		Logger:      slog.New(slog.NewTextHandler(&t.words, &slog.HandlerOptions{Level: slog.LevelError})),
 		Fatal: func(err error) {
-			if !errors.Is(err, errPower) {
+			if !errors.Is(err, disktest.ErrPower) {
 				t.note(fmt.Errorf("the store gave up: %w", err))
 			}
 		},
@@ -133,9 +135,7 @@ func (t *trial) note(err error) {
 
 // judge says whether an error is one: when the power is out, all fail.
 func (t *trial) judge(d *simDisk, err error) error {
-	d.mu.Lock()
-	dead := d.dead
-	d.mu.Unlock()
+	dead := d.Dead()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	words := t.words.take()
@@ -162,7 +162,7 @@ func (t *trial) run(n int) (err error) {
 		t.arm()
 		err := t.life()
 		if err == nil && t.rng.IntN(4) == 0 { // only the program ends; what it had not synced is there until the next cut
-			t.d.kill()
+			t.d.Kill()
 			continue
 		}
 		cuts++
@@ -172,8 +172,7 @@ func (t *trial) run(n int) (err error) {
 			t.loseState()
 		}
 		if err != nil {
-			return fmt.Errorf("seed %d, cut %d: %w\nthe last changes were: %s", t.seed, cuts, err,
-				strings.Join(t.d.recent[max(0, len(t.d.recent)-simRemembered):], ", "))
+			return fmt.Errorf("seed %d, cut %d: %w\nthe last changes were: %s", t.seed, cuts, err, t.d.Recent())
 		}
 	}
 	return nil
@@ -183,9 +182,7 @@ func (t *trial) run(n int) (err error) {
 // it, have to do with a rebuild.
 func (t *trial) loseState() {
 	if t.rng.IntN(6) == 0 || t.faults.lost {
-		name := filepath.Join(t.dir, stateFile)
-		delete(t.d.names, name)
-		delete(t.d.kept, name)
+		t.d.Lose(filepath.Join(t.dir, stateFile))
 	}
 }
 
@@ -204,10 +201,7 @@ func (t *trial) arm() {
 		left, aim = 1+t.rng.IntN(3), t.faults.aim
 	}
 	seen := make(map[string]int)
-	t.d.mu.Lock()
-	defer t.d.mu.Unlock()
-	t.d.late = t.rng.IntN(2) == 0
-	t.d.cut = func(moment string) bool {
+	t.d.Cut(t.rng.IntN(2) == 0, func(moment string) bool {
 		seen[moment]++
 		if aim == "" || aim == moment {
 			left--
@@ -216,17 +210,17 @@ func (t *trial) arm() {
 			t.known.saw(seen, moment)
 		}
 		return left == 0
-	}
+	})
 }
 
 // life opens the store, holds it against what was promised, and changes it
 // until the power goes or it is closed.
 func (t *trial) life() error {
 	if t.faults.recovery {
-		t.d.set(only("sync segment"))
+		t.d.Lie(only("sync segment"))
 	}
 	s, err := Open(t.dir, t.options(t.d))
-	t.d.set(t.faults.lies)
+	t.d.Lie(t.faults.lies)
 	if err != nil {
 		return t.judge(t.d, err)
 	}
@@ -319,9 +313,7 @@ func (t *trial) work(s *Store) {
 // goesOn reports whether work goes on, and notes an error that has another reason
 // than the power.
 func (t *trial) goesOn(err error) bool {
-	t.d.mu.Lock()
-	dead := t.d.dead
-	t.d.mu.Unlock()
+	dead := t.d.Dead()
 	if err != nil && !dead {
 		t.note(err)
 	}
@@ -346,8 +338,8 @@ func (t *trial) keep(s *Store, rng *rand.Rand) error {
 // clean makes a round of cleaning that finds everything worth it.
 func (t *trial) clean(s *Store) error {
 	if t.faults.cleaning {
-		t.d.set(only("sync segment"))
-		defer t.d.set(t.faults.lies)
+		t.d.Lie(only("sync segment"))
+		defer t.d.Lie(t.faults.lies)
 	}
 	s.cleaner.mu.Lock()
 	defer s.cleaner.mu.Unlock()
@@ -360,7 +352,7 @@ func (t *trial) clean(s *Store) error {
 // state.db the same comes out of checkpoint and log.
 func (t *trial) prove() error {
 	copied := t.d.copy()
-	copied.lies = nil
+	copied.Lie(nil)
 	if t.faults.corrupts {
 		if err := copied.checkFile(filepath.Join(t.dir, stateFile), true); err != nil {
 			return fmt.Errorf("after the cut: %w", err)
@@ -383,7 +375,7 @@ func (t *trial) prove() error {
 		gone = append(gone, filepath.Join(checkpointFolder, filepath.Base(stored[0].path)))
 	}
 	for _, name := range gone {
-		delete(copied.names, filepath.Join(t.dir, name))
+		copied.Lose(filepath.Join(t.dir, name))
 	}
 	rebuilt, err := t.proveStart(copied)
 	if err != nil {
@@ -499,17 +491,17 @@ func killedCommits(dir string, seed uint64, faults simFaults) error {
 	}
 	for _, moment := range []string{"write meta of state.db", "sync pages of state.db"} {
 		left := 1 + t.rng.IntN(3)
-		t.d.cut = func(m string) bool {
+		t.d.Cut(false, func(m string) bool {
 			if m == moment {
 				left--
 			}
 			return left == 0
-		}
+		})
 		if err := t.life(); err != nil {
 			return err
 		}
 		if moment == "write meta of state.db" {
-			t.d.kill()
+			t.d.Kill()
 		}
 	}
 	t.d = t.d.restart(t.rng, .5)

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+
+	"mailstead/mailbox/log/disktest"
 )
 
 // world is what the outside knows of a log over several power cuts.
@@ -98,7 +100,7 @@ func (w *world) run(d *disk, rng *rand.Rand) error {
 		places[r.LSN] = r.Place
 		return nil
 	})
-	if errors.Is(err, errCut) {
+	if errors.Is(err, disktest.ErrPower) {
 		return nil
 	}
 	if err != nil {
@@ -144,7 +146,7 @@ func (w *world) bodies(l *Log, d *disk, places map[LSN]Place) error {
 			continue
 		}
 		got, err := readBody(l, p, e.BodyID)
-		if errors.Is(err, errCut) {
+		if errors.Is(err, disktest.ErrPower) {
 			return nil
 		}
 		if err != nil {
@@ -164,17 +166,20 @@ func cuts(seed uint64, count int, lies bool) error {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	w := &world{written: make(map[LSN]*Entry), acked: make(map[LSN]bool)}
 	d := newDisk()
-	d.lies = lies
+	if lies {
+		d.Lie(func(string) bool { return true })
+	}
 	for range count {
-		d.budget = 1 + rng.IntN(30)
+		changes := 1 + rng.IntN(30)
 		if rng.IntN(3) > 0 {
-			d.budget = 1 + rng.IntN(400)
+			changes = 1 + rng.IntN(400)
 		}
+		d.cutAfter(changes)
 		if err := w.run(d, rng); err != nil {
 			return err
 		}
 		if rng.IntN(3) == 0 {
-			d = d.kill()
+			d.Kill()
 			continue
 		}
 		d = d.restart(rng, []float64{0, .1, .5, .9, 1}[rng.IntN(5)])

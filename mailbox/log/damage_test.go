@@ -62,20 +62,6 @@ func upTo(n LSN, without ...LSN) []LSN {
 	return all
 }
 
-// spoil changes the bytes from..to of a segment.
-func (d *disk) spoil(number uint32, from, to int64) {
-	d.set(func() {
-		b := d.names[segmentName("d", number)].seen
-		for i := from; i < to; i++ {
-			b[i] ^= 0x5a
-		}
-	})
-}
-
-func (d *disk) zero(number uint32, from, to int64) {
-	d.set(func() { clear(d.names[segmentName("d", number)].seen[from:to]) })
-}
-
 func TestDamage(t *testing.T) {
 	const count = 400 // of 2,000 bytes: four segments
 	type test struct {
@@ -252,7 +238,7 @@ func TestFailedFlushEndsWriting(t *testing.T) {
 	mustPut(t, l, letter(1, 100))
 	isPrepared(t, l)
 	broken := errors.New("I/O error")
-	d.set(func() { d.failSync = broken })
+	d.Fail(nil, broken)
 	e := letter(2, 100)
 	if err := put(l, e); !errors.Is(err, broken) {
 		t.Errorf("Wait: %v", err)
@@ -268,7 +254,7 @@ func TestFailedFlushEndsWriting(t *testing.T) {
 		t.Errorf("Reserve afterwards: %v", err)
 	}
 	l.Close()
-	d.set(func() { d.failSync = nil })
+	d.Fail(nil, nil)
 	got, _ := numbers(t, d, 0)
 	if !slices.Equal(got, upTo(2)) {
 		t.Fatalf("replayed %d", got)
@@ -287,7 +273,7 @@ func TestFailedWriteEndsWriting(t *testing.T) {
 	l, _ := mustOpen(t, o, nil)
 	isPrepared(t, l)
 	broken := errors.New("I/O error")
-	d.set(func() { d.failWrite = broken })
+	d.Fail(broken, nil)
 	if err := put(l, letter(1, 100)); !errors.Is(err, broken) || fatal != 1 {
 		t.Errorf("Wait: %v, Fatal called %d times", err, fatal)
 	}
@@ -296,13 +282,7 @@ func TestFailedWriteEndsWriting(t *testing.T) {
 
 func TestNewerFormatIsRefused(t *testing.T) {
 	d, _ := filled(t, 3, 100)
-	d.set(func() {
-		b := d.names[segmentName("d", 1)].seen
-		page := make([]byte, headerPage)
-		copy(page, b)
-		reversion(page, formatVersion+1)
-		copy(b, page)
-	})
+	d.Harm(segmentName("d", 1), 0, headerPage, func(page []byte) { reversion(page, formatVersion+1) })
 	_, _, err := Open(onDisk(d, 0), func(Record) error { return nil })
 	if !errors.Is(err, ErrNewerFormat) || !strings.Contains(err.Error(), "version 2") {
 		t.Errorf("%v", err)
@@ -352,7 +332,7 @@ func TestVerifyFindsDamage(t *testing.T) {
 	p := entries[199].Place
 	d.spoil(p.Segment, int64(p.Offset)+1000, int64(p.Offset)+1001)
 	check(200)
-	d.set(func() { d.names[l.bigName(1000)].seen[7] ^= 1 })
+	d.Harm(l.bigName(1000), 7, 8, func(b []byte) { b[0] ^= 1 })
 	check(200, 301)
 }
 

@@ -18,7 +18,7 @@ func written(t testing.TB) []byte {
 		mustPut(t, l, b)
 	}
 	mustClose(t, l)
-	return d.names[segmentName("d", 1)].seen
+	return d.Bytes(segmentName("d", 1))
 }
 
 func addSegments(f *testing.F) {
@@ -63,7 +63,7 @@ func FuzzRecover(f *testing.F) {
 	addSegments(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		d := newDisk()
-		d.names[segmentName("d", 1)] = &inode{seen: bytes.Clone(data), dirty: make([]bool, sectors(len(data)))}
+		d.Put(segmentName("d", 1), data)
 		var found [2][]LSN
 		for i := range found {
 			l, err := newLog(onDisk(d, 0))

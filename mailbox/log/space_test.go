@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"mailstead/mailbox/log/disktest"
 )
 
 // eventually waits until f is true; it is what background work or a moment's
@@ -28,7 +30,7 @@ func isPrepared(t testing.TB, l *Log) {
 // small is a disk of 64 segments, an eighth of which is for the databases.
 func small() *disk {
 	d := newDisk()
-	d.total = 64 * testSegment
+	d.Total = 64 * testSegment
 	return d
 }
 
@@ -60,9 +62,7 @@ func TestFullDisk(t *testing.T) {
 	if want := 64 * testSegment * 3 / 4 / 20_000; n < want*3/4 {
 		t.Errorf("only %d letters went in", n)
 	}
-	var free int64
-	d.set(func() { free = d.free() })
-	if free < l.keepFree {
+	if free := d.Free(); free < l.keepFree {
 		t.Errorf("%d bytes remained, want %d", free, l.keepFree)
 	}
 	if big, err := l.NewBig(5000); err != nil {
@@ -74,7 +74,7 @@ func TestFullDisk(t *testing.T) {
 	}
 
 	// Urgent work goes on even if others take all that is left.
-	d.occupy(0)
+	d.Occupy(0)
 	urgent := 0
 	for ; urgent < 10_000; urgent++ {
 		e := letter(n+1, 1000)
@@ -94,7 +94,7 @@ func TestFullDisk(t *testing.T) {
 	}
 
 	// Service returns by itself.
-	d.occupy(32 * testSegment)
+	d.Occupy(32 * testSegment)
 	eventually(t, "ordinary work is accepted again", func() bool {
 		err := l.Reserve(1000, false)
 		if err == nil {
@@ -111,7 +111,7 @@ func TestFullDisk(t *testing.T) {
 	if got, rep := numbersOf(t, next); got != n || len(rep.Damaged) > 0 {
 		t.Errorf("%d records, want %d; %+v", got, n, rep)
 	}
-	*d = disk{names: d.names, kept: d.kept, lies: true} // the old log may end
+	d.Kill() // the old log may end
 }
 
 func numbersOf(t *testing.T, d *disk) (int, Report) {
@@ -143,7 +143,7 @@ func TestReservationHolds(t *testing.T) {
 			}
 			entries = append(entries, e)
 		}
-		d.occupy(0)
+		d.Occupy(0)
 		if len(entries) < 64 {
 			t.Errorf("seed %d: only %d reservations", seed, len(entries))
 		}
@@ -171,12 +171,12 @@ func TestOpenOnFullDisk(t *testing.T) {
 	l, _ := mustOpen(t, onDisk(d, 0), nil)
 	mustPut(t, l, letter(1, 100))
 	mustClose(t, l)
-	for name := range d.names {
+	for _, name := range d.Files() {
 		if n, ok := ParseSegmentName(name[len("d/"):]); ok && n > 1 {
 			d.Remove(name)
 		}
 	}
-	d.occupy(0)
+	d.Occupy(0)
 	l, rep := mustOpen(t, onDisk(d, 0), nil)
 	defer mustClose(t, l)
 	if rep.Last != 1 {
@@ -187,7 +187,7 @@ func TestOpenOnFullDisk(t *testing.T) {
 			t.Errorf("Reserve on a full disk: %v", err)
 		}
 	}
-	d.occupy(32 * testSegment)
+	d.Occupy(32 * testSegment)
 	eventually(t, "the record is accepted", func() bool {
 		err := put(l, letter(2, 100))
 		if err != nil && !errors.Is(err, ErrNoSpace) {
@@ -226,13 +226,11 @@ func TestCopyOnWrite(t *testing.T) {
 	d.cow = true
 	l, _ := mustOpen(t, onDisk(d, 0), nil)
 	isPrepared(t, l)
-	d.set(func() {
-		for name, n := range d.names {
-			if n.writes > 0 {
-				t.Errorf("%s was written before the first record", name)
-			}
+	for _, name := range d.Files() {
+		if d.Counts(name).Writes > 0 {
+			t.Errorf("%s was written before the first record", name)
 		}
-	})
+	}
 	for n := range 300 {
 		mustPut(t, l, letter(n+1, 2000))
 	}
@@ -248,18 +246,14 @@ func TestOneFlushARecord(t *testing.T) {
 	l, _ := mustOpen(t, onDisk(d, 0), nil)
 	defer mustClose(t, l)
 	isPrepared(t, l)
-	n := d.names[segmentName("d", 1)]
-	counts := func() (c [3]int) {
-		d.set(func() { c = [3]int{n.writes, n.datasyncs, n.syncs} })
-		return c
-	}
+	counts := func() disktest.Counts { return d.Counts(segmentName("d", 1)) }
 	before := counts()
 	for n := range 50 {
 		mustPut(t, l, letter(n+1, 2000))
 	}
 	after := counts()
-	if after != [3]int{before[0] + 50, before[1] + 50, before[2]} {
-		t.Errorf("50 records made %d writes, fdatasyncs and fsyncs of %d", after, before)
+	if after != (disktest.Counts{Writes: before.Writes + 50, Datasyncs: before.Datasyncs + 50, Syncs: before.Syncs}) {
+		t.Errorf("50 records made the calls %+v of %+v", after, before)
 	}
 	group := make([]*Entry, 10)
 	for i := range group {
@@ -269,8 +263,8 @@ func TestOneFlushARecord(t *testing.T) {
 	if err := l.Wait(group[9]); err != nil {
 		t.Fatal(err)
 	}
-	if got := counts(); got != [3]int{after[0] + 1, after[1] + 1, after[2]} {
-		t.Errorf("a group of ten made %d of %d", got, after)
+	if got := counts(); got != (disktest.Counts{Writes: after.Writes + 1, Datasyncs: after.Datasyncs + 1, Syncs: after.Syncs}) {
+		t.Errorf("a group of ten made %+v of %+v", got, after)
 	}
 }
 
@@ -282,7 +276,7 @@ func TestPreparedSegmentsServeAgain(t *testing.T) {
 		isPrepared(t, l)
 		mustClose(t, l)
 	}
-	if len(d.names) != defaultAhead {
-		t.Errorf("%d files", len(d.names))
+	if files := d.Files(); len(files) != defaultAhead {
+		t.Errorf("files: %s", files)
 	}
 }
