@@ -1,0 +1,38 @@
+// Package mailauth finds out who is responsible for a message, by SPF, DKIM,
+// DMARC, ARC and iprev, and writes what it found into one
+// Authentication-Results field.
+//
+// It reads messages and DNS answers, both written by strangers, so everything
+// is bounded in number, length and time, and nothing is a reason to fail: a
+// broken signature or record is a Result with a reason. It keeps no state,
+// stores nothing and opens no connection; the DNS is asked through Resolver.
+package mailauth
+
+import (
+	"context"
+
+	"mailstead/smtp/dns"
+)
+
+// Result is what a method says of a message, in the words of
+// Authentication-Results. The zero value is no result at all.
+type Result string
+
+// The results. No method has all of them.
+const (
+	None      Result = "none"      // there was nothing to check
+	Pass      Result = "pass"      // it is what it says
+	Fail      Result = "fail"      // it is not
+	SoftFail  Result = "softfail"  // SPF: probably not
+	Neutral   Result = "neutral"   // nothing can be said
+	TempError Result = "temperror" // nothing could be said now; trying again may help
+	PermError Result = "permerror" // nothing can be said before somebody corrects a record or a field
+	Policy    Result = "policy"    // it is right, but not acceptable to us
+)
+
+// Resolver looks up TXT records. A dns.Resolver is one.
+type Resolver interface {
+	// LookupTXT gives the texts at name, the strings of a record joined, bytes
+	// as received. Name may be Unicode. Errors are of type *dns.Error.
+	LookupTXT(ctx context.Context, name string) (dns.Answer[string], error)
+}
