@@ -4,9 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	cryptotls "crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -130,12 +133,39 @@ func (s *trial) dial(port int, greeting string) *talk {
 	return dialTalk(s.t, s.address(port), greeting)
 }
 
+// dialTLS is dial for a port with implicit TLS.
+func (s *trial) dialTLS(port int, greeting string) *talk {
+	s.t.Helper()
+	conn, err := cryptotls.Dial("tcp", s.address(port), &cryptotls.Config{RootCAs: s.authority(), ServerName: "localhost"})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return newTalk(s.t, conn, greeting)
+}
+
+// authority is who the server's certificates are from.
+func (s *trial) authority() *x509.CertPool {
+	s.t.Helper()
+	pem, err := os.ReadFile(filepath.Join(s.dir, "ca.pem"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	return roots
+}
+
 func dialTalk(t *testing.T, address, greeting string) *talk {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newTalk(t, conn, greeting)
+}
+
+func newTalk(t *testing.T, conn net.Conn, greeting string) *talk {
+	t.Helper()
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(patienceOfTests))
 	c := &talk{t, conn, bufio.NewReader(conn)}

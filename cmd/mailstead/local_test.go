@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	cryptotls "crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -37,12 +36,7 @@ func TestLocalIsReady(t *testing.T) {
 	for port, greeting := range plainPorts {
 		s.dial(port, greeting)
 	}
-	pem, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem)
+	roots := s.authority()
 	names := []string{"localhost", "127.0.0.1", "::1"}
 	for _, domain := range []string{"xn--bcher-kva.test", "ab--cd.test", "b.test"} {
 		for _, prefix := range []string{"", "mail.", "autoconfig.", "autodiscover.", "mta-sts."} {
