@@ -23,7 +23,7 @@ func (s *session) compress(r *request) (reply, error) {
 		return reply{}, bad("unknown compression mechanism")
 	case s.conn.compressed():
 		return reply{}, &goimap.Error{Type: goimap.StatusResponseTypeBad, Code: codeCompressionActive, Text: "DEFLATE is active already"}
-	case s.dec.Buffered() > 0:
+	case s.dec.Buffered() > 0 || s.conn.readAlready():
 		return reply{}, bad("COMPRESS is not followed by anything before its reply")
 	}
 	s.tagged(r, reply{Text: "DEFLATE active"})
@@ -37,9 +37,15 @@ func (s *session) compress(r *request) (reply, error) {
 // compressed reports whether COMPRESS is active.
 func (c *conn) compressed() bool { return c.inflate != nil }
 
+// readAlready ends reading ahead, and reports whether that has read something.
+func (c *conn) readAlready() bool {
+	c.ahead.stop()
+	return c.ahead.waiting() > 0
+}
+
 // compress puts the compression layer in.
 func (c *conn) compress() {
-	c.inflate, c.deflate = deflate.NewReader(c.Conn), deflate.NewWriter(c.Conn)
+	c.inflate, c.deflate = deflate.NewReader(&c.ahead), deflate.NewWriter(c.Conn)
 }
 
 // decompress takes the compression layer out (RFC 8437 section 4.1); what was read from

@@ -11,12 +11,16 @@ import (
 // connection is told from one of the store whatever both are made of.
 type conn struct {
 	*serve.Conn
-	failure error // the first error of a read or write: nothing more will come of it
+	failure error     // the first error of a read or write: nothing more will come of it
+	ahead   readAhead // what Conn is read through
 
 	inflate *deflate.Reader // nil = COMPRESS is not active
 	deflate *deflate.Writer
 	pending []byte // was read already, and comes before what inflate or Conn have
 }
+
+// newConn returns a connection that reads ahead while its session is busy.
+func newConn(c *serve.Conn) *conn { return &conn{Conn: c, ahead: readAhead{conn: c}} }
 
 func (c *conn) Read(p []byte) (n int, err error) {
 	switch {
@@ -28,7 +32,7 @@ func (c *conn) Read(p []byte) (n int, err error) {
 	case c.inflate != nil:
 		n, err = c.inflate.Read(p)
 	default:
-		n, err = c.Conn.Read(p)
+		n, err = c.ahead.Read(p)
 	}
 	return n, c.note(err)
 }

@@ -8,6 +8,10 @@
 // writes its untagged responses and returns. Whatever it returns as an error is
 // made into a reply by replyTo, in one place.
 //
+// Commands run in order, one at a time. While one takes long, or the client does not take
+// what is written, its input is read on, within a bound (see readAhead); a command that
+// only reads ends when its connection does, or when the server shuts down.
+//
 // Nothing is written to the connection while commands wait in the read buffer;
 // see session.go for when the output is flushed.
 package imap

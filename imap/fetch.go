@@ -133,7 +133,7 @@ func (f *fetching) chunks(spans []span, do func() error) error {
 
 // chunk calls do with what is wanted of f.rows, and empties it.
 func (f *fetching) chunk(do func() error) error {
-	if err := f.session.ctx.Err(); err != nil {
+	if err := f.session.interrupted(); err != nil {
 		return err
 	}
 	f.dropUnchanged()

@@ -152,6 +152,15 @@ func (f *fetching) literal(it *fetchItem, data []byte) {
 	f.out.b = append(b, ' ')
 }
 
+// goesOn reports an error when there is nobody to answer any more. A client that has
+// closed its side is given each answer at once: if it does not listen, that shows.
+func (f *fetching) goesOn() error {
+	if f.session.half() {
+		f.out.lend(func() { f.session.enc.Flush() })
+	}
+	return f.session.interrupted()
+}
+
 // withBodies answers for messages whose bodies are needed; views are nil when their
 // structure is not.
 func (f *fetching) withBodies(rows []mailbox.Row, views []message.View) error {
@@ -166,6 +175,9 @@ func (f *fetching) withBodies(rows []mailbox.Row, views []message.View) error {
 		f.small = make([]byte, maxSmallBody)
 	}
 	for i := range rows {
+		if err := f.goesOn(); err != nil {
+			return err
+		}
 		var v *message.View
 		if views != nil {
 			v = &views[i]

@@ -35,6 +35,8 @@ func (s *session) startTLS(r *request) (reply, error) {
 	if !s.mayStartTLS() {
 		return reply{}, bad("TLS is not available")
 	}
+	s.conn.ahead.stop() // what comes from now on is for TLS to read
+	s.conn.ahead.drop()
 	s.enc.Text(r.tag, " OK begin TLS\r\n")
 	if err := s.enc.Flush(); err != nil {
 		return reply{}, err

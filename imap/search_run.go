@@ -18,8 +18,11 @@ import (
 const (
 	// searchNotice is how often a client is told that its search goes on. That keeps a
 	// connection alive on its way, and it is how the server learns that the client has
-	// gone: nothing is read meanwhile.
+	// gone without a word.
 	searchNotice = 2 * time.Second
+	// searchProbe is how often it is told so when it has closed its side of the
+	// connection: if it does not listen either, that ends the search.
+	searchProbe = 200 * time.Millisecond
 	// searchRows is how many messages are taken from the view at a time.
 	searchRows = 4096
 	// minRows is how many those are at first when few results are enough.
@@ -181,10 +184,14 @@ func (q *searching) known() bool { return q.enough > 0 && len(q.found) >= q.enou
 // and then that it has not.
 func (q *searching) goesOn() error {
 	s := q.session
-	if err := s.ctx.Err(); err != nil {
+	if err := s.interrupted(); err != nil {
 		return err
 	}
-	if time.Since(q.told) < searchNotice {
+	every := searchNotice
+	if s.half() {
+		every = searchProbe
+	}
+	if time.Since(q.told) < every {
 		return nil
 	}
 	q.told = time.Now()
@@ -277,7 +284,7 @@ func (q *searching) lookCloser() error {
 		work.Wait()
 		close(done)
 	}()
-	notice := time.NewTicker(searchNotice)
+	notice := time.NewTicker(searchProbe)
 	defer notice.Stop()
 	for {
 		select {

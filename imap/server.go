@@ -36,6 +36,7 @@ func New(o Options) *Server {
 func (s *Server) Serve(l net.Listener) error { return s.front.Serve(l) }
 
 // Shutdown ends all sessions with BYE: at once where the client is silent or idling,
-// after the present command elsewhere. When ctx ends the rest is cut off; Shutdown
-// then returns its error, but not before every session has ended.
+// after the present command elsewhere, which is cut short if it only reads. When ctx
+// ends the rest is cut off; Shutdown then returns its error, but not before every
+// session has ended.
 func (s *Server) Shutdown(ctx context.Context) error { return s.front.Shutdown(ctx) }

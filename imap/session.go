@@ -20,7 +20,7 @@ import (
 var errBye = errors.New("imap: session ended with BYE")
 
 // session is one client's connection. It belongs to the goroutine of serve; only
-// conn.Interrupt is called from elsewhere.
+// conn.Interrupt is called from elsewhere, and conn.ahead reads beside it.
 //
 // Output is flushed before each read of the connection (so not while pipelined
 // commands wait in the buffer), when the buffer is full, before a continuation
@@ -52,7 +52,7 @@ type session struct {
 }
 
 func newSession(s *Server, c *serve.Conn) *session {
-	ss := &session{server: s, options: &s.options, ctx: c.Context(), conn: &conn{Conn: c}}
+	ss := &session{server: s, options: &s.options, ctx: c.Context(), conn: newConn(c)}
 	ss.log = s.options.Logger.With("remote", c.Remote())
 	ss.enc = wire.NewEncoder(ss.conn)
 	ss.dec = wire.NewDecoder(ss.conn, wire.Limits{}, wire.Hooks{BeforeRead: ss.beforeRead, Continue: ss.goAhead})
@@ -83,6 +83,7 @@ func (s *session) serve() {
 
 // end gives back what the session holds, also after a panic.
 func (s *session) end() {
+	s.conn.ahead.stop()
 	s.forget()
 	s.conn.endCompression()
 	s.dec.Reset(nil)

@@ -40,6 +40,7 @@ type Conn struct {
 	deadline    time.Time     // of all reads, unless zero
 	waiting     bool          // the session waits for a command or in IDLE
 	interrupted bool
+	aheadEnds   bool // ReadAhead is to end
 }
 
 // newConn makes the Conn of a connection that is counted among the strangers.
@@ -111,6 +112,44 @@ func (c *Conn) beginRead() error {
 		deadline = c.deadline
 	}
 	return c.Conn.SetReadDeadline(deadline)
+}
+
+// ReadAhead reads as Read does, without a time limit, for a goroutine that looks after
+// the connection while the session's is busy: it may be used between LetReadAhead and
+// StopReadingAhead, while nobody else reads. ErrInterrupted is the end of it.
+func (c *Conn) ReadAhead(p []byte) (int, error) {
+	if err := c.beginReadAhead(); err != nil {
+		return 0, err
+	}
+	n, err := c.Conn.Read(p)
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && c.beginReadAhead() != nil {
+		err = ErrInterrupted
+	}
+	return n, err
+}
+
+func (c *Conn) beginReadAhead() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.aheadEnds {
+		return ErrInterrupted
+	}
+	return c.Conn.SetReadDeadline(time.Time{})
+}
+
+// LetReadAhead allows ReadAhead to read.
+func (c *Conn) LetReadAhead() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.aheadEnds = false
+}
+
+// StopReadingAhead ends ReadAhead, the present call and all that follow.
+func (c *Conn) StopReadingAhead() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.aheadEnds = true
+	c.socket.SetReadDeadline(time.Unix(1, 0))
 }
 
 func (c *Conn) wasInterrupted() bool {
