@@ -78,6 +78,7 @@ func TestInputIsReadWhileOutputWaits(t *testing.T) {
 	deliver(t, ts.store, ts.account, bytes.Repeat([]byte("a line of text\r\n"), 4096), mailbox.Target{})
 	c := ts.servePipes(t).dial(t).login()
 	c.send("f FETCH 1 BODY.PEEK[]\r\n")
+	c.expect("* 1 FETCH") // the rest of it waits
 	commands := noops(maxReadAhead)
 	c.send(commands)
 	c.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
