@@ -108,7 +108,7 @@ func (r *Resolver) exchange(ctx context.Context, network, addr string, q questio
 // without being sent the signatures (RFC 6840 section 5.7).
 func query(q question, edns bool) *miekg.Msg {
 	m := new(miekg.Msg)
-	m.SetQuestion(q.name+".", q.qtype)
+	m.SetQuestion(presentation(q.name), q.qtype)
 	m.AuthenticatedData = true
 	if edns {
 		m.SetEdns0(udpSize, false)

@@ -38,6 +38,8 @@ _dmarc.example.test.    TXT   "quote \" backslash \\ byte \200"
 null.example.test.      MX    0 .
 xn--bcher-kva.example.test. A 192.0.2.9
 r3---sn.example.test.   A     192.0.2.10
+bob+x=\@y.example.test. A 192.0.2.11
+back\\slash.example.test. A    192.0.2.12
 1.2.0.192.in-addr.arpa. PTR   Mail.Example.test.
 1.2.0.192.in-addr.arpa. PTR   bad\032name.example.test.
 2.2.0.192.in-addr.arpa. PTR   bad\032name.example.test.
@@ -101,6 +103,8 @@ func TestRecords(t *testing.T) {
 		{"CNAME chain", addrs("long.example.test"), "[2001:db8::1 192.0.2.1]"},
 		{"Unicode", addrs("Bücher.example.test"), "[192.0.2.9]"},
 		{"hyphens IDNA would refuse", addrs("r3---sn.example.test"), "[192.0.2.10]"},
+		{"characters no host name has", addrs("Bob+x=@y.example.test"), "[192.0.2.11]"},
+		{"a backslash", addrs(`back\slash.example.test`), "[192.0.2.12]"},
 		{"TXT joined and unescaped", func() (any, error) { a, err := r.LookupTXT(ctx, "_dmarc.example.test"); return a.Records, err },
 			[]string{"v=DMARC1; p=none", "quote \" backslash \\ byte \xc8"}},
 		{"PTR of IPv4, malformed names left out", func() (any, error) {
@@ -143,6 +147,7 @@ func TestErrors(t *testing.T) {
 		{"circular CNAME", r, "circle.example.test", dns.Error{Type: "MX", Temporary: true}, nil},
 		{"SERVFAIL", r, "broken.example.test", dns.Error{Type: "MX", Temporary: true}, nil},
 		{"empty name", r, "", dns.Error{Type: "MX", NotFound: true, NoName: true}, dns.ErrBadName},
+		{"control character", r, "a\tb.test", dns.Error{Type: "MX", NotFound: true, NoName: true}, dns.ErrBadName},
 		{"overlong label", r, strings.Repeat("a", 64) + ".test", dns.Error{Type: "MX", NotFound: true, NoName: true}, dns.ErrBadName},
 		{"disabled", disabled, "example.test", dns.Error{Type: "MX", Temporary: true}, dns.ErrDisabled},
 	}

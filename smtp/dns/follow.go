@@ -54,7 +54,7 @@ func recordsAt(m *miekg.Msg, name string, qtype uint16) (records []miekg.RR, tar
 			continue
 		}
 		if cname, ok := rr.(*miekg.CNAME); ok {
-			target = strings.ToLower(strings.TrimSuffix(cname.Target, "."))
+			target = strings.ToLower(plain(cname.Target))
 		} else if h.Rrtype != qtype || len(records) == maxRecords {
 			continue
 		} else {
@@ -79,5 +79,5 @@ func negativeTTL(m *miekg.Msg) (time.Duration, bool) {
 
 // sameName compares a name of a message with one of ours.
 func sameName(wire, name string) bool {
-	return strings.EqualFold(strings.TrimSuffix(wire, "."), name)
+	return strings.EqualFold(plain(wire), name)
 }

@@ -55,6 +55,31 @@ func toASCII(name string) (string, error) {
 	return service + ascii, err
 }
 
+// questionName gives the form of a name that is put into a question: that of
+// ASCII, and beyond it labels of any printable characters. SPF macros make such
+// names of local parts (RFC 7208 section 7.3), and the DNS has no rule against
+// them (RFC 2181 section 11).
+func questionName(name string) (string, error) {
+	ascii, err := ASCII(name)
+	if err == nil {
+		return ascii, nil
+	}
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	if !validLabels(name, func(c byte) bool { return ' ' <= c && c <= '~' }) {
+		return "", err
+	}
+	return name, nil
+}
+
+// presentation writes a name as the DNS library reads it: with a final dot, and
+// a backslash before what it would take for another one.
+func presentation(name string) string {
+	return strings.ReplaceAll(name, `\`, `\\`) + "."
+}
+
+// plain undoes the presentation form of a name, final dot included.
+func plain(wire string) string { return unescape(strings.TrimSuffix(wire, ".")) }
+
 func isASCII(s string) bool {
 	for i := range len(s) {
 		if s[i] >= utf8.RuneSelf {
@@ -67,6 +92,14 @@ func isASCII(s string) bool {
 // validName tells whether name is made of well-formed labels of plain
 // characters, so that it needs no escaping in a zone, a log or a command.
 func validName(name string) bool {
+	return validLabels(name, func(c byte) bool {
+		return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_'
+	})
+}
+
+// validLabels tells whether name is made of labels that the DNS can have, of
+// characters that are allowed here.
+func validLabels(name string, allowed func(byte) bool) bool {
 	if name == "" || len(name) > maxName {
 		return false
 	}
@@ -75,8 +108,7 @@ func validName(name string) bool {
 			return false
 		}
 		for i := range len(label) {
-			c := label[i]
-			if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_') {
+			if !allowed(label[i]) {
 				return false
 			}
 		}

@@ -110,12 +110,12 @@ func (r *Resolver) lookup(ctx context.Context, name string, qtype uint16) (answe
 		fail.Temporary, fail.Err = true, ErrDisabled
 		return answer{}, fail
 	}
-	ascii, err := ASCII(name)
+	asked, err := questionName(name)
 	if err != nil {
 		fail.NotFound, fail.NoName, fail.Err = true, true, ErrBadName
 		return answer{}, fail
 	}
-	a, err := r.find(ctx, question{ascii, qtype})
+	a, err := r.find(ctx, question{asked, qtype})
 	switch {
 	case err != nil:
 		fail.Temporary, fail.Err = true, err

@@ -28,3 +28,27 @@ func FuzzText(f *testing.F) {
 		}
 	})
 }
+
+// A name that may be asked for is the same after its way over the wire.
+func FuzzQuestionName(f *testing.F) {
+	for _, name := range []string{"Example.test.", "a+b=c.test", `back\slash.test`, `\.test`, `a"b(c);d @e.test`, "bücher.test", "a\tb"} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		asked, err := questionName(name)
+		if err != nil {
+			return
+		}
+		wire, err := query(question{asked, miekg.TypeA}, false).Pack()
+		if err != nil {
+			t.Fatalf("%q cannot be asked: %v", asked, err)
+		}
+		var m miekg.Msg
+		if err := m.Unpack(wire); err != nil {
+			t.Fatal(err)
+		}
+		if !sameName(m.Question[0].Name, asked) {
+			t.Errorf("asked for %q, got %q", asked, m.Question[0].Name)
+		}
+	})
+}
