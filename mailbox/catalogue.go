@@ -12,8 +12,9 @@ import (
 // There are two: one of everything numbered, which decisions are made against,
 // and one of everything durable, which is shown. Both move by the same apply.
 type catalogue struct {
-	accounts map[AccountID]*account
-	listings map[ID]*listing
+	accounts    map[AccountID]*account
+	listings    map[ID]*listing
+	annotations map[ID]annotations // with those of the server under ServerAnnotations
 }
 
 // account is one account in a catalogue.
@@ -22,6 +23,7 @@ type account struct {
 	subscribed map[string]struct{}
 	quota      Quota
 	usage      Usage // the sum of its mailboxes
+	annotated  annotationUsage
 }
 
 // listing is a mailbox's description. It is never changed, only replaced.
@@ -32,7 +34,7 @@ type listing struct {
 }
 
 func newCatalogue() *catalogue {
-	return &catalogue{accounts: make(map[AccountID]*account), listings: make(map[ID]*listing)}
+	return &catalogue{accounts: make(map[AccountID]*account), listings: make(map[ID]*listing), annotations: make(map[ID]annotations)}
 }
 
 func (c *catalogue) addAccount(a AccountID) *account {
@@ -72,9 +74,12 @@ func (c *catalogue) apply(o op, changes []*change) {
 		c.list(o, changes)
 	case opMailboxGone:
 		if l := c.listings[o.ID]; l != nil {
+			c.dropAnnotations(o.ID)
 			delete(c.accounts[l.box.account].names, l.name)
 			delete(c.listings, o.ID)
 		}
+	case opAnnotation:
+		c.annotate(o)
 	case opSubscription:
 		if acc := c.accounts[o.Account]; acc == nil {
 			return
@@ -101,8 +106,10 @@ func (c *catalogue) dropAccount(a AccountID) {
 		return
 	}
 	for _, l := range acc.names {
+		c.dropAnnotations(l.box.id)
 		delete(c.listings, l.box.id)
 	}
+	c.dropAnnotationsOf(a)
 	delete(c.accounts, a)
 }
 

@@ -55,6 +55,7 @@ func (s *Store) compareMemory(inUse bool) (violations []error, err error) {
 	c := comparison{s: s, inUse: inUse}
 	c.catalogues()
 	c.headers(&h)
+	c.annotations(&h)
 	return c.errs, nil
 }
 

@@ -117,6 +117,7 @@ func (c *checker) state() {
 	c.deleted()
 	c.history()
 	c.rooms()
+	c.annotations()
 	c.counters()
 	c.bodies()
 }

@@ -47,6 +47,7 @@ const (
 	codeLimits       = 14
 	codeForgotten    = 15
 	codeGiven        = 16
+	codeAnnotation   = 18
 )
 
 // appendOps appends the metadata of a record that holds ops to dst.
@@ -113,6 +114,8 @@ func decodeOp(r *fieldReader) op {
 		return opForgotten{Bodies: r.bodies()}
 	case codeGiven:
 		return opGiven{Account: AccountID(r.uint32()), Mailbox: ID(r.uint32()), Body: BodyID(r.uint64())}
+	case codeAnnotation:
+		return opAnnotation{Mailbox: ID(r.uint32()), Account: AccountID(r.uint32()), Name: r.string(), Value: r.value()}
 	}
 	r.fail()
 	return nil
@@ -208,4 +211,12 @@ func (o opGiven) appendTo(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(o.Account))
 	dst = binary.AppendUvarint(dst, uint64(o.Mailbox))
 	return binary.AppendUvarint(dst, uint64(o.Body))
+}
+
+func (o opAnnotation) appendTo(dst []byte) []byte {
+	dst = append(dst, codeAnnotation)
+	dst = binary.AppendUvarint(dst, uint64(o.Mailbox))
+	dst = binary.AppendUvarint(dst, uint64(o.Account))
+	dst = appendString(dst, o.Name)
+	return appendValue(dst, o.Value)
 }

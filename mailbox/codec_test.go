@@ -55,6 +55,11 @@ var codecCases = map[string][]op{
 		opRoom{Room: "queue", Key: "empty", Value: []byte{}},
 		opRoom{Room: "queue", Key: "deleted"},
 	},
+	"annotation": {
+		opAnnotation{Mailbox: 3, Name: "/shared/comment", Value: []byte("a\x00b")},
+		opAnnotation{Mailbox: math.MaxUint32, Account: math.MaxUint32, Name: "/private/comment", Value: []byte{}},
+		opAnnotation{Account: 7, Name: "/private/x"},
+	},
 	"moved":     {opMoved{Body: 1}, opMoved{Body: math.MaxUint64}},
 	"given":     {opGiven{Account: 1, Mailbox: 2, Body: 3}, opGiven{Account: math.MaxUint32, Mailbox: math.MaxUint32, Body: math.MaxUint64}},
 	"forgotten": {opForgotten{Bodies: []bodyRange{{1, 1}, {7, 4102}, {math.MaxUint64, math.MaxUint64}}}, opForgotten{}},

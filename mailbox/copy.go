@@ -27,7 +27,7 @@ func (m *Mailbox) Move(ctx context.Context, uids []goimap.UID, name string) (Cop
 func (m *Mailbox) transferTo(ctx context.Context, uids []goimap.UID, name string, move bool) (Copied, error) {
 	var res Copied
 	name = canonicalName(name)
-	err := m.transfer(ctx, selection{uids: uids}, move, func(d *decision) (*change, error) {
+	err := m.transfer(ctx, selection{uids: uids}, move, 0, func(d *decision) (*change, error) {
 		l, err := m.s.pending.find(m.box.account, name)
 		if err != nil {
 			return nil, ErrNoMailbox
@@ -45,13 +45,13 @@ func (m *Mailbox) transferTo(ctx context.Context, uids []goimap.UID, name string
 const transferNeed = baseNeed + keywordsNeed + (maxNameDepth+1)*(2*maxNameBytes+2*baseNeed)
 
 // transfer copies or moves messages to the mailbox that target
-// decides on. A move may use the reserve: it is how mail gets into Trash.
-func (m *Mailbox) transfer(ctx context.Context, asked selection, move bool, target func(*decision) (*change, error), res *Copied) error {
+// decides on, with more bytes of metadata. A move may use the reserve: it is how mail gets into Trash.
+func (m *Mailbox) transfer(ctx context.Context, asked selection, move bool, more int, target func(*decision) (*change, error), res *Copied) error {
 	w := ordinary
 	if move {
 		w = urgent
 	}
-	need := transferNeed + m.count(asked)*(messageNeed+rangeNeed)
+	need := transferNeed + m.count(asked)*(messageNeed+rangeNeed) + more
 	return m.s.write(ctx, w, need, nil, func(d *decision) error {
 		if m.box.pending.gone {
 			return ErrGone

@@ -238,6 +238,8 @@ func (e *erasing) concernsOp(o op) bool {
 		return o.Account == e.account
 	case opMailboxGone:
 		return e.mailboxes[o.ID]
+	case opAnnotation:
+		return o.Account == e.account || e.mailboxes[o.Mailbox]
 	case opKeywords:
 		return e.mailboxes[o.Mailbox]
 	case opAdd:

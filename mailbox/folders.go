@@ -264,11 +264,15 @@ func (s *Store) renameInbox(ctx context.Context, a AccountID, to string) error {
 		return err
 	}
 	defer m.Close()
-	return m.transfer(ctx, selection{all: true}, true, func(d *decision) (*change, error) {
+	return m.transfer(ctx, selection{all: true}, true, s.annotationsNeed(m.box.id), func(d *decision) (*change, error) {
 		acc := s.pending.accounts[a]
 		if acc == nil {
 			return nil, ErrNoAccount
 		}
-		return d.createTree(acc, a, to, "")
+		c, err := d.createTree(acc, a, to, "")
+		if err != nil {
+			return nil, err
+		}
+		return c, d.copyAnnotations(m.box.id, c.box.id, a)
 	}, new(Copied))
 }

@@ -37,12 +37,15 @@ func (s *Store) publishCatalogue(r *record) {
 		s.durable.apply(o, r.changes)
 	}
 	s.durable.count(r.changes)
+	if slices.ContainsFunc(r.ops, mayAnnotate) {
+		s.annotated.Store(uint64(r.entry.LSN))
+	}
 }
 
 // isCatalogueOp reports whether o is about accounts and names.
 func isCatalogueOp(o op) bool {
 	switch o.(type) {
-	case opAccount, opLimits, opMailbox, opMailboxGone, opSubscription:
+	case opAccount, opLimits, opMailbox, opMailboxGone, opSubscription, opAnnotation:
 		return true
 	}
 	return false

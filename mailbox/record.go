@@ -44,6 +44,14 @@ type opSubscription struct {
 	On      bool
 }
 
+// opAnnotation sets (or, with a nil Value, removes) an annotation.
+type opAnnotation struct {
+	Mailbox ID        // 0 = the server
+	Account AccountID // whose private one it is; 0 = shared
+	Name    string
+	Value   []byte
+}
+
 // opKeywords appends keywords to a mailbox's table: Names[0] is keyword First.
 type opKeywords struct {
 	Mailbox ID

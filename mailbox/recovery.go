@@ -246,6 +246,10 @@ func (s *Store) loadHeaders() error {
 			c.count(known)
 		}
 	}
+	for _, o := range h.Annotations {
+		s.pending.annotate(o)
+		s.durable.annotate(o)
+	}
 	return nil
 }
 

@@ -190,6 +190,9 @@ func (s *Store) restoreGone(ctx context.Context, m *goneMailbox, part *accountPa
 		return c, err
 	}
 	source := deletedSource{name: m.Name, keywords: m.Keywords}
+	if err := r.annotations(ctx, m); err != nil {
+		return Restored{}, err
+	}
 	err := s.disk.eachDeleted(deletedID{Time: m.At}.key(), func(e *deletedEntry) (bool, error) {
 		if e.Time != m.At || e.Mailbox != m.ID {
 			return e.Time == m.At, nil
@@ -306,6 +309,33 @@ func (r *restoring) flush(ctx context.Context, changes []RoomChange) error {
 	}
 	r.messages += len(b.list)
 	r.batch = restoreBatch{}
+	return nil
+}
+
+// annotations restores those of a deleted mailbox, which is made by their records.
+// What is there already, because an earlier attempt ended, stays.
+func (r *restoring) annotations(ctx context.Context, m *goneMailbox) error {
+	list, err := r.s.disk.annotationsOf(m.ID)
+	if err != nil {
+		return err
+	}
+	for _, part := range r.s.annotationsIn(list) {
+		need := transferNeed + r.need + r.s.log.MetaLimit()/2
+		err := r.s.write(ctx, ordinary, need, nil, func(d *decision) error {
+			acc := r.s.pending.accounts[r.account]
+			if acc == nil {
+				return ErrNoAccount
+			}
+			c, err := r.target(d, acc)
+			if err != nil {
+				return err
+			}
+			return d.inheritAnnotations(part, c.box.id, r.account)
+		})
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -157,6 +157,8 @@ func weigh(ops []op) int64 {
 			n += recordOverhead // a box with two headers
 		case opSubscription:
 			n += int64(len(o.Name))
+		case opAnnotation:
+			n += int64(len(o.Name) + 2*len(o.Value))
 		case opPurge:
 			n += int64(len(o.Messages)) * int64(unsafe.Sizeof(deletedID{}))
 		case opRestored:
@@ -174,6 +176,9 @@ func (d *decision) move(rec *record) {
 	for _, o := range d.ops {
 		s.pending.apply(o, d.changes)
 		rec.accounts = appendAccount(rec.accounts, o)
+		if o, ok := o.(opAnnotation); ok {
+			rec.accounts = append(rec.accounts, s.pending.annotationsSeenBy(o)...)
+		}
 	}
 	for _, c := range d.changes {
 		c.lsn = ModSeq(d.lsn)

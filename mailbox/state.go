@@ -65,7 +65,7 @@ type schema struct {
 // stateSchema is the schema of state.db.
 func stateSchema() schema {
 	return schema{version: 1, buckets: [][]byte{bucketMeta, bucketAccounts, bucketMailboxes, bucketCounters, bucketGone,
-		bucketSubscriptions, bucketMessages, bucketFlags, bucketBodies, bucketGarbage, bucketExpunged, bucketDeleted, bucketRooms}}
+		bucketSubscriptions, bucketMessages, bucketFlags, bucketBodies, bucketGarbage, bucketExpunged, bucketDeleted, bucketRooms, bucketAnnotations}}
 }
 
 // The buckets of state.db; docs/STORAGE.md has keys and values.
@@ -83,6 +83,7 @@ var (
 	bucketExpunged      = []byte("expunged")
 	bucketDeleted       = []byte("deleted")
 	bucketRooms         = []byte("rooms")
+	bucketAnnotations   = []byte("annotations")
 )
 
 // The keys of the meta buckets of both databases.

@@ -163,6 +163,8 @@ func (a *applying) op(o op) error {
 		return a.mailboxGone(o)
 	case opSubscription:
 		return a.subscription(o)
+	case opAnnotation:
+		return a.annotation(o)
 	case opKeywords:
 		return a.keywords(o)
 	case opAdd:

@@ -3,6 +3,7 @@ package mailbox
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	goimap "github.com/emersion/go-imap/v2"
@@ -194,7 +195,7 @@ func (a *applying) account(o opAccount) error {
 	if err := deletePrefix(a.tx.Bucket(bucketSubscriptions), idKey(o.Account)); err != nil {
 		return err
 	}
-	return accounts.Delete(idKey(o.Account))
+	return errors.Join(a.dropAnnotationsOf(o.Account), accounts.Delete(idKey(o.Account)))
 }
 
 // mailboxesOf returns the mailboxes of an account, those of this transaction

@@ -85,7 +85,9 @@ func formatRecords() []appliedRecord {
 	recs := []appliedRecord{
 		{Ops: []op{opAccount{Account: 1}, opMailbox{ID: 1, Account: 1, Name: "INBOX", UIDValidity: 41},
 			opMailbox{ID: 2, Account: 1, Name: "Trash", UIDValidity: 42, SpecialUse: goimap.MailboxAttrTrash},
-			opMailbox{ID: 3, Account: 1, Name: "old", UIDValidity: 43}, opSubscription{Account: 1, Name: "INBOX", On: true}}},
+			opMailbox{ID: 3, Account: 1, Name: "old", UIDValidity: 43}, opSubscription{Account: 1, Name: "INBOX", On: true},
+			opAnnotation{Mailbox: 1, Name: "/shared/comment", Value: []byte("ours")}, opAnnotation{Account: 1, Name: "/private/x", Value: []byte{}},
+			opAnnotation{Mailbox: 3, Account: 1, Name: "/private/comment", Value: []byte("of what is deleted")}}},
 		delivery(1, 1, 1, FlagSet{}), delivery(1, 2, 2, bits(seen)), delivery(1, 300, 70, bits(deleted)), delivery(3, 1, 71, FlagSet{}),
 		{Ops: []op{opKeywords{Mailbox: 1, Names: []string{"$Forwarded"}}, opFlags{Mailbox: 1, Flags: bits(seen, KeywordBit), UIDs: []uidRange{{1, 1}}}}},
 		{Ops: []op{opExpunge{Mailbox: 1, Time: 1700001000, UIDs: []uidRange{{2, 2}}}, opMailboxGone{ID: 3, Time: 1700001001}}},
@@ -141,7 +143,7 @@ func dumpState(t *testing.T, d *disk) map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dump := map[string]any{"accounts": h.Accounts, "quotas": h.Quotas, "subscriptions": h.Subscriptions, "last": h.Last, "applied": h.Applied}
+	dump := map[string]any{"accounts": h.Accounts, "quotas": h.Quotas, "subscriptions": h.Subscriptions, "annotations": h.Annotations, "last": h.Last, "applied": h.Applied}
 	for _, m := range h.Mailboxes {
 		gone, ok, err := d.vanished(m.ID, 0)
 		if err != nil || !ok {
@@ -153,6 +155,9 @@ func dumpState(t *testing.T, d *disk) map[string]any {
 		if p, ok, err := d.place(id); ok || err != nil {
 			dump[fmt.Sprint("body ", id)] = []any{p, err}
 		}
+	}
+	if dump["annotations of a deleted mailbox"], err = d.annotationsOf(3); err != nil {
+		t.Fatal(err)
 	}
 	page, err := d.roomPage("queue", "", "", 10)
 	if err != nil {

@@ -20,6 +20,7 @@ type diskHeaders struct {
 	Quotas        map[AccountID]Quota // of the accounts that have one
 	Mailboxes     []diskMailbox
 	Subscriptions []subscribed
+	Annotations   []opAnnotation // of what is not deleted
 }
 
 type subscribed struct {
@@ -62,13 +63,17 @@ func (h *diskHeaders) read(tx *bbolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	return tx.Bucket(bucketSubscriptions).ForEach(func(key, _ []byte) error {
+	err = tx.Bucket(bucketSubscriptions).ForEach(func(key, _ []byte) error {
 		if len(key) < 4 {
 			return fmt.Errorf("%w: malformed subscription", errDatabase)
 		}
 		h.Subscriptions = append(h.Subscriptions, subscribed{Account: AccountID(binary.BigEndian.Uint32(key)), Name: string(key[4:])})
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return h.readAnnotations(tx)
 }
 
 // loadMessages calls f with the messages of a mailbox in blocks, ascending by

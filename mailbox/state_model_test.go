@@ -21,6 +21,13 @@ type model struct {
 	rooms     map[string]roomEntry // by room and key
 	subs      map[subscribed]bool
 	places    map[BodyID]log.Place
+	notes     map[annotationOf][]byte
+}
+
+// annotationOf names an annotation of the store.
+type annotationOf struct {
+	mailbox ID
+	annotationKey
 }
 
 type modelMailbox struct {
@@ -33,7 +40,7 @@ type modelMailbox struct {
 
 func newModel() *model {
 	return &model{accounts: map[AccountID]Quota{}, mailboxes: map[ID]*modelMailbox{}, rooms: map[string]roomEntry{}, subs: map[subscribed]bool{},
-		places: map[BodyID]log.Place{}}
+		places: map[BodyID]log.Place{}, notes: map[annotationOf][]byte{}}
 }
 
 func (m *model) apply(rec appliedRecord) {
@@ -51,6 +58,13 @@ func (m *model) apply(rec appliedRecord) {
 			m.mailbox(o, modseq)
 		case opMailboxGone:
 			delete(m.mailboxes, o.ID)
+			maps.DeleteFunc(m.notes, func(k annotationOf, _ []byte) bool { return k.mailbox == o.ID })
+		case opAnnotation:
+			k := annotationOf{o.Mailbox, annotationKey{o.Account, o.Name}}
+			delete(m.notes, k)
+			if o.Value != nil {
+				m.notes[k] = o.Value
+			}
 		case opSubscription:
 			delete(m.subs, subscribed{o.Account, o.Name})
 			if o.On {
@@ -79,6 +93,10 @@ func (m *model) account(o opAccount) {
 		return
 	}
 	delete(m.accounts, o.Account)
+	maps.DeleteFunc(m.notes, func(k annotationOf, _ []byte) bool {
+		b := m.mailboxes[k.mailbox]
+		return k.account == o.Account || b != nil && b.info.Account == o.Account
+	})
 	maps.DeleteFunc(m.mailboxes, func(_ ID, b *modelMailbox) bool { return b.info.Account == o.Account })
 	maps.DeleteFunc(m.subs, func(s subscribed, _ bool) bool { return s.Account == o.Account })
 }
@@ -158,6 +176,12 @@ func (m *model) headers(applied log.LSN, last lastIDs) diskHeaders {
 	}
 	h.Subscriptions = slices.SortedFunc(maps.Keys(m.subs), func(a, b subscribed) int {
 		return slices.Compare(subscriptionKey(a.Account, a.Name), subscriptionKey(b.Account, b.Name))
+	})
+	for k, value := range m.notes {
+		h.Annotations = append(h.Annotations, opAnnotation{Mailbox: k.mailbox, Account: k.account, Name: k.name, Value: value})
+	}
+	slices.SortFunc(h.Annotations, func(a, b opAnnotation) int {
+		return slices.Compare(appendAnnotationKey(nil, &a), appendAnnotationKey(nil, &b))
 	})
 	return h
 }
@@ -249,6 +273,8 @@ func (r *randomRecords) op(body BodyID) op {
 		return opGiven{Account: r.last.Account, Mailbox: r.last.Mailbox, Body: r.last.Body}
 	case n < 89:
 		return opAccount{Account: account, Deleted: true, Time: int64(r.lsn)}
+	case n < 94:
+		return r.annotation(id, account)
 	}
 	return r.room(body)
 }
@@ -257,6 +283,20 @@ func (r *randomRecords) room(body BodyID) op {
 	o := opRoom{Room: fmt.Sprint("room ", r.rand.IntN(2)), Key: fmt.Sprint("key ", r.rand.IntN(8))}
 	if r.rand.IntN(3) > 0 {
 		o.Value, o.Body = fmt.Append([]byte{}, r.lsn), body
+	}
+	return o
+}
+
+func (r *randomRecords) annotation(id ID, account AccountID) op {
+	o := opAnnotation{Mailbox: id, Account: account, Name: fmt.Sprint("/private/", r.rand.IntN(3))}
+	switch r.rand.IntN(3) {
+	case 0:
+		o.Account, o.Name = 0, fmt.Sprint("/shared/", r.rand.IntN(3))
+	case 1:
+		o.Mailbox = ServerAnnotations
+	}
+	if r.rand.IntN(3) > 0 {
+		o.Value = fmt.Append([]byte{}, r.lsn)
 	}
 	return o
 }

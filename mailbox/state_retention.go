@@ -165,6 +165,9 @@ func (a *applying) restoredMailbox(id ID) error {
 	if err != nil {
 		return fmt.Errorf("mailbox %d: %w", id, err)
 	}
+	if err := deletePrefix(a.tx.Bucket(bucketAnnotations), idKey(id)); err != nil {
+		return err
+	}
 	return b.Put(idKey(id), appendGone(nil, goneRestored, &m))
 }
 
@@ -206,6 +209,9 @@ func (a *applying) retained(id deletedID) ([]added, error) {
 
 func (a *applying) forgetGone(ids []ID) error {
 	for _, id := range ids {
+		if err := deletePrefix(a.tx.Bucket(bucketAnnotations), idKey(id)); err != nil {
+			return err
+		}
 		if err := a.tx.Bucket(bucketGone).Delete(idKey(id)); err != nil {
 			return err
 		}

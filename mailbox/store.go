@@ -88,6 +88,7 @@ type Store struct {
 	lastAccount atomic.Uint32
 	lastBody    atomic.Uint64
 	published   atomic.Uint64 // LSN up to which the feed may read
+	annotated   atomic.Uint64 // LSN of the last change that may be one of annotations
 
 	// seq is the sequencer: it is held from a decision until the record has
 	// its number, so the order of LSNs is that of decisions. No I/O under it.

@@ -73,6 +73,9 @@ func addFormatHistory(t *testing.T, s *Store) {
 		t.Fatal(err)
 	}
 	deliver(t, s, kept, "INBOX", letter(40))
+	if err := s.Annotate(t.Context(), kept, ServerAnnotations, []Annotation{{"/private/comment", []byte("kept")}}); err != nil {
+		t.Fatal(err)
+	}
 	m := open(t, s, kept, "INBOX") // as SELECT does: what is \Recent is told
 	m.View(true)
 	if _, err := m.Store(t.Context(), storeOf(1, FlagsAdd, `\Answered`, nil)); err != nil {
@@ -104,6 +107,9 @@ func expectHistory(t *testing.T, s *Store) {
 	if list := rows(open(t, s, 2, "Restored")); len(list) != 1 || text(t, s, list[0].Body) != letter(40) {
 		t.Errorf("Restored has %+v", list)
 	}
+	if value, ok := s.Annotations(2, ServerAnnotations).Get("/private/comment"); !ok || value != "kept" {
+		t.Errorf("the annotation is %q", value)
+	}
 	if _, err := s.Mailboxes(3); !errors.Is(err, ErrNoAccount) {
 		t.Errorf("the purged account: %v", err)
 	}
@@ -123,8 +129,8 @@ func expectEveryCode(t *testing.T, s *Store) {
 		}
 		return err
 	})
-	for code := byte(codeAccount); code <= codeGiven; code++ {
-		if !found[code] {
+	for code := byte(codeAccount); code <= codeAnnotation; code++ {
+		if !found[code] && code != codeGiven+1 {
 			t.Errorf("%s has no operation %d", storeFixture, code)
 		}
 	}
