@@ -146,33 +146,45 @@ func (s *scramClient) Next(challenge []byte) ([]byte, error) {
 	return []byte(answer), err
 }
 
-// TestScram logs in with each SCRAM mechanism, under TLS with and without channel
-// binding, and checks that the server proved itself.
+// TestScram logs in with each SCRAM mechanism, under TLS with each channel binding and
+// without, and checks that the server proved itself.
 func TestScram(t *testing.T) {
 	ts := newTestServer(t, func(o *Options) { o.AllowInsecureAuth = false })
-	address := ts.serveTLS(t)
-	for _, mechanism := range []string{"SCRAM-SHA-256", "SCRAM-SHA-1", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS"} {
-		t.Run(mechanism, func(t *testing.T) {
-			nc, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true})
+	implicit := ts.serveTLS(t)
+	hashes := map[string]scram.HashGeneratorFcn{"SCRAM-SHA-256": scram.SHA256, "SCRAM-SHA-1": scram.SHA1}
+	for _, c := range []struct {
+		mechanism string
+		version   uint16
+		binding   func(*tls.ConnectionState) (scram.ChannelBinding, error)
+	}{
+		{"SCRAM-SHA-256", tls.VersionTLS13, nil},
+		{"SCRAM-SHA-1", tls.VersionTLS12, nil},
+		{"SCRAM-SHA-256-PLUS", tls.VersionTLS13, scram.NewTLSExporterBinding},
+		{"SCRAM-SHA-1-PLUS", tls.VersionTLS12, scram.NewTLSExporterBinding},
+		{"SCRAM-SHA-256-PLUS", tls.VersionTLS13, scram.NewTLSServerEndpointBinding},
+		{"SCRAM-SHA-1-PLUS", tls.VersionTLS12, scram.NewTLSServerEndpointBinding},
+	} {
+		config := &tls.Config{InsecureSkipVerify: true, MaxVersion: c.version}
+		t.Run(c.mechanism, func(t *testing.T) {
+			nc, err := tls.Dial("tcp", implicit, config)
 			must(t, err)
-			c := imapclient.New(nc, nil)
-			defer c.Close()
-			name, plus := strings.CutSuffix(mechanism, "-PLUS")
-			hash := map[string]scram.HashGeneratorFcn{"SCRAM-SHA-256": scram.SHA256, "SCRAM-SHA-1": scram.SHA1}[name]
-			sc, err := hash.NewClient(testUser, testPassword, "")
+			state := nc.ConnectionState()
+			client := imapclient.New(nc, nil)
+			defer client.Close()
+			name, _ := strings.CutSuffix(c.mechanism, "-PLUS")
+			sc, err := hashes[name].NewClient(testUser, testPassword, "")
 			must(t, err)
 			conversation := sc.NewConversation()
-			if plus {
-				state := nc.ConnectionState()
-				material, err := state.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32)
+			if c.binding != nil {
+				b, err := c.binding(&state)
 				must(t, err)
-				conversation = sc.NewConversationWithChannelBinding(scram.ChannelBinding{Type: scram.ChannelBindingTLSExporter, Data: material})
+				conversation = sc.NewConversationWithChannelBinding(b)
 			}
-			must(t, c.Authenticate(&scramClient{mechanism, conversation}))
+			must(t, client.Authenticate(&scramClient{c.mechanism, conversation}))
 			if !conversation.Valid() {
 				t.Error("the server did not prove that it knows the password")
 			}
-			_, err = c.Select("INBOX", nil).Wait()
+			_, err = client.Select("INBOX", nil).Wait()
 			must(t, err)
 		})
 	}

@@ -18,6 +18,7 @@ import (
 	"mailstead/mailbox"
 	"mailstead/mailbox/directory"
 	"mailstead/mailbox/mailboxtest"
+	"mailstead/tls/serve"
 )
 
 // The accounts of every test server.
@@ -63,6 +64,7 @@ func newTestServer(t testing.TB, change ...func(*Options)) *testServer {
 	o := Options{
 		Store: ts.store, Directory: ts.directory, AllowInsecureAuth: true,
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{testCertificate()}},
+		Admin:     "mailto:postmaster@example.test",
 		Logger:    log,
 	}
 	for _, f := range change {
@@ -93,11 +95,11 @@ func (ts *testServer) listen(t testing.TB) {
 
 // serveTLS serves one more port, with implicit TLS, and returns its address.
 func (ts *testServer) serveTLS(t testing.TB) string {
-	l, err := tls.Listen("tcp", "127.0.0.1:0", ts.options.TLSConfig)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	ts.serve(t, l)
+	ts.serve(t, serve.ListenTLS(l, ts.options.TLSConfig))
 	return l.Addr().String()
 }
 

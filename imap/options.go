@@ -41,6 +41,9 @@ type Options struct {
 	CommandTimeout time.Duration
 	// WriteTimeout is how long the client may not take what is sent. 0 = 5 minutes.
 	WriteTimeout time.Duration
+	// Admin is a URI by which clients can reach the administrator, say
+	// mailto:postmaster@example.org; they are told it by GETMETADATA. "" = none.
+	Admin string
 	// Logger gets one line a session and what went wrong inside; never a password or a
 	// line of mail. nil = nothing is logged.
 	Logger *slog.Logger

@@ -19,6 +19,7 @@ type Server struct {
 // New returns a server; Serve starts it.
 func New(o Options) *Server {
 	s := &Server{options: o.orDefault()}
+	s.options.TLSConfig = serve.Remember(o.TLSConfig)
 	s.front = serve.New(serve.Options{
 		Name:          "imap",
 		MaxPerAddress: s.options.MaxPerAddress,

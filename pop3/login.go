@@ -29,7 +29,7 @@ func (s *session) capa(string) error {
 }
 
 func (s *session) attempt() directory.Attempt {
-	return directory.Attempt{Protocol: "pop3", Remote: s.conn.Remote(), TLS: s.conn.TLS()}
+	return directory.Attempt{Protocol: "pop3", Remote: s.conn.Remote(), TLS: s.conn.TLS(), Shown: s.conn.Certificate()}
 }
 
 func (s *session) mechanisms() []string {

@@ -73,6 +73,7 @@ func New(o Options) *Server {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	o.TLSConfig = serve.Remember(o.TLSConfig)
 	s := &Server{options: o}
 	s.serve = serve.New(serve.Options{
 		Name:          "pop3",

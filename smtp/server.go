@@ -83,6 +83,7 @@ func New(o Options) *Server {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	o.TLSConfig = serve.Remember(o.TLSConfig)
 	s := &Server{o: o, limits: o.Limits.withDefaults()}
 	s.counter.Store(minFirstName + rand.Uint64N(maxFirstName-minFirstName))
 	s.conns = serve.New(serve.Options{

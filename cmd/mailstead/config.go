@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -46,6 +47,9 @@ type settings struct {
 	// RetentionDays is for how many days deleted messages, mailboxes and accounts
 	// can be restored. Default 7; 0 = not at all.
 	RetentionDays int `toml:"retention_days"`
+	// Admin is a URI by which users reach the administrator, for mail programs that
+	// ask (RFC 5464 section 3.2.1.1). Default "": they are not told.
+	Admin string `toml:"admin"`
 
 	local  bool // cleartext passwords are accepted, and the certificate is of our own CA
 	errand bool // the store is opened for one action: nothing is purged, whatever RetentionDays
@@ -154,6 +158,9 @@ func (s *settings) check() error {
 	}
 	if s.RetentionDays < 0 || s.RetentionDays > maxRetentionDays {
 		problem("retention_days must be 0 to %d", maxRetentionDays)
+	}
+	if u, err := url.Parse(s.Admin); s.Admin != "" && (err != nil || u.Scheme == "") {
+		problem("admin must be a URI, like mailto:postmaster@example.org")
 	}
 	for _, r := range s.Resolvers {
 		if _, err := netip.ParseAddrPort(r); err != nil {

@@ -50,6 +50,7 @@ func TestParseConfig(t *testing.T) {
 		{"port 65536", host + "mx_port = 65536", "mx_port", nil},
 		{"small messages only", host + "max_message_size = 65535", "max_message_size", nil},
 		{"no retention in negative days", host + "retention_days = -1", "retention_days", nil},
+		{"an administrator without scheme", host + `admin = "postmaster"`, "admin", nil},
 		{"eternal retention", host + "retention_days = 3651", "retention_days", nil},
 		{"huge messages", host + "max_message_size = 1073741825", "max_message_size", nil},
 		{"fewer than no sessions", host + "sessions_per_account = -1", "sessions_per_account", nil},

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	cryptotls "crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -229,7 +228,7 @@ func (s *server) makeFronts(here *local.Courier) {
 		{name: "submission", protocol: tls.Submission, plain: l.Submission, implicit: l.Submissions, server: smtp.New(submission)},
 		{name: "imap", protocol: tls.IMAP, plain: l.IMAP, implicit: l.IMAPS, server: imap.New(imap.Options{
 			Store: s.store, Directory: s.directory, TLSConfig: tls.Config(s.source, tls.IMAP), AllowInsecureAuth: s.settings.local,
-			MaxMessageSize: s.settings.MaxMessageSize, MaxPerAccount: s.settings.SessionsPerAccount, Logger: s.log,
+			MaxMessageSize: s.settings.MaxMessageSize, MaxPerAccount: s.settings.SessionsPerAccount, Admin: s.settings.Admin, Logger: s.log,
 		})},
 		{name: "pop3", protocol: tls.POP3, plain: l.POP3, implicit: l.POP3S, server: pop3.New(pop3.Options{
 			Store: s.store, Directory: s.directory, TLSConfig: tls.Config(s.source, tls.POP3), AllowInsecureAuth: s.settings.local,
@@ -302,7 +301,7 @@ func (s *server) listen(ctx context.Context) (all []bound, err error) {
 			if err != nil {
 				return all, fmt.Errorf("%ss: %w", f.name, err)
 			}
-			all = append(all, bound{f, cryptotls.NewListener(l, tls.Config(s.source, f.protocol))})
+			all = append(all, bound{f, serve.ListenTLS(l, tls.Config(s.source, f.protocol))})
 		}
 	}
 	return all, nil

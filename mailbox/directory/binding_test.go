@@ -1,10 +1,14 @@
 package directory
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,13 +50,20 @@ func TestChannelBinding(t *testing.T) {
 func checkChannelBinding(t *testing.T, server, own, other *tls.ConnectionState) {
 	d := withPassword(t, "secret")
 	type dialogue = *scram.ClientConversation
-	bindTo := func(state *tls.ConnectionState) func(*scram.Client) dialogue {
-		b, err := scram.NewTLSExporterBinding(state)
+	with := func(b scram.ChannelBinding, err error) func(*scram.Client) dialogue {
 		if err != nil {
 			t.Fatal(err)
 		}
 		return func(c *scram.Client) dialogue { return c.NewConversationWithChannelBinding(b) }
 	}
+	bindTo := func(state *tls.ConnectionState) func(*scram.Client) dialogue {
+		return with(scram.NewTLSExporterBinding(state))
+	}
+	unique, uniqueErr := scram.NewTLSUniqueBinding(own.TLSUnique), error(nil)
+	if own.Version == tls.VersionTLS13 { // which has none
+		unique, uniqueErr = scram.NewTLSUniqueBinding([]byte("x")), ErrBinding
+	}
+	wrong := bytes.Repeat([]byte{1}, sha256.Size)
 	plain := (*scram.Client).NewConversation
 	shown := (*scram.Client).NewConversationAdvertisingChannelBinding
 	for _, c := range []struct {
@@ -63,6 +74,11 @@ func checkChannelBinding(t *testing.T, server, own, other *tls.ConnectionState) 
 	}{
 		{"its own", "SCRAM-SHA-256-PLUS", scram.SHA256, bindTo(own), nil},
 		{"its own", "SCRAM-SHA-1-PLUS", scram.SHA1, bindTo(own), nil},
+		{"the certificate", "SCRAM-SHA-256-PLUS", scram.SHA256, with(scram.NewTLSServerEndpointBinding(own)), nil},
+		{"the certificate", "SCRAM-SHA-1-PLUS", scram.SHA1, with(scram.NewTLSServerEndpointBinding(own)), nil},
+		{"another certificate", "SCRAM-SHA-256-PLUS", scram.SHA256, with(scram.ChannelBinding{Type: scram.ChannelBindingTLSServerEndpoint, Data: wrong}, nil), ErrCredentials},
+		{"what only TLS 1.2 has", "SCRAM-SHA-256-PLUS", scram.SHA256, with(unique, nil), uniqueErr},
+		{"what nobody has", "SCRAM-SHA-256-PLUS", scram.SHA256, with(scram.ChannelBinding{Type: "tls-none", Data: wrong}, nil), ErrBinding},
 		{"somebody between", "SCRAM-SHA-256-PLUS", scram.SHA256, bindTo(other), ErrCredentials},
 		{"-PLUS without binding", "SCRAM-SHA-256-PLUS", scram.SHA256, plain, ErrBinding},
 		{"a client that cannot", "SCRAM-SHA-256", scram.SHA256, plain, nil},
@@ -73,7 +89,7 @@ func checkChannelBinding(t *testing.T, server, own, other *tls.ConnectionState) 
 		if err != nil {
 			t.Fatal(err)
 		}
-		e, err := d.Exchange(Attempt{TLS: server}, c.mechanism)
+		e, err := d.Exchange(Attempt{TLS: server, Shown: shownBy(own)}, c.mechanism)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,6 +97,28 @@ func checkChannelBinding(t *testing.T, server, own, other *tls.ConnectionState) 
 		if err := prove(t.Context(), e, conversation); !errors.Is(err, c.err) || err == nil && !conversation.Valid() {
 			t.Errorf("%s, %s: %v, want %v", c.name, c.mechanism, err, c.err)
 		}
+	}
+}
+
+// shownBy is the certificate that a client was shown.
+func shownBy(state *tls.ConnectionState) *x509.Certificate { return state.PeerCertificates[0] }
+
+// TestBindings: the best comes first, and without a certificate that is known there is one less.
+func TestBindings(t *testing.T) {
+	for version, want := range map[uint16]string{
+		tls.VersionTLS12: "tls-exporter tls-server-end-point tls-unique", tls.VersionTLS13: "tls-exporter tls-server-end-point",
+	} {
+		server, client := tlsConnection(t, version)
+		var types []string
+		for _, b := range bindings(Attempt{TLS: server, Shown: shownBy(client)}) {
+			types = append(types, string(b.Type))
+		}
+		if got := strings.Join(types, " "); got != want {
+			t.Errorf("%s: %s, want %s", tls.VersionName(version), got, want)
+		}
+	}
+	if list := bindings(Attempt{}); list != nil {
+		t.Errorf("without TLS: %v", list)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
 	"net/netip"
 	"strings"
@@ -25,6 +26,7 @@ type Attempt struct {
 	Protocol string // "imap", "pop3", "submission"
 	Remote   netip.Addr
 	TLS      *tls.ConnectionState // nil without; channel bindings come from it
+	Shown    *x509.Certificate    // the server's own in that; nil = not known
 }
 
 // Login checks user name (any address of the account) and password. A wrong

@@ -31,23 +31,10 @@ func (d *Directory) Mechanisms(at Attempt, cleartext bool) []string {
 	if at.TLS == nil && !cleartext {
 		return nil
 	}
-	if binding(at).IsSupported() {
+	if len(bindings(at)) > 0 {
 		return []string{"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-1", "PLAIN", "LOGIN"}
 	}
 	return []string{"SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "LOGIN"}
-}
-
-// binding is tls-exporter of RFC 9266. Connections of TLS 1.2 without the
-// extended master secret have none.
-func binding(at Attempt) scram.ChannelBinding {
-	if at.TLS == nil {
-		return scram.ChannelBinding{}
-	}
-	b, err := scram.NewTLSExporterBinding(at.TLS)
-	if err != nil {
-		return scram.ChannelBinding{}
-	}
-	return b
 }
 
 // Exchange begins an authentication with a mechanism, named in any case.
@@ -60,13 +47,13 @@ func (d *Directory) Exchange(at Attempt, mechanism string) (Exchange, error) {
 	case "LOGIN":
 		return &login{exchange: base}, nil
 	case "SCRAM-SHA-256":
-		return &scramExchange{exchange: base, hash: scram.SHA256}, nil
+		return newScram(base, scram.SHA256, false)
 	case "SCRAM-SHA-1":
-		return &scramExchange{exchange: base, hash: scram.SHA1}, nil
+		return newScram(base, scram.SHA1, false)
 	case "SCRAM-SHA-256-PLUS":
-		return newPlus(base, scram.SHA256)
+		return newScram(base, scram.SHA256, true)
 	case "SCRAM-SHA-1-PLUS":
-		return newPlus(base, scram.SHA1)
+		return newScram(base, scram.SHA1, true)
 	}
 	return nil, ErrMechanism
 }
@@ -147,19 +134,21 @@ func (l *login) Next(ctx context.Context, response []byte) ([]byte, bool, error)
 type scramExchange struct {
 	exchange
 	hash          scram.HashGeneratorFcn
-	binding       scram.ChannelBinding // of a -PLUS mechanism
+	bindings      []scram.ChannelBinding // of the connection, the best first
+	plus          bool                   // a -PLUS mechanism
+	binding       scram.ChannelBinding   // that the client chose; of another mechanism the best
 	try           *try
 	conversations []*scram.ServerConversation
 	authz         string
 	proved        bool
 }
 
-func newPlus(base exchange, hash scram.HashGeneratorFcn) (Exchange, error) {
-	b := binding(base.at)
-	if !b.IsSupported() {
+func newScram(base exchange, hash scram.HashGeneratorFcn, plus bool) (Exchange, error) {
+	s := &scramExchange{exchange: base, hash: hash, bindings: bindings(base.at), plus: plus}
+	if plus && len(s.bindings) == 0 {
 		return nil, ErrMechanism
 	}
-	return &scramExchange{exchange: base, hash: hash, binding: b}, nil
+	return s, nil
 }
 
 func (s *scramExchange) Next(ctx context.Context, response []byte) ([]byte, bool, error) {
@@ -183,6 +172,9 @@ func (s *scramExchange) Next(ctx context.Context, response []byte) ([]byte, bool
 
 // first answers client-first-message. What is wrong with it is not secret.
 func (s *scramExchange) first(response string) ([]byte, error) {
+	if err := s.choose(response); err != nil {
+		return nil, err
+	}
 	user, err := s.userOf(response)
 	if err != nil {
 		return nil, err
@@ -249,10 +241,10 @@ func (s *scramExchange) conversation(v verifier, nonce string) (*scram.ServerCon
 // client that says "y" was shown a list from which somebody struck -PLUS
 // (RFC 5802 section 6).
 func (s *scramExchange) bound(server *scram.Server) *scram.ServerConversation {
-	if s.binding.IsSupported() {
+	if s.plus {
 		return server.NewConversationWithChannelBindingRequired(s.binding)
 	}
-	return server.NewConversationWithChannelBinding(binding(s.at))
+	return server.NewConversationWithChannelBinding(s.binding)
 }
 
 // final judges the proof, at the throttle's pace.

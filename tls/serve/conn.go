@@ -52,6 +52,9 @@ func newConn(s *Server, nc net.Conn, strangers *counter) *Conn {
 	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		under = t.NetConn()
 	}
+	if s, ok := under.(*socket); ok {
+		under = s.Conn
+	}
 	if tcp, ok := under.(*net.TCPConn); ok {
 		tcp.SetKeepAliveConfig(keepAlive)
 	}
@@ -248,9 +251,9 @@ func (c *Conn) Handshake() error {
 // handshakeTimeout is for a peer over a slow line; a handshake is two round trips.
 const handshakeTimeout = time.Minute
 
-// StartTLS takes TLS over the connection. What was read before, and not yet
+// StartTLS takes TLS over the connection, with a configuration of Remember. What was read before, and not yet
 // used, must not be used any more (RFC 3207 section 6).
 func (c *Conn) StartTLS(config *tls.Config) error {
-	c.Conn = tls.Server(c.socket, config)
+	c.Conn = tls.Server(&socket{Conn: c.socket}, config)
 	return c.Handshake()
 }
