@@ -100,6 +100,8 @@ var commands = []command{
 	{"GETQUOTA", stateUser, newsAll, (*session).getQuota},
 	{"GETQUOTAROOT", stateUser, newsAll, (*session).getQuotaRoot},
 	{"SETQUOTA", stateUser, newsAll, (*session).setQuota},
+	{"GETMETADATA", stateUser, newsAll, (*session).getMetadata},
+	{"SETMETADATA", stateUser, newsAll, (*session).setMetadata},
 	{"APPEND", stateUser, newsAll, (*session).append},
 	{"REPLACE", stateSelected, newsAll, (*session).replace},
 	{"IDLE", stateUser, newsAll, (*session).idle},

@@ -18,6 +18,7 @@ var enablings = []struct {
 	{"CONDSTORE", nil, (*session).enableCondstore},
 	{"QRESYNC", (*session).enableQResync, (*session).enableCondstore},
 	{"UIDONLY", (*session).enableUIDOnly, nil},
+	{"METADATA", (*session).enableMetadata, nil},
 }
 
 // enable is RFC 5161. It tells which of the extensions asked for are now in use;

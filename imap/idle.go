@@ -43,6 +43,7 @@ func (s *session) tellIdling() error {
 		return s.tellNotified(true)
 	}
 	err := s.tellNews(newsAll)
+	s.tellNotesChanged()
 	s.tellProgress()
 	return err
 }
@@ -56,11 +57,18 @@ func (s *session) idleDone() (reply, error) {
 	return reply{}, s.dec.Err()
 }
 
-// watch interrupts the session's waiting whenever something of the selected mailbox
-// became durable, until stop is called.
+// watch interrupts the session's waiting whenever something of the selected mailbox, or
+// of the account where the client is told of entries, became durable, until stop is called.
 func (s *session) watch() (stop func()) {
-	if s.selected == nil {
-		return func() {}
+	unwatch, unfollow := func() {}, func() {}
+	if s.selected != nil {
+		unwatch = s.selected.mailbox.WatchFunc(s.conn.Interrupt)
 	}
-	return s.selected.mailbox.WatchFunc(s.conn.Interrupt)
+	if s.metadata {
+		unfollow = s.options.Store.WatchAccountFunc(s.account.ID, s.conn.Interrupt)
+	}
+	return func() {
+		unwatch()
+		unfollow()
+	}
 }

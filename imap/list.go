@@ -1,6 +1,8 @@
 package imap
 
 import (
+	"math"
+
 	goimap "github.com/emersion/go-imap/v2"
 	"golang.org/x/text/unicode/norm"
 
@@ -11,7 +13,7 @@ import (
 const maxPatterns = 32
 
 // list is LIST (RFC 3501 section 6.3.8) with LIST-EXTENDED (RFC 5258), SPECIAL-USE
-// (RFC 6154) and LIST-STATUS (RFC 5819).
+// (RFC 6154), LIST-STATUS (RFC 5819) and LIST-METADATA (RFC 9590).
 func (s *session) list(*request) (reply, error) {
 	l, reference, texts := s.listArguments()
 	if err := s.dec.Err(); err != nil {
@@ -42,6 +44,11 @@ func (s *session) list(*request) (reply, error) {
 			if err := s.tellStatus(a.info, l.status); err != nil {
 				return reply{}, err
 			}
+		}
+		if l.notes != nil && a.info != nil {
+			set := notes{AnnotationSet: s.options.Store.Annotations(s.account.ID, a.info.ID)}
+			found, _ := l.notes.choose(set)
+			s.tellNotes(a.name, set, found)
 		}
 	}
 	return reply{}, nil
@@ -122,6 +129,9 @@ func (s *session) listReturn(l *listing) {
 		case "STATUS":
 			s.dec.SP()
 			l.status = s.statusItems()
+		case "METADATA":
+			s.dec.SP()
+			l.notes = &noteQuery{entries: s.noteEntries(), maxSize: math.MaxUint64}
 		default:
 			s.dec.Fail("unknown return option")
 		}

@@ -106,6 +106,7 @@ type listing struct {
 	options  goimap.ListOptions
 	extended bool         // in the syntax of RFC 5258
 	status   *statusItems // of RETURN (STATUS ...); nil = not asked for
+	notes    *noteQuery   // of RETURN (METADATA ...); nil = not asked for
 	patterns patterns
 }
 

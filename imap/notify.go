@@ -34,6 +34,8 @@ const (
 	notifyFlags
 	notifyName
 	notifySubscription
+	notifyNotes       // of a mailbox: METADATA
+	notifyServerNotes // whatever mailboxes its group is about
 
 	notifyMessages = notifyNew | notifyExpunge | notifyFlags
 )
@@ -42,9 +44,10 @@ const (
 var notifyEvents = map[string]notifyEvent{
 	"MESSAGENEW": notifyNew, "MESSAGEEXPUNGE": notifyExpunge, "FLAGCHANGE": notifyFlags,
 	"MAILBOXNAME": notifyName, "SUBSCRIPTIONCHANGE": notifySubscription,
+	"MAILBOXMETADATACHANGE": notifyNotes, "SERVERMETADATACHANGE": notifyServerNotes,
 }
 
-const notifyEventList = "MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange"
+const notifyEventList = "MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange MailboxMetadataChange ServerMetadataChange"
 
 var (
 	errBadEvent       = no("BADEVENT ("+notifyEventList+")", "some of the events are not known here")
@@ -116,6 +119,14 @@ func (n *notification) events(name string, subscribed bool) notifyEvent {
 	return events
 }
 
+// all are the events that the client wants to hear of any mailbox.
+func (n *notification) all() (events notifyEvent) {
+	for i := range n.groups {
+		events |= n.groups[i].events
+	}
+	return events
+}
+
 // wants reports whether the client is told of an event of its selected mailbox: without
 // NOTIFY of all of them.
 func (n *notification) wants(e notifyEvent) bool { return n == nil || n.selected&e != 0 }
@@ -150,6 +161,9 @@ func (s *session) notifyCommand(*request) (reply, error) {
 	}
 	s.endNotify()
 	s.notify = n
+	if n.all()&(notifyNotes|notifyServerNotes) != 0 {
+		s.followNotes()
+	}
 	s.watchNotified()
 	if !status {
 		return reply{}, nil
@@ -311,6 +325,9 @@ func (s *session) endNotify() {
 	}
 	if s.notify != nil && s.notify.stop != nil {
 		s.notify.stop()
+	}
+	if !s.metadata {
+		s.notesKnown = nil
 	}
 	s.notify = nil
 }

@@ -26,6 +26,7 @@ func (s *session) tellNotified(idle bool) error {
 	if s.notify.known == nil || !s.notify.changed.Swap(false) {
 		return nil
 	}
+	s.tellNotesChanged()
 	now, err := s.picture()
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	goimap "github.com/emersion/go-imap/v2"
 
@@ -28,7 +29,12 @@ const (
 	codeUseAttr       goimap.ResponseCode = "USEATTR"       // RFC 6154 section 3
 	codeExpungeIssued goimap.ResponseCode = "EXPUNGEISSUED" // RFC 5530 section 3
 	codeUnknownCTE    goimap.ResponseCode = "UNKNOWN-CTE"   // RFC 3516 section 4.3
+
+	codeTooManyNotes goimap.ResponseCode = "METADATA TOOMANY" // RFC 5464 section 4.3
 )
+
+// codeNoteSize says how large a value may be (RFC 5464 section 4.3).
+var codeNoteSize = goimap.ResponseCode("METADATA MAXSIZE " + strconv.Itoa(mailbox.MaxAnnotation))
 
 // refusals are the errors that commands may meet, each with its reply (RFC 5530).
 // The first that matches counts.
@@ -48,6 +54,9 @@ var refusals = []struct {
 	{mailbox.ErrTooBig, goimap.ResponseCodeTooBig, "the message is too big"},
 	{mailbox.ErrOverQuota, goimap.ResponseCodeOverQuota, "over quota"},
 	{mailbox.ErrNoSpace, goimap.ResponseCodeOverQuota, "the server's disk is nearly full"},
+	{mailbox.ErrAnnotationSize, codeNoteSize, "the value is too large"},
+	{mailbox.ErrAnnotations, codeTooManyNotes, "there are too many entries"},
+	{mailbox.ErrAnnotationName, goimap.ResponseCodeNoPerm, "that entry is the server's own"},
 	{mailbox.ErrNoMessage, codeExpungeIssued, "the message is not there any more"},
 	{mailbox.ErrGone, goimap.ResponseCodeNonExistent, "the mailbox was deleted"},
 	{mailbox.ErrNoAccount, goimap.ResponseCodeUnavailable, "the account is not there any more"},

@@ -47,6 +47,8 @@ type session struct {
 	utf8Accept bool              // UTF8=ACCEPT is enabled (RFC 6855)
 	utf8       bool              // texts are sent in UTF-8: either of the two is enabled
 	notify     *notification     // what NOTIFY asked for; nil = it was never said
+	metadata   bool              // METADATA is enabled (RFC 5464)
+	notesKnown *notesKnown       // of mailboxes' and the server's entries; nil = the client is not told of them
 	bad        int               // bad commands in a row, before login all
 	farewell   error             // ends the session after the present command, unanswered
 }
@@ -191,6 +193,7 @@ func (s *session) finish(r *request, rep reply, err error) error {
 	if err := s.tellHappened(r.mayTell(), r.expunges); err != nil {
 		return err
 	}
+	s.tellNotesChanged()
 	if r.expunges && err == nil && rep.Code == "" {
 		rep.Code = s.progress() // RFC 7162 section 3.2.7 wants it in the tagged reply
 	}

@@ -69,7 +69,9 @@ func (s *Store) LastChange() ModSeq { return ModSeq(s.published.Load()) }
 
 // WatchAll has c signalled, without blocking (so give it a buffer of one),
 // whenever anything became durable, until stop is called. The feed has it by then.
-func (s *Store) WatchAll(c chan<- struct{}) (stop func()) { return s.watchers.add(everybody, c) }
+func (s *Store) WatchAll(c chan<- struct{}) (stop func()) {
+	return s.watchers.add(everybody, &watcher{c: c})
+}
 
 // everybody is no account: 0 is never given to one.
 const everybody AccountID = 0

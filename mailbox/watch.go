@@ -52,11 +52,15 @@ type accountWatchers struct {
 // WatchAccount has c signalled (without blocking, so give it a buffer of one)
 // whenever anything of account a became durable, until stop is called.
 func (s *Store) WatchAccount(a AccountID, c chan<- struct{}) (stop func()) {
-	return s.watchers.add(a, c)
+	return s.watchers.add(a, &watcher{c: c})
 }
 
-func (ws *accountWatchers) add(a AccountID, c chan<- struct{}) (stop func()) {
-	w := &watcher{c: c}
+// WatchAccountFunc is WatchAccount with a call, as WatchFunc is Watch.
+func (s *Store) WatchAccountFunc(a AccountID, f func()) (stop func()) {
+	return s.watchers.add(a, &watcher{f: f})
+}
+
+func (ws *accountWatchers) add(a AccountID, w *watcher) (stop func()) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	if ws.watch[a] == nil {

@@ -3,6 +3,7 @@ package wire
 import (
 	"io"
 	"strconv"
+	"strings"
 	"sync"
 
 	goimap "github.com/emersion/go-imap/v2"
@@ -114,6 +115,22 @@ func (e *Encoder) Str(s string) *Encoder {
 	} else {
 		e.SetBuf(AppendString(e.Buf(), s))
 	}
+	return e
+}
+
+// AString appends s as AppendAString does.
+func (e *Encoder) AString(s string) *Encoder {
+	e.SetBuf(AppendAString(e.Buf(), s))
+	return e
+}
+
+// Octets appends s, which may be anything, as Str does, or as a literal8 (RFC 3516) if
+// it has a NUL.
+func (e *Encoder) Octets(s string) *Encoder {
+	if strings.IndexByte(s, 0) < 0 {
+		return e.Str(s)
+	}
+	e.SetBuf(append(AppendLiteralHeader(append(e.Buf(), '~'), int64(len(s))), s...))
 	return e
 }
 
