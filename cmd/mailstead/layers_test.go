@@ -56,6 +56,7 @@ var doors = map[string]struct {
 	module + "/tls/serve":                       {open: []string{"cmd", "smtp", "imap", "pop3"}},
 	"github.com/emersion/go-imap/v2/imapclient": {open: []string{"mailbox/transfer"}},
 	"github.com/emersion/go-imap/v2/imapserver": {},
+	"github.com/emersion/go-msgauth":            {},
 	"github.com/emersion/go-smtp":               {},
 	"github.com/google/go-cmp":                  {},
 	"go.uber.org/goleak":                        {},

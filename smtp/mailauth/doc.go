@@ -1,6 +1,6 @@
-// Package mailauth finds out who is responsible for a message, by SPF, DKIM,
-// DMARC, ARC and iprev, and writes what it found into one
-// Authentication-Results field.
+// Package mailauth finds out who is responsible for a message, by SPF, DKIM
+// (RFC 6376), DMARC, ARC (RFC 8617) and iprev, and writes what it found into one
+// Authentication-Results field (RFC 8601). It also signs with DKIM what is sent.
 //
 // It reads messages and DNS answers, both written by strangers, so everything
 // is bounded in number, length and time, and nothing is a reason to fail: a
@@ -14,11 +14,11 @@ import (
 	"mailstead/smtp/dns"
 )
 
-// Result is what a method says of a message, in the words of
-// Authentication-Results. The zero value is no result at all.
+// Result is what a method says of a message, in the words of RFC 8601 section
+// 2.7. The zero value is no result at all.
 type Result string
 
-// The results. No method has all of them.
+// The results. No method has all of them; ARC has the first three only.
 const (
 	None      Result = "none"      // there was nothing to check
 	Pass      Result = "pass"      // it is what it says

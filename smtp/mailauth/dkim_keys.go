@@ -1,0 +1,108 @@
+package mailauth
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mailstead/smtp/dns"
+)
+
+const (
+	maxLookups     = 8                // key records looked up at once for one message
+	lookupsTimeout = 20 * time.Second // for all of a message's keys together
+)
+
+// keyring has the keys that a message needs, each looked up once, beside the
+// arrival of its body.
+type keyring struct {
+	resolver Resolver
+	keys     []keyAnswer
+	cancel   context.CancelFunc
+	running  sync.WaitGroup
+}
+
+// keyAnswer is what a look-up came to.
+type keyAnswer struct {
+	name      string
+	key       *publicKey
+	verdict   verdict // why there is no key
+	authentic bool
+}
+
+// want adds a key to those to be looked up.
+func (r *keyring) want(name string) {
+	if r.find(name) == nil {
+		r.keys = append(r.keys, keyAnswer{name: name})
+	}
+}
+
+func (r *keyring) find(name string) *keyAnswer {
+	for i := range r.keys {
+		if r.keys[i].name == name {
+			return &r.keys[i]
+		}
+	}
+	return nil
+}
+
+// start begins to look up what is wanted. It ends by itself, with ctx, or when
+// stop is called; wait is called before the answers are read.
+func (r *keyring) start(ctx context.Context) {
+	if len(r.keys) == 0 {
+		return
+	}
+	ctx, r.cancel = context.WithTimeout(ctx, lookupsTimeout)
+	var next atomic.Int32
+	for range min(len(r.keys), maxLookups) {
+		r.running.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(r.keys); i = int(next.Add(1)) - 1 {
+				r.keys[i].lookUp(ctx, r.resolver)
+			}
+		})
+	}
+}
+
+// wait waits for the answers.
+func (r *keyring) wait() {
+	r.running.Wait()
+	if r.cancel != nil {
+		r.cancel()
+	}
+}
+
+// stop ends the look-ups.
+func (r *keyring) stop() {
+	if r.cancel != nil {
+		r.cancel()
+	}
+	r.running.Wait()
+}
+
+// lookUp asks for a key record. Of several the first that can be used is taken:
+// RFC 6376 section 3.6.2.2 leaves it open.
+func (a *keyAnswer) lookUp(ctx context.Context, resolver Resolver) {
+	answer, err := resolver.LookupTXT(ctx, a.name)
+	switch {
+	case errors.Is(err, dns.ErrDisabled):
+		a.verdict = notLookedUp
+		return
+	case dns.IsNotFound(err):
+		a.verdict = noKey
+		return
+	case err != nil:
+		a.verdict = noKeyNow
+		return
+	}
+	a.authentic, a.verdict = answer.Authentic, noKey
+	for _, record := range answer.Records[:min(len(answer.Records), maxKeyRecords)] {
+		if a.key, a.verdict = parseKey(record); a.verdict == (verdict{}) {
+			return
+		}
+	}
+}
+
+// maxKeyRecords bounds the records of one name that are read.
+const maxKeyRecords = 10
