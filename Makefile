@@ -18,7 +18,7 @@ MODEL    ?= 5m
 POWERCUTS     ?= 10000
 POWERCUT_SEED ?= 1
 
-.PHONY: build run test race lint fuzz bench bench-import bench-large clients idle soak model faults powercut install vuln help
+.PHONY: build run test race lint fuzz bench bench-import bench-large clients differential idle soak model faults powercut install vuln help
 
 build: ## the binary, ./mailstead
 	$(GO) build -trimpath -o mailstead ./cmd/mailstead
@@ -54,6 +54,9 @@ bench-large: ## a mailbox of LARGE_MESSAGES (20000) and a store of LARGE_MB (500
 
 clients: build ## real clients (curl, swaks, mbsync) against mailstead local
 	.ci/clients ./mailstead
+
+differential: ## IMAP answers next to those of Dovecot 2.3, with 6,000 real letters (fetched once, with npm)
+	corpus=$$(.ci/corpus) && $(GO) test ./imap/differential -count 1 -run '^TestDifferential$$' -timeout 20m -v -corpus "$$corpus"
 
 idle: ## memory of 10,000 idling IMAP connections at once: plain, TLS, with COMPRESS
 	$(GO) test ./imap -count 1 -run '^TestIdleMemory$$' -timeout 30m -v -idle 10000

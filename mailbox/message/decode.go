@@ -17,6 +17,7 @@ type transferDecoder struct {
 	high  byte   // the first hex digit
 	quad  uint32 // base64 bits
 	bits  uint   // how many
+	held  []byte // white space at the end of the last chunk, which goes if its line ends there
 }
 
 type transferKind uint8
@@ -38,7 +39,7 @@ const (
 )
 
 func (d *transferDecoder) reset(encoding []byte) {
-	*d = transferDecoder{}
+	*d = transferDecoder{held: d.held[:0]}
 	switch {
 	case equalFoldASCII(encoding, "quoted-printable"):
 		d.kind = transferQP
@@ -63,9 +64,9 @@ func (d *transferDecoder) appendQP(dst, src []byte) []byte {
 		if d.state == qpText {
 			n := bytes.IndexByte(src[i:], '=')
 			if n < 0 {
-				return append(dst, src[i:]...)
+				return d.appendLiteral(dst, src[i:], false)
 			}
-			dst = append(dst, src[i:i+n]...)
+			dst = d.appendLiteral(dst, src[i:i+n], true)
 			d.state = qpEqual
 			i += n + 1
 			continue
@@ -77,6 +78,57 @@ func (d *transferDecoder) appendQP(dst, src []byte) []byte {
 		}
 	}
 	return dst
+}
+
+// maxHeld is how much white space may wait for what follows: the longest line that a transport takes (RFC 5321 section
+// 4.5.3.1.6). More is text.
+const maxHeld = 1000
+
+// appendLiteral appends text without escapes. White space at the end of a line goes: transports added it (RFC 2045 section
+// 6.7, rule 3). escape says that an escape follows, so that the text does not end its line.
+func (d *transferDecoder) appendLiteral(dst, text []byte, escape bool) []byte {
+	if len(d.held) > 0 {
+		d.held = append(d.held, text...)
+		text = d.held
+	}
+	for {
+		n := bytes.IndexByte(text, '\n') + 1
+		if n == 0 {
+			break
+		}
+		content, end := n-1, n-1
+		if content > 0 && text[content-1] == '\r' {
+			content, end = content-1, end-1
+		}
+		for content > 0 && isWSP(text[content-1]) {
+			content--
+		}
+		dst = append(append(dst, text[:content]...), text[end:n]...)
+		text = text[n:]
+	}
+	content := len(text)
+	if !escape {
+		content = trailingSpace(text)
+	}
+	dst = append(dst, text[:content]...)
+	d.held = append(d.held[:0], text[content:]...)
+	return dst
+}
+
+// trailingSpace is where the white space at the end of a piece of text begins, with a CR behind it that may belong to a
+// line end.
+func trailingSpace(text []byte) int {
+	n := len(text)
+	if n > 1 && text[n-1] == '\r' && isWSP(text[n-2]) {
+		n--
+	}
+	for n > 0 && isWSP(text[n-1]) && len(text)-n < maxHeld {
+		n--
+	}
+	if len(text)-n >= maxHeld {
+		return len(text)
+	}
+	return n
 }
 
 // afterEqual takes the octets of an escape or soft line break; again is set when c belongs to the text after it.

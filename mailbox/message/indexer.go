@@ -179,24 +179,31 @@ func (x *Indexer) endLine(end []byte) {
 	x.lineStart = x.pos
 }
 
-// delimiter reports which open part's delimiter a line is (RFC 2046 section 5.1.1), innermost first, -1 for none. The
-// boundary must stand alone: of two boundaries one may begin with the other, so the prefix match that the RFC also
-// allows would mistake them.
+// delimiter reports which open part's delimiter a line is, -1 for none. What follows the boundary does not matter (RFC 2046
+// section 5.1.1, note to implementors), unless it could be more of a boundary: one may begin with another. The longest
+// counts, and of equal ones the innermost.
 func (x *Indexer) delimiter(line []byte) (level int, closing bool) {
+	level = -1
 	if x.boundaries == 0 || len(line) < 3 || line[0] != '-' || line[1] != '-' {
-		return -1, false
+		return level, false
 	}
-	text := bytes.TrimRight(line[2:], " \t\r\n")
+	text, longest := line[2:], 0
 	for i := len(x.open) - 1; i >= 0; i-- {
 		b := x.open[i].boundary
-		if len(b) == 0 || len(text) < len(b) || len(text) > len(b)+2 || !bytes.HasPrefix(text, b) {
+		if len(b) <= longest || !bytes.HasPrefix(text, b) {
 			continue
 		}
-		if tail := text[len(b):]; len(tail) == 0 || string(tail) == "--" {
-			return i, len(tail) > 0
+		tail, closes := bytes.CutPrefix(text[len(b):], []byte("--"))
+		if len(tail) == 0 || !isBoundaryChar(tail[0]) {
+			level, longest, closing = i, len(b), closes
 		}
 	}
-	return -1, false
+	return level, closing
+}
+
+// isBoundaryChar reports whether an octet may go on with a boundary: bcharsnospace of RFC 2046 section 5.1.1.
+func isBoundaryChar(c byte) bool {
+	return '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || bytes.IndexByte([]byte("'()+_,-./:=?"), c) >= 0
 }
 
 // takeDelimiter closes what the delimiter of an open multipart ends, and begins the part that it begins. line holds the

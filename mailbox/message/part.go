@@ -35,15 +35,20 @@ type part struct {
 
 func (p *part) bodyStart() int64 { return p.headerStart + p.headerSize }
 
-// fieldTable holds the first value of every known field of one header.
+// fieldTable holds the first value of every known field of one header; of To, Cc and Bcc all.
 type fieldTable struct {
-	value [64][]byte
-	set   uint64
+	value  [64][]byte
+	set    uint64
+	joined [3][]byte // To, Cc and Bcc where they stand several times
 }
 
-// read notes the fields of a header. Where a field stands several times, the first counts.
+// read notes the fields of a header. Where a field stands several times the first counts, but several address lists of
+// recipients are one (RFC 5322 section 4.5.3).
 func (t *fieldTable) read(header []byte) {
 	t.set = 0
+	for i := range t.joined {
+		t.joined[i] = kept(t.joined[i])
+	}
 	n := 0
 	for len(header) > 0 && n < MaxHeaderFields {
 		f, rest := nextField(header)
@@ -52,11 +57,28 @@ func (t *fieldTable) read(header []byte) {
 		}
 		header = rest
 		n++
-		if id := fieldIDOf(f.Name); id != fieldOther && t.set>>id&1 == 0 {
+		switch id := fieldIDOf(f.Name); {
+		case id == fieldOther:
+		case t.set>>id&1 == 0:
 			t.set |= 1 << id
 			t.value[id] = f.Value
+		case id == fieldTo:
+			t.join(id, &t.joined[0], f.Value)
+		case id == fieldCc:
+			t.join(id, &t.joined[1], f.Value)
+		case id == fieldBcc:
+			t.join(id, &t.joined[2], f.Value)
 		}
 	}
+}
+
+// join appends another list to the value of a field, in buf.
+func (t *fieldTable) join(id uint8, buf *[]byte, list []byte) {
+	if len(*buf) == 0 {
+		*buf = append(*buf, t.value[id]...)
+	}
+	*buf = append(append(*buf, ','), list...)
+	t.value[id] = *buf
 }
 
 // get returns a field's raw value, nil if the header has no such field.
@@ -156,6 +178,7 @@ func (x *Indexer) describe(p *part, legacy []byte) {
 	ix, w := &x.index, &x.writer
 	isMessage := p.parent < 0 || ix.parts[p.parent].kind == messagePart
 	w.begin(x, p, legacy)
+	ix.needUTF8 = ix.needUTF8 || p.kind == messagePart && equalFoldASCII(ix.get(p.sub), "global")
 	p.basic, p.tail = ix.add(w.appendBasic), ix.add(w.appendTail)
 	if isMessage {
 		p.envelope = ix.add(w.appendEnvelope)

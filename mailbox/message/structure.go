@@ -124,7 +124,8 @@ func (ix *Index) finish(x *Indexer) {
 	}
 }
 
-// appendStructure appends BODYSTRUCTURE of part i and all inside it. The recursion is as deep as parts are nested, at most
+// appendStructure appends BODYSTRUCTURE of part i and all inside it. That of message/global has the fields of a message for
+// clients of RFC 9051 only: those of RFC 3501 (section 9, media-message) expect them of message/rfc822 alone. The recursion is as deep as parts are nested, at most
 // MaxNesting and one.
 func (ix *Index) appendStructure(dst []byte, i int, f form, cuts *[]cut) []byte {
 	p := &ix.parts[i]
@@ -139,12 +140,13 @@ func (ix *Index) appendStructure(dst []byte, i int, f form, cuts *[]cut) []byte 
 	if p.kind != multipartPart {
 		dst = appendNumber(append(dst, ' '), p.bodySize)
 	}
-	if p.kind == messagePart {
+	asMessage := p.kind == messagePart && (f == formUTF8 || string(ix.get(p.sub)) != "global")
+	if asMessage {
 		inner := &ix.parts[i+1]
 		dst = append(append(dst, ' '), ix.either(f, inner.envelope, inner.envelopeUTF8)...)
 		dst = ix.appendStructure(append(dst, ' '), i+1, f, cuts)
 	}
-	if p.kind == messagePart || string(ix.get(p.typ)) == "text" {
+	if asMessage || string(ix.get(p.typ)) == "text" {
 		dst = appendNumber(append(dst, ' '), p.lines)
 	}
 	start := len(dst)

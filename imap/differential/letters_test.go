@@ -1,0 +1,86 @@
+package differential
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// letter is a message that both servers are given.
+type letter struct {
+	name    string
+	raw     []byte
+	flags   []string
+	arrival time.Time
+}
+
+// golden are the messages of the indexer's own golden test.
+func golden(t *testing.T) (letters []*letter) {
+	return readLetters(t, "../../mailbox/message/testdata/*.eml", func(raw []byte) []byte { return raw })
+}
+
+// real are the messages of the corpus in dir, which has them as they were in mboxes: behind
+// a From line, and with line feeds.
+func real(t *testing.T, dir string) []*letter {
+	var letters []*letter
+	for _, set := range []string{"easy-ham-1", "easy-ham-2", "hard-ham-1", "spam-1", "spam-2"} {
+		letters = append(letters, readLetters(t, filepath.Join(dir, set, "*.txt"), func(raw []byte) []byte {
+			if bytes.HasPrefix(raw, []byte("From ")) {
+				_, raw, _ = bytes.Cut(raw, []byte("\n"))
+			}
+			raw = bytes.ReplaceAll(raw, []byte("\r\n"), []byte("\n"))
+			return bytes.ReplaceAll(raw, []byte("\n"), []byte("\r\n"))
+		})...)
+	}
+	return letters
+}
+
+func readLetters(t *testing.T, pattern string, change func([]byte) []byte) (letters []*letter) {
+	t.Helper()
+	names, err := filepath.Glob(pattern)
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no messages %s: %v", pattern, err)
+	}
+	for _, name := range names {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(raw) == 0 { // no message, says APPEND
+			continue
+		}
+		base := strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
+		letters = append(letters, &letter{name: filepath.Base(filepath.Dir(name)) + "/" + base, raw: change(raw)})
+	}
+	return letters
+}
+
+// mark gives letters flags and times of arrival, which are chance, but the same each time.
+func mark(letters []*letter) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for i, m := range letters {
+		for _, flag := range []string{`\Seen`, `\Answered`, `\Flagged`, `\Deleted`, `\Draft`, "$Forwarded", "work"} {
+			if r.IntN(4) == 0 {
+				m.flags = append(m.flags, flag)
+			}
+		}
+		zone := time.FixedZone("", 60*[]int{0, 60, -300, 330, 720, -690}[r.IntN(6)])
+		m.arrival = time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(i/3) * 7 * time.Hour).In(zone)
+	}
+}
+
+// odd makes n messages of pieces that are allowed, unusual or wrong.
+func odd(n int, seed uint64) (letters []*letter) {
+	for i := range n {
+		w := oddWriter{r: rand.New(rand.NewPCG(seed, uint64(i)))}
+		w.message(0)
+		letters = append(letters, &letter{name: fmt.Sprintf("odd/%d", i), raw: slices.Clone(w.b.Bytes())})
+	}
+	return letters
+}
