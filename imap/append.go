@@ -14,9 +14,9 @@ import (
 // 7889), MULTIAPPEND (RFC 3502: all messages or none), CATENATE (RFC 4469) and the data
 // item UTF8 (RFC 6855 section 4). A message goes from the connection to the store as it
 // comes; what can be refused is refused before it is asked for.
-func (s *session) append(*request) (reply, error) {
+func (s *session) append(r *request) (reply, error) {
 	s.dec.SP()
-	in := s.intake(s.dec.Mailbox())
+	in := s.intake(r, s.dec.Mailbox())
 	defer in.Abort()
 	for more := true; more; more = !s.dec.AtEnd() {
 		if err := in.message(); err != nil {
@@ -48,7 +48,7 @@ func (s *session) replace(r *request) (reply, error) {
 	s.dec.SP()
 	number := s.nzNumber()
 	s.dec.SP()
-	in := s.intake(s.dec.Mailbox())
+	in := s.intake(r, s.dec.Mailbox())
 	defer in.Abort()
 	if err := s.dec.Err(); err != nil {
 		return reply{}, err
@@ -77,9 +77,10 @@ func (s *session) replace(r *request) (reply, error) {
 // replaced finds the message that REPLACE is to remove.
 func (s *session) replaced(r *request, number uint32) (goimap.UID, error) {
 	sel := s.selected
+	if err := s.mayChange(r); err != nil {
+		return 0, err
+	}
 	switch {
-	case sel.readOnly:
-		return 0, errReadOnly
 	case r.uid:
 		if len(sel.spansOfUIDs(goimap.UIDSetNum(goimap.UID(number)))) == 0 {
 			return 0, mailbox.ErrNoMessage
@@ -95,16 +96,17 @@ func (s *session) replaced(r *request, number uint32) (goimap.UID, error) {
 type intake struct {
 	*mailbox.Appending
 	session *session
-	to      mailbox.Target
+	needs   needs
+	name    string // as the client knows it
 }
 
-// intake begins to take messages in for the mailbox name.
-func (s *session) intake(name string) *intake {
-	return &intake{
-		Appending: s.options.Store.StartAppending(s.account.ID, name),
-		session:   s,
-		to:        mailbox.Target{Account: s.account.ID, Name: name},
-	}
+// intake begins to take messages in for the mailbox name. Whether that can be is asked
+// when a message is about to come.
+func (s *session) intake(r *request, name string) *intake {
+	in := &intake{session: s, needs: r.needs(), name: name}
+	p, _ := s.place(name)
+	in.Appending = s.options.Store.StartAppending(p.account, p.name, s.permit(in.needs.named))
+	return in
 }
 
 // message reads one message with what stands before it.
@@ -187,10 +189,11 @@ func (in *intake) admits(some, more int64) error {
 	if more > o.MaxMessageSize-some {
 		return mailbox.ErrTooBig
 	}
-	if _, err := o.Store.Mailbox(in.to.Account, in.to.Name); err != nil {
+	p, _, err := in.session.named(in.name, in.needs)
+	if err != nil {
 		return target(err)
 	}
-	if err := o.Store.HasQuota(in.to.Account, in.Size()+some+more); err != nil {
+	if err := o.Store.HasQuota(p.account, in.Size()+some+more); err != nil {
 		return err
 	}
 	return o.Store.HasSpace(more)

@@ -76,35 +76,39 @@ func (in *intake) part(body *mailbox.NewBody) error {
 
 // copyURL copies what a URL names into body.
 func (in *intake) copyURL(body *mailbox.NewBody, text string) error {
-	s := in.session
 	u, ok := parseMessageURL(text)
 	if !ok {
 		return badURL(text)
 	}
-	name := u.mailbox
-	if name == "" { // relative to the selected mailbox
-		if s.selected == nil {
-			return badURL(text)
-		}
-		info, err := s.selected.mailbox.Info()
-		if err != nil {
-			return badURL(text)
-		}
-		name = info.Name
-	}
-	m, err := s.options.Store.OpenMailbox(s.ctx, s.account.ID, name)
-	if errors.Is(err, mailbox.ErrNoMailbox) {
+	m, release, err := in.source(u.mailbox)
+	var refused *goimap.Error
+	if errors.Is(err, mailbox.ErrNoMailbox) || errors.As(err, &refused) {
 		return badURL(text)
 	}
 	if err != nil {
 		return err
 	}
-	defer m.Close()
+	defer release()
 	err = in.copyMessage(body, m, u)
 	if errors.Is(err, errNoPart) || errors.Is(err, mailbox.ErrGone) {
 		return badURL(text)
 	}
 	return err
+}
+
+// source opens the mailbox that a URL names until release; "" is the selected one.
+func (in *intake) source(name string) (m *mailbox.Mailbox, release func(), err error) {
+	s := in.session
+	if name != "" {
+		if m, _, err = s.openNamed(name, rightsOfCommands["SELECT"]); err != nil {
+			return nil, nil, err
+		}
+		return m, m.Close, nil
+	}
+	if s.selected == nil || s.selected.view.Gone() {
+		return nil, nil, mailbox.ErrNoMailbox
+	}
+	return s.selected.mailbox, func() {}, nil
 }
 
 // errNoPart says that a URL names nothing that is there.

@@ -13,7 +13,11 @@ func (s *session) copy(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	copied, err := s.selected.mailbox.Copy(s.ctx, s.selected.uidsOf(spans), name)
+	to, err := s.destination(r, name)
+	if err != nil {
+		return reply{}, err
+	}
+	copied, err := s.selected.mailbox.CopyTo(s.ctx, s.selected.uidsOf(spans), to)
 	if err != nil {
 		return reply{}, target(err)
 	}
@@ -29,10 +33,14 @@ func (s *session) move(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if s.selected.readOnly {
-		return reply{}, errReadOnly
+	if err := s.mayChange(r); err != nil {
+		return reply{}, err
 	}
-	moved, err := s.selected.mailbox.Move(s.ctx, s.selected.uidsOf(spans), name)
+	to, err := s.destination(r, name)
+	if err != nil {
+		return reply{}, err
+	}
+	moved, err := s.selected.mailbox.MoveTo(s.ctx, s.selected.uidsOf(spans), to)
 	if err != nil {
 		return reply{}, target(err)
 	}
@@ -42,6 +50,12 @@ func (s *session) move(r *request) (reply, error) {
 		s.enc.Text("* OK [", code, "] moved\r\n")
 	}
 	return reply{}, nil
+}
+
+// destination is where a command puts messages, if the client may.
+func (s *session) destination(r *request, name string) (mailbox.Destination, error) {
+	p, _, err := s.named(name, r.needs())
+	return mailbox.Destination{Account: p.account, Name: p.name, Permits: []mailbox.Permit{s.permit(r.needs().named)}}, target(err)
 }
 
 func (s *session) copyArguments(r *request) (spans []span, name string, err error) {
@@ -77,8 +91,8 @@ func (s *session) expunge(r *request) (reply, error) {
 	if err := s.dec.Err(); err != nil {
 		return reply{}, err
 	}
-	if s.selected.readOnly {
-		return reply{}, errReadOnly
+	if err := s.mayChange(r); err != nil {
+		return reply{}, err
 	}
 	r.expunges = true
 	if !r.uid {

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	goimap "github.com/emersion/go-imap/v2"
+
 	"mailstead/imap/wire"
 	"mailstead/mailbox"
 )
@@ -56,7 +58,7 @@ func (s *session) eSearch(r *request) (reply, error) {
 
 // searchAll searches one mailbox after the other.
 func (s *session) searchAll(r *request, prog *searchProgram, from *searchSources) error {
-	infos, err := s.options.Store.Mailboxes(s.account.ID)
+	infos, _, err := s.known()
 	if err != nil {
 		return err
 	}
@@ -72,7 +74,7 @@ func (s *session) searchAll(r *request, prog *searchProgram, from *searchSources
 	for i := range infos {
 		info := &infos[i]
 		isHere := info.ID == here
-		if !from.hold(info) && !(from.selected && isHere) {
+		if !s.searches(r, from, info) && !(from.selected && isHere) {
 			continue
 		}
 		updates = updates && !isHere
@@ -84,6 +86,15 @@ func (s *session) searchAll(r *request, prog *searchProgram, from *searchSources
 		s.tellNoUpdate(r.tag) // the selected mailbox was not searched
 	}
 	return nil
+}
+
+// searches reports whether a mailbox is to be searched, not as the selected one. Those that
+// may not be read, or seen without being named, are passed over (RFC 7377 section 2.2).
+func (s *session) searches(r *request, from *searchSources, info *mailbox.Info) bool {
+	if r.needs().allows(info.Rights) != nil {
+		return false
+	}
+	return from.names[info.Name] || info.Rights.Has(mailbox.RightLookup) && from.hold(info, info.Account == s.account.ID)
 }
 
 // checkSources refuses what goes with the selected mailbox alone, or needs one.
@@ -100,12 +111,13 @@ func (s *session) checkSources(from *searchSources, prog *searchProgram) error {
 }
 
 // searchIn searches one mailbox and tells what is found, if anything is. One that was
-// deleted meanwhile has nothing.
+// deleted meanwhile, or is not shared any more, has nothing.
 func (s *session) searchIn(r *request, prog *searchProgram, info *mailbox.Info, here bool) error {
 	sel := s.selected
 	if !here {
-		m, err := s.options.Store.OpenMailbox(s.ctx, s.account.ID, info.Name)
-		if errors.Is(err, mailbox.ErrNoMailbox) {
+		m, _, err := s.openNamed(info.Name, r.needs())
+		var refused *goimap.Error
+		if errors.Is(err, mailbox.ErrNoMailbox) || errors.As(err, &refused) {
 			return nil
 		}
 		if err != nil {
@@ -145,9 +157,10 @@ func (s *session) appendSource(b []byte, info *mailbox.Info) []byte {
 	return strconv.AppendUint(append(b, " UIDVALIDITY "...), uint64(info.UIDValidity), 10)
 }
 
-// hold reports whether a mailbox is to be searched, not as the selected one.
-func (from *searchSources) hold(info *mailbox.Info) bool {
-	if from.personal || from.subscribed && info.Subscribed || from.names[info.Name] {
+// hold reports whether a mailbox, which is the client's own or not, is among the sources
+// that do not name it.
+func (from *searchSources) hold(info *mailbox.Info, own bool) bool {
+	if from.personal && own || from.subscribed && info.Subscribed {
 		return true
 	}
 	for _, top := range from.subtrees {

@@ -162,7 +162,7 @@ func (f *fetching) dropUnchanged() {
 // answer, so that each answer shows its message as it is then.
 func (f *fetching) markSeen(spans []span) error {
 	s := f.session
-	if !f.plan.seen || s.selected.readOnly {
+	if !f.plan.seen || !s.selected.maySet(mailbox.FlagSeen) {
 		return nil
 	}
 	var unseen []goimap.UID

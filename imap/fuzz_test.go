@@ -26,6 +26,8 @@ func FuzzCommands(f *testing.F) {
 		"b FETCH 1:* (BINARY.PEEK[1]<0.5> BINARY.SIZE[] BODY.PEEK[] PREVIEW (LAZY) EMAILID THREADID SAVEDATE)\r\n"))
 	f.Add([]byte("a APPEND INBOX CATENATE (TEXT {3+}\r\nabc URL \"/INBOX/;UID=1/;SECTION=HEADER.FIELDS%20(TO)/;PARTIAL=1.2\" URL ;UID=1 TEXT {1}\r\n"))
 	f.Add([]byte("a REPLACE 1 INBOX {3+}\r\nabc\r\nb UID REPLACE 1 Drafts CATENATE (URL \"/;UID=2\")\r\n"))
+	f.Add([]byte("a SETACL INBOX bob@example.test +lrc\r\nb GETACL INBOX\r\nc LISTRIGHTS INBOX \"-anyone\"\r\nd MYRIGHTS INBOX\r\ne DELETEACL INBOX anyone\r\n"))
+	f.Add([]byte("a CREATE \"Other Users/bob@example.test/INBOX/x\"\r\nb LIST \"\" \"Other Users/%\" RETURN (MYRIGHTS)\r\nc RENAME \"Other Users/a/@/x\" y\r\n"))
 	f.Add([]byte("a ENABLE IMAP4rev2 UTF8=ACCEPT\r\nb CREATE \"\xc3\xa4\"\r\nc SELECT \"a\xcc\x88\"\r\nd LIST \"\" \"\xc3%\"\r\n"))
 	f.Add([]byte("a SETMETADATA INBOX (/private/comment ~{1+}\r\n\x00 /shared/x NIL)\r\nb GETMETADATA (DEPTH infinity MAXSIZE 5) INBOX (/private /shared)\r\n" +
 		"c GETMETADATA \"\" /shared/admin\r\nd ENABLE METADATA\r\ne LIST \"\" * RETURN (METADATA (/private/comment))\r\n"))

@@ -7,13 +7,14 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"mailstead/imap/wire"
+	"mailstead/mailbox"
 )
 
 // maxPatterns bounds the patterns of one LIST; each is matched against every name.
 const maxPatterns = 32
 
 // list is LIST (RFC 3501 section 6.3.8) with LIST-EXTENDED (RFC 5258), SPECIAL-USE
-// (RFC 6154), LIST-STATUS (RFC 5819) and LIST-METADATA (RFC 9590).
+// (RFC 6154), LIST-STATUS (RFC 5819), LIST-MYRIGHTS (RFC 8440) and LIST-METADATA (RFC 9590).
 func (s *session) list(*request) (reply, error) {
 	l, reference, texts := s.listArguments()
 	if err := s.dec.Err(); err != nil {
@@ -40,7 +41,10 @@ func (s *session) list(*request) (reply, error) {
 			s.enc.Text(` ("CHILDINFO" (`, l.criteria(), "))")
 		}
 		s.enc.CRLF()
-		if l.status != nil && a.info != nil {
+		if l.rights && a.info != nil {
+			s.tellRights(a.info)
+		}
+		if l.status != nil && a.info != nil && a.info.Rights.Has(mailbox.RightRead) {
 			if err := s.tellStatus(a.info, l.status); err != nil {
 				return reply{}, err
 			}
@@ -126,6 +130,8 @@ func (s *session) listReturn(l *listing) {
 			o.ReturnChildren = true // returned anyway
 		case "SPECIAL-USE":
 			o.ReturnSpecialUse = true
+		case "MYRIGHTS": // RFC 8440
+			l.rights = true
 		case "STATUS":
 			s.dec.SP()
 			l.status = s.statusItems()

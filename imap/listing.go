@@ -72,6 +72,9 @@ func (n *node) rank() int {
 	return 2
 }
 
+// unreadable reports whether it is a mailbox that the client may not open.
+func (n *node) unreadable() bool { return n.info != nil && !n.info.Rights.Has(mailbox.RightRead) }
+
 // parents yields the levels above a name.
 func parents(name string) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
@@ -92,21 +95,13 @@ func (s *session) tree() (tree, error) {
 	return newTree(infos, subscriptions), nil
 }
 
-// names are the account's mailboxes, and what is subscribed to.
-func (s *session) names() (infos []mailbox.Info, subscriptions []string, err error) {
-	if infos, err = s.options.Store.Mailboxes(s.account.ID); err != nil {
-		return nil, nil, err
-	}
-	subscriptions, err = s.options.Store.Subscriptions(s.account.ID)
-	return infos, subscriptions, err
-}
-
 // listing is what a LIST asks for.
 type listing struct {
 	options  goimap.ListOptions
 	extended bool         // in the syntax of RFC 5258
 	status   *statusItems // of RETURN (STATUS ...); nil = not asked for
 	notes    *noteQuery   // of RETURN (METADATA ...); nil = not asked for
+	rights   bool         // RETURN (MYRIGHTS)
 	patterns patterns
 }
 
@@ -115,7 +110,7 @@ type answer struct {
 	name      string
 	attrs     []goimap.MailboxAttr
 	childInfo bool
-	info      *mailbox.Info // for the STATUS response that follows, where asked for
+	info      *mailbox.Info // for the responses that follow, where asked for
 }
 
 // answers decides which names a LIST returns, and with what. With RECURSIVEMATCH a
@@ -182,6 +177,9 @@ func (l *listing) answer(n *node) answer {
 			a.attrs = append(a.attrs, goimap.MailboxAttrNoSelect) // for clients that know only RFC 3501
 		}
 	}
+	if n.unreadable() { // RFC 5819 section 2
+		a.attrs = append(a.attrs, goimap.MailboxAttrNoSelect)
+	}
 	if n.subscribed && (o.SelectSubscribed || o.ReturnSubscribed) {
 		a.attrs = append(a.attrs, goimap.MailboxAttrSubscribed)
 	}
@@ -219,7 +217,7 @@ func lsubAnswers(t tree, p *wire.Pattern, pattern string) []answer {
 			continue
 		}
 		switch {
-		case n.subscribed && n.info != nil:
+		case n.subscribed && n.info != nil && !n.unreadable():
 			out = append(out, answer{name: n.name})
 		case n.subscribed, levels && n.subscriber:
 			out = append(out, answer{name: n.name, attrs: []goimap.MailboxAttr{goimap.MailboxAttrNoSelect}})

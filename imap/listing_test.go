@@ -23,7 +23,7 @@ func hierarchy(names string) tree {
 		if subscribed {
 			subscriptions = append(subscriptions, name)
 		}
-		info := mailbox.Info{Name: name}
+		info := mailbox.Info{Name: name, Rights: mailbox.AllRights}
 		if special {
 			info.SpecialUse = goimap.MailboxAttrSent
 		}

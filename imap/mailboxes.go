@@ -1,15 +1,17 @@
 package imap
 
 import (
+	"errors"
 	"strings"
 
 	goimap "github.com/emersion/go-imap/v2"
 
 	"mailstead/imap/wire"
+	"mailstead/mailbox"
 )
 
 // create is RFC 3501 section 6.3.3 with the parameter USE of RFC 6154 section 3.
-func (s *session) create(*request) (reply, error) {
+func (s *session) create(r *request) (reply, error) {
 	s.dec.SP()
 	name := s.dec.Mailbox()
 	use := s.createParameters()
@@ -19,12 +21,22 @@ func (s *session) create(*request) (reply, error) {
 	}
 	// A delimiter at the end only says that children are to follow.
 	name = strings.TrimSuffix(name, delimiter)
-	info, err := s.options.Store.Create(s.ctx, s.account.ID, wire.CanonicalInbox(name), use)
+	p, err := s.place(wire.CanonicalInbox(name))
+	switch {
+	case err != nil:
+		return reply{}, errNoRight // whoever's it would be: nobody is told who is here
+	case use != "" && p.account != s.account.ID:
+		return reply{}, mailbox.ErrSpecialUse
+	}
+	if err := s.mayMake(p, r.needs()); err != nil {
+		return reply{}, err
+	}
+	info, err := s.options.Store.Create(s.ctx, p.account, p.name, use, s.permit(r.needs().above))
 	if err != nil {
 		return reply{}, err
 	}
 	s.tellRespelled(name)
-	s.caused(info.Name)
+	s.caused(p.shown())
 	return reply{Code: "MAILBOXID (" + mailboxID(&info) + ")"}, nil // RFC 8474 section 4.1
 }
 
@@ -72,17 +84,21 @@ func (s *session) useAttribute() goimap.MailboxAttr {
 
 // delete is RFC 3501 section 6.3.4. A session that deletes the mailbox it has selected
 // has none selected afterwards.
-func (s *session) delete(*request) (reply, error) {
+func (s *session) delete(r *request) (reply, error) {
 	s.dec.SP()
 	name := s.dec.Mailbox()
 	s.dec.End()
 	if err := s.dec.Err(); err != nil {
 		return reply{}, err
 	}
-	if err := s.options.Store.Delete(s.ctx, s.account.ID, name); err != nil {
+	p, _, err := s.named(name, r.needs())
+	if err != nil {
 		return reply{}, err
 	}
-	s.caused(name)
+	if err := s.options.Store.Delete(s.ctx, p.account, p.name, s.permit(r.needs().named)); err != nil {
+		return reply{}, err
+	}
+	s.caused(p.shown())
 	if s.selected != nil {
 		if _, err := s.selected.mailbox.Info(); err != nil {
 			s.deselect()
@@ -92,7 +108,7 @@ func (s *session) delete(*request) (reply, error) {
 }
 
 // rename is RFC 3501 section 6.3.5.
-func (s *session) rename(*request) (reply, error) {
+func (s *session) rename(r *request) (reply, error) {
 	s.dec.SP()
 	from := s.dec.Mailbox()
 	s.dec.SP()
@@ -102,15 +118,37 @@ func (s *session) rename(*request) (reply, error) {
 		return reply{}, err
 	}
 	to = strings.TrimSuffix(to, delimiter)
-	if err := s.options.Store.Rename(s.ctx, s.account.ID, from, to); err != nil {
+	old, changed, err := s.renaming(r, from, to)
+	if err != nil {
 		return reply{}, err
 	}
-	s.caused(from, to)
+	permit := s.permit(r.needs().named | r.needs().above)
+	if err := s.options.Store.Rename(s.ctx, old.account, old.name, changed.name, permit); err != nil {
+		return reply{}, err
+	}
+	s.caused(old.shown(), changed.shown())
 	s.tellRespelled(to)
 	return reply{}, nil
 }
 
-// subscribe is SUBSCRIBE and UNSUBSCRIBE (RFC 3501 sections 6.3.6 and 6.3.7).
+// renaming finds out what is renamed, and to what. An own level need not be a mailbox; a
+// mailbox stays with its owner.
+func (s *session) renaming(r *request, from, to string) (old, changed place, err error) {
+	old, _, err = s.named(from, r.needs())
+	if err != nil && (old.account != s.account.ID || !errors.Is(err, mailbox.ErrNoMailbox)) {
+		return old, changed, err
+	}
+	changed, err = s.place(to)
+	if err != nil || changed.account != old.account {
+		return old, changed, errOtherOwner
+	}
+	return old, changed, s.mayMake(changed, r.needs())
+}
+
+var errOtherOwner = no(goimap.ResponseCodeCannot, "a mailbox stays with its owner")
+
+// subscribe is SUBSCRIBE and UNSUBSCRIBE (RFC 3501 sections 6.3.6 and 6.3.7). The mailbox
+// need not be there, or seen: the subscription is of the name, and the client's own.
 func (s *session) subscribe(r *request) (reply, error) {
 	s.dec.SP()
 	name := s.dec.Mailbox()
@@ -118,17 +156,20 @@ func (s *session) subscribe(r *request) (reply, error) {
 	if err := s.dec.Err(); err != nil {
 		return reply{}, err
 	}
+	if p, err := s.place(name); err == nil {
+		name = p.shown()
+	}
 	err := s.options.Store.Subscribe(s.ctx, s.account.ID, name, r.name == "SUBSCRIBE")
 	s.caused(name)
 	return reply{}, err
 }
 
-// namespace is RFC 2342: all mailboxes are personal.
+// namespace is RFC 2342: what is not the client's own is below "Other Users".
 func (s *session) namespace(*request) (reply, error) {
 	s.dec.End()
 	if err := s.dec.Err(); err != nil {
 		return reply{}, err
 	}
-	s.enc.Text("* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n")
+	s.enc.Text("* NAMESPACE ((\"\" \"/\")) ((\"", othersPrefix, "\" \"/\")) NIL\r\n")
 	return reply{}, nil
 }

@@ -58,7 +58,7 @@ var (
 type notifyFilter uint8
 
 const (
-	filterPersonal   notifyFilter = iota // INBOXES too: mail may be delivered to any mailbox
+	filterPersonal   notifyFilter = iota // INBOXES too: mail may be delivered to any own mailbox
 	filterSubscribed                     // as it is when something happens
 	filterSubtree
 	filterMailboxes
@@ -80,7 +80,7 @@ type notifyGroup struct {
 func (g *notifyGroup) covers(name string, subscribed bool) bool {
 	switch g.filter {
 	case filterPersonal:
-		return true
+		return !isOthers(name)
 	case filterSubscribed:
 		return subscribed
 	}
@@ -165,6 +165,9 @@ func (s *session) notifyCommand(*request) (reply, error) {
 		s.followNotes()
 	}
 	s.watchNotified()
+	if err := s.tellNoAccess(); err != nil {
+		return reply{}, err
+	}
 	if !status {
 		return reply{}, nil
 	}
@@ -332,7 +335,8 @@ func (s *session) endNotify() {
 	s.notify = nil
 }
 
-// picture is what an account's mailboxes are at a moment.
+// picture is what the mailboxes that a client may watch are at a moment: its own, and those
+// of others on which it has l and r (RFC 5465 section 5).
 type picture struct {
 	boxes      map[mailbox.ID]mailbox.Info
 	subscribed map[string]bool
@@ -345,7 +349,9 @@ func (s *session) picture() (*picture, error) {
 	}
 	p := &picture{boxes: make(map[mailbox.ID]mailbox.Info, len(infos)), subscribed: make(map[string]bool, len(subscriptions))}
 	for i := range infos {
-		p.boxes[infos[i].ID] = infos[i]
+		if infos[i].Rights.Has(mailbox.RightRead) {
+			p.boxes[infos[i].ID] = infos[i]
+		}
 	}
 	for _, name := range subscriptions {
 		p.subscribed[name] = true

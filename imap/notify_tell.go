@@ -99,6 +99,30 @@ func (s *session) tellWatched() error {
 	return nil
 }
 
+// noAccess is the attribute of a mailbox that the client may not watch (RFC 5465 section 5.9).
+const noAccess goimap.MailboxAttr = `\NoAccess`
+
+// tellNoAccess names the mailboxes that the client sees and asked for by name, but may not
+// read (section 3.1).
+func (s *session) tellNoAccess() error {
+	if s.notify.names == 0 {
+		return nil
+	}
+	infos, _, err := s.names()
+	if err != nil {
+		return err
+	}
+	for i := range infos {
+		info := &infos[i]
+		isNamed := func(g notifyGroup) bool { return len(g.names) > 0 && g.covers(info.Name, false) }
+		if !info.Rights.Has(mailbox.RightRead) && slices.ContainsFunc(s.notify.groups, isNamed) {
+			s.tellListed("LIST", answer{name: info.Name, attrs: []goimap.MailboxAttr{noAccess}})
+			s.enc.CRLF()
+		}
+	}
+	return nil
+}
+
 // sorted are the mailboxes by name.
 func (p *picture) sorted() []mailbox.Info {
 	return slices.SortedFunc(maps.Values(p.boxes), func(a, b mailbox.Info) int { return cmp.Compare(a.Name, b.Name) })
@@ -176,6 +200,8 @@ func (s *session) tellNames(known, now *picture) error {
 		a := answer{name: c.name, attrs: []goimap.MailboxAttr{goimap.MailboxAttrNonExistent}}
 		if i := slices.IndexFunc(t, func(n *node) bool { return n.name == c.name }); i >= 0 {
 			a = l.answer(t[i])
+		} else if isOthers(c.name) {
+			a.attrs = append(a.attrs, noAccess) // deleted or not: it cannot be told apart
 		}
 		s.tellListed("LIST", a)
 		if c.old != "" {

@@ -15,7 +15,7 @@ func pictureOf(names ...string) *picture {
 	p := &picture{boxes: map[mailbox.ID]mailbox.Info{}, subscribed: map[string]bool{}}
 	for i, name := range names {
 		if name != "" {
-			p.boxes[mailbox.ID(i+1)] = mailbox.Info{ID: mailbox.ID(i + 1), Name: name}
+			p.boxes[mailbox.ID(i+1)] = mailbox.Info{ID: mailbox.ID(i + 1), Name: name, Rights: mailbox.AllRights}
 		}
 	}
 	return p

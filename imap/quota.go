@@ -8,61 +8,90 @@ import (
 	"mailstead/mailbox"
 )
 
-// quotaRoot names the one quota root of an account that has a quota: all its
-// mailboxes are under it (RFC 9208 section 3.2).
+// quotaRoot names the one quota root of the client's own account, if that has a quota: all
+// its mailboxes are under it (RFC 9208 section 3.2). That of another account has its name.
 const quotaRoot = ""
 
 // storageUnit is what STORAGE counts in, in octets (RFC 9208 section 5.1).
 const storageUnit = 1024
 
 // getQuota is RFC 9208 section 4.1.1.
-func (s *session) getQuota(*request) (reply, error) {
+func (s *session) getQuota(r *request) (reply, error) {
 	s.dec.SP()
 	root := s.dec.AString()
 	s.dec.End()
 	if err := s.dec.Err(); err != nil {
 		return reply{}, err
 	}
-	quota, err := s.options.Store.Quota(s.account.ID)
+	owner := s.account.ID
+	if root != quotaRoot {
+		var ok bool
+		if owner, ok = s.ownerOfRoot(root, r.needs()); !ok {
+			return reply{}, errNoRoot
+		}
+	}
+	quota, err := s.options.Store.Quota(owner)
 	switch {
 	case err != nil:
 		return reply{}, err
-	case root != quotaRoot, quota == mailbox.Quota{}:
-		return reply{}, no(goimap.ResponseCodeNonExistent, "no such quota root")
+	case quota == mailbox.Quota{}:
+		return reply{}, errNoRoot
 	}
-	return reply{}, s.tellQuota(quota)
+	return reply{}, s.tellQuota(owner, root, quota)
 }
 
-// getQuotaRoot is RFC 9208 section 4.1.2; the mailbox need not be there. Without a
-// quota there is no root, since a QUOTA response cannot be without a resource (section 7).
-func (s *session) getQuotaRoot(*request) (reply, error) {
+var errNoRoot = no(goimap.ResponseCodeNonExistent, "no such quota root")
+
+// ownerOfRoot finds the account that a quota root is of, if it shares a mailbox with the
+// client.
+func (s *session) ownerOfRoot(root string, n needs) (mailbox.AccountID, bool) {
+	for _, info := range s.options.Store.Shared(s.account.ID) {
+		if name, _ := s.options.Directory.NameOf(info.Account); name == root && n.allows(info.Rights) == nil {
+			return info.Account, true
+		}
+	}
+	return 0, false
+}
+
+// getQuotaRoot is RFC 9208 section 4.1.2; a mailbox of the client's own need not be there.
+// Without a quota there is no root, since a QUOTA response cannot be without a resource
+// (section 7).
+func (s *session) getQuotaRoot(r *request) (reply, error) {
 	s.dec.SP()
 	name := s.dec.Mailbox()
 	s.dec.End()
 	if err := s.dec.Err(); err != nil {
 		return reply{}, err
 	}
-	quota, err := s.options.Store.Quota(s.account.ID)
-	if err != nil {
+	p, _, err := s.named(name, r.needs())
+	if err != nil && (p.account != s.account.ID || !errors.Is(err, mailbox.ErrNoMailbox)) {
 		return reply{}, err
+	}
+	quota, err := s.options.Store.Quota(p.account)
+	if err != nil {
+		return reply{}, s.unknown(p, err)
+	}
+	root := quotaRoot
+	if p.account != s.account.ID {
+		root, _ = s.options.Directory.NameOf(p.account)
 	}
 	s.enc.Text("* QUOTAROOT ").Mailbox(name)
 	if quota == (mailbox.Quota{}) {
 		s.enc.CRLF()
 		return reply{}, nil
 	}
-	s.enc.Text(" ").Str(quotaRoot).CRLF()
-	return reply{}, s.tellQuota(quota)
+	s.enc.Text(" ").Str(root).CRLF()
+	return reply{}, s.tellQuota(p.account, root, quota)
 }
 
 // tellQuota writes a QUOTA response (RFC 9208 section 4.2.1). Where units hide the
 // difference, less is left than the client is told, never more.
-func (s *session) tellQuota(quota mailbox.Quota) error {
-	usage, err := s.options.Store.Usage(s.account.ID)
+func (s *session) tellQuota(owner mailbox.AccountID, root string, quota mailbox.Quota) error {
+	usage, err := s.options.Store.Usage(owner)
 	if err != nil {
 		return err
 	}
-	s.enc.Text("* QUOTA ").Str(quotaRoot).Text(" (")
+	s.enc.Text("* QUOTA ").Str(root).Text(" (")
 	if quota.Storage > 0 {
 		s.enc.Text("STORAGE ").Number(uint64(usage.Size+storageUnit-1) / storageUnit)
 		s.enc.Text(" ").Number(uint64(quota.Storage) / storageUnit)
@@ -101,7 +130,7 @@ func (s *session) deletedStorage(info *mailbox.Info) (int64, error) {
 	if info.Deleted == 0 {
 		return 0, nil
 	}
-	m, err := s.options.Store.OpenMailbox(s.ctx, s.account.ID, info.Name)
+	m, _, err := s.openNamed(info.Name, rightsOfCommands["STATUS"])
 	if errors.Is(err, mailbox.ErrNoMailbox) {
 		return 0, nil // it went away just now
 	}

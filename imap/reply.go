@@ -58,6 +58,7 @@ var refusals = []struct {
 	{mailbox.ErrAnnotations, codeTooManyNotes, "there are too many entries"},
 	{mailbox.ErrAnnotationName, goimap.ResponseCodeNoPerm, "that entry is the server's own"},
 	{mailbox.ErrNoMessage, codeExpungeIssued, "the message is not there any more"},
+	{mailbox.ErrRights, goimap.ResponseCodeNoPerm, "that is not permitted here"},
 	{mailbox.ErrGone, goimap.ResponseCodeNonExistent, "the mailbox was deleted"},
 	{mailbox.ErrNoAccount, goimap.ResponseCodeUnavailable, "the account is not there any more"},
 	{mailbox.ErrClosed, goimap.ResponseCodeUnavailable, "the server is shutting down"},

@@ -32,7 +32,7 @@ func (s *session) selectMailbox(r *request) (reply, error) {
 	if p.condstore {
 		s.condstore = true
 	}
-	if err := s.open(name, r.name == "EXAMINE", p.resync); err != nil {
+	if err := s.open(r, name, p.resync); err != nil {
 		return reply{}, err
 	}
 	if s.rev2 {
@@ -71,19 +71,15 @@ func (s *session) selectParameters() (p selectParameters) {
 }
 
 // open makes name the selected mailbox and tells what is in it; resync may be nil.
-func (s *session) open(name string, readOnly bool, resync *resync) error {
-	m, err := s.options.Store.OpenMailbox(s.ctx, s.account.ID, name)
+func (s *session) open(r *request, name string, resync *resync) error {
+	m, info, err := s.openNamed(name, r.needs())
 	if err != nil {
 		return err
 	}
-	// The description is taken before the view, so that UIDNEXT and HIGHESTMODSEQ
-	// never promise more than what is told of it.
-	info, err := m.Info()
-	if err != nil {
-		m.Close()
-		return err
-	}
-	s.selected = &selected{mailbox: m, view: m.View(!readOnly), validity: info.UIDValidity, readOnly: readOnly, hideRecent: s.rev2}
+	sel := &selected{mailbox: m, validity: info.UIDValidity, rights: info.Rights, examined: r.name == "EXAMINE", hideRecent: s.rev2}
+	sel.readOnly = sel.examined || sel.rights&writeRights == 0
+	sel.view = m.View(!sel.readOnly && info.Account == s.account.ID) // for others they stay \Recent
+	s.selected = sel
 	s.state = stateSelected
 	s.followSelected()
 	s.tellFlags()
@@ -178,7 +174,7 @@ func (s *session) close(r *request) (reply, error) {
 	if err := s.dec.Err(); err != nil {
 		return reply{}, err
 	}
-	if !s.selected.readOnly {
+	if s.mayChange(r) == nil { // RFC 4314 section 4: without e it closes all the same
 		if _, err := s.selected.mailbox.ExpungeAll(s.ctx, true); err != nil {
 			return reply{}, err
 		}

@@ -14,7 +14,9 @@ type selected struct {
 	mailbox    *mailbox.Mailbox
 	view       *mailbox.View
 	validity   uint32 // UIDVALIDITY, which no other mailbox has
-	readOnly   bool
+	rights     mailbox.Rights
+	examined   bool             // opened by EXAMINE
+	readOnly   bool             // examined, or there is no right to change anything
 	contexts   []*searchContext // searches that are kept up to date
 	saved      goimap.UIDSet    // "$": what the last search with SAVE found (RFC 5182), as ranges that hold no other message
 	hideRecent bool             // from the client: it is one of IMAP4rev2
@@ -262,14 +264,28 @@ func (s *session) tellFlags() {
 		flags = append(flags, goimap.Flag(k))
 	}
 	s.enc.Text("* FLAGS ").Flags(flags).CRLF()
-	permanent := flags
-	switch {
-	case s.selected.readOnly:
-		permanent = nil
-	case len(keywords) < mailbox.MaxKeywords:
-		permanent = append(flags, goimap.FlagWildcard) // there is room for new ones
+	permanent := s.selected.settable(flags)
+	if s.selected.maySet(mailbox.KeywordBit) && len(keywords) < mailbox.MaxKeywords {
+		permanent = append(permanent, goimap.FlagWildcard) // there is room for new ones
 	}
 	s.enc.Text("* OK [PERMANENTFLAGS ").Flags(permanent).Text("] flags that are kept\r\n")
+}
+
+// maySet reports whether the client may change the flag of a bit (RFC 4314 section 4).
+func (sel *selected) maySet(bit int) bool { return !sel.readOnly && sel.rights.Flags().Has(bit) }
+
+// settable returns those of flags that the client may change.
+func (sel *selected) settable(flags []goimap.Flag) (list []goimap.Flag) {
+	for _, f := range flags {
+		bit := systemBit(f)
+		if bit < 0 {
+			bit = mailbox.KeywordBit
+		}
+		if sel.maySet(bit) {
+			list = append(list, f)
+		}
+	}
+	return list
 }
 
 // tellNews tells what happened to the selected mailbox since the last time.
@@ -281,6 +297,9 @@ func (s *session) tellNews(what news) error { return s.tellHappened(what, false)
 func (s *session) tellHappened(what news, own bool) error {
 	if what == newsNone || s.selected == nil {
 		return nil
+	}
+	if err := s.followRights(); err != nil {
+		return err
 	}
 	view := s.selected.view
 	if !own && !s.notify.wants(notifyMessages) && !view.Gone() {

@@ -167,6 +167,11 @@ func (s *session) runCommand(r *request) (reply, error) {
 	if s.uidOnly && r.numbers() {
 		return reply{}, errUIDRequired
 	}
+	if s.selected != nil {
+		if err := s.followRights(); err != nil {
+			return reply{}, err
+		}
+	}
 	return r.run(s, r)
 }
 

@@ -10,7 +10,7 @@ import (
 
 // status is RFC 3501 section 6.3.10, with the items of RFC 7162, 7889, 8438, 8474
 // and 9208.
-func (s *session) status(*request) (reply, error) {
+func (s *session) status(r *request) (reply, error) {
 	s.dec.SP()
 	name := s.dec.Mailbox()
 	s.dec.SP()
@@ -22,7 +22,7 @@ func (s *session) status(*request) (reply, error) {
 	if items.HighestModSeq {
 		s.enableCondstore() // RFC 7162 section 3.1: asking for it enables it
 	}
-	info, err := s.options.Store.Mailbox(s.account.ID, name)
+	_, info, err := s.named(name, r.needs())
 	if err != nil {
 		return reply{}, err
 	}

@@ -43,7 +43,7 @@ func (s *Store) CreateAccount(ctx context.Context, changes func(AccountID) []Roo
 			d.ops = append(d.ops, opLimits{Account: id, Quota: s.o.NewAccountQuota})
 		}
 		for _, m := range newAccountMailboxes {
-			d.create(id, m.name, m.use)
+			d.create(id, m.name, m.use, nil)
 			d.ops = append(d.ops, opSubscription{Account: id, Name: m.name, On: true})
 		}
 		d.rooms(rooms)
@@ -99,7 +99,7 @@ func (s *Store) Subscribe(ctx context.Context, a AccountID, name string, on bool
 			return nil
 		}
 		if on {
-			if err := checkName(name); err != nil {
+			if err := checkSubscription(name); err != nil {
 				return err
 			}
 			if len(acc.subscribed) >= maxMailboxes {

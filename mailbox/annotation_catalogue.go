@@ -92,7 +92,7 @@ func (c *catalogue) annotationsSeenBy(o opAnnotation) []AccountID {
 		return []AccountID{o.Account}
 	}
 	if l := c.listings[o.Mailbox]; l != nil {
-		return []AccountID{l.box.account}
+		return c.appendAudience([]AccountID{l.box.account}, l.box)
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ type Appending struct {
 	s       *Store
 	account AccountID
 	name    string
+	permits []Permit
 	list    []incoming
 	last    *NewBody // of the last one of list; the others are staged
 	waiting []staged // not known to be durable
@@ -49,9 +50,10 @@ const (
 )
 
 // StartAppending begins to append to the mailbox name of a. Nothing is checked before
-// Commit.
-func (s *Store) StartAppending(a AccountID, name string) *Appending {
-	return &Appending{s: s, account: a, name: canonicalName(name)}
+// Commit, which asks for permits there and leaves out flags that one does not allow (RFC
+// 4314 section 4).
+func (s *Store) StartAppending(a AccountID, name string, permits ...Permit) *Appending {
+	return &Appending{s: s, account: a, name: canonicalName(name), permits: permits}
 }
 
 // Size is what was added so far, in octets.
@@ -118,7 +120,7 @@ type Placing struct {
 // Commit adds all messages, at least one, as one change, and returns when it is on disk.
 // With replaced, which may be nil, it removes uid of that mailbox in the same change; the
 // quota counts what is left of both. After an error nothing has changed.
-// ErrNoAccount, ErrNoMailbox, ErrNoMessage, ErrOverQuota, ErrLimit, ErrNoSpace, ErrGone, ErrClosed.
+// ErrNoAccount, ErrNoMailbox, ErrNoMessage, ErrOverQuota, ErrLimit, ErrNoSpace, ErrGone, ErrRights, ErrClosed.
 func (p *Appending) Commit(ctx context.Context, replaced *Mailbox, uid goimap.UID) (Placing, error) {
 	if p.last == nil {
 		return Placing{}, errors.New("mailbox: nothing to append")
@@ -180,12 +182,21 @@ func (d *decision) append(p *Appending) (Placing, error) {
 	if err != nil {
 		return Placing{}, err
 	}
+	if err := l.permits(p.permits); err != nil {
+		return Placing{}, err
+	}
+	allowed := l.allowedFlags(p.permits)
 	if err := d.fits(p.account, Usage{Messages: int64(len(p.list)), Size: p.Size()}); err != nil {
 		return Placing{}, err
 	}
 	now := d.s.now()
 	list := make([]added, len(p.list))
+	keywords := false
 	for i, in := range p.list {
+		if !allowed.Has(KeywordBit) {
+			in.flags = slices.DeleteFunc(slices.Clone(in.flags), isKeyword) // none is made for it
+		}
+		keywords = keywords || slices.ContainsFunc(in.flags, isKeyword)
 		flags, err := l.box.bits(in.flags, true)
 		if err != nil {
 			return Placing{}, err
@@ -194,10 +205,10 @@ func (d *decision) append(p *Appending) (Placing, error) {
 		if date.IsZero() {
 			date = now
 		}
-		list[i] = added{Flags: flags, Size: in.size, Internal: DateOf(date), Saved: now.Unix(), Body: in.body}
+		list[i] = added{Flags: flags.and(allowed), Size: in.size, Internal: DateOf(date), Saved: now.Unix(), Body: in.body}
 	}
 	c := d.change(l.box)
-	if slices.ContainsFunc(p.list, func(in incoming) bool { return slices.ContainsFunc(in.flags, isKeyword) }) {
+	if keywords {
 		d.recordKeywords(c)
 	}
 	d.add(c, list)

@@ -115,6 +115,15 @@ func (b *box) publish(c *change) {
 	}
 }
 
+// signal tells who watches the mailbox.
+func (b *box) signal() {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	for w := range b.watchers {
+		w.signal()
+	}
+}
+
 // applied drops the changes that state.db holds now.
 func (b *box) applied(lsn ModSeq) {
 	b.mu.Lock()

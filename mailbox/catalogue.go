@@ -14,6 +14,7 @@ import (
 type catalogue struct {
 	accounts    map[AccountID]*account
 	listings    map[ID]*listing
+	shared      map[ID]*listing    // those that have an access control list
 	annotations map[ID]annotations // with those of the server under ServerAnnotations
 }
 
@@ -28,13 +29,15 @@ type account struct {
 
 // listing is a mailbox's description. It is never changed, only replaced.
 type listing struct {
-	box  *box
-	name string
-	use  goimap.MailboxAttr
+	box    *box
+	name   string
+	use    goimap.MailboxAttr
+	grants []Grant // its access control list, as opRights has it
 }
 
 func newCatalogue() *catalogue {
-	return &catalogue{accounts: make(map[AccountID]*account), listings: make(map[ID]*listing), annotations: make(map[ID]annotations)}
+	return &catalogue{accounts: make(map[AccountID]*account), listings: make(map[ID]*listing), shared: make(map[ID]*listing),
+		annotations: make(map[ID]annotations)}
 }
 
 func (c *catalogue) addAccount(a AccountID) *account {
@@ -76,7 +79,11 @@ func (c *catalogue) apply(o op, changes []*change) {
 		if l := c.listings[o.ID]; l != nil {
 			c.dropAnnotations(o.ID)
 			delete(c.accounts[l.box.account].names, l.name)
-			delete(c.listings, o.ID)
+			c.unlist(o.ID)
+		}
+	case opRights:
+		if l := c.listings[o.Mailbox]; l != nil {
+			c.setGrants(l, o.Grants)
 		}
 	case opAnnotation:
 		c.annotate(o)
@@ -107,10 +114,38 @@ func (c *catalogue) dropAccount(a AccountID) {
 	}
 	for _, l := range acc.names {
 		c.dropAnnotations(l.box.id)
-		delete(c.listings, l.box.id)
+		c.unlist(l.box.id)
 	}
 	c.dropAnnotationsOf(a)
 	delete(c.accounts, a)
+	for _, l := range c.shared {
+		if kept := withoutAccounts(l.grants, func(id AccountID) bool { return id == a }); len(kept) < len(l.grants) {
+			c.setGrants(l, kept)
+		}
+	}
+}
+
+// unlist forgets a mailbox but for its name.
+func (c *catalogue) unlist(id ID) {
+	delete(c.listings, id)
+	delete(c.shared, id)
+}
+
+// setGrants gives a mailbox an access control list.
+func (c *catalogue) setGrants(l *listing, grants []Grant) {
+	changed := *l
+	changed.grants = grants
+	c.enlist(&changed)
+}
+
+// enlist makes l the listing of its mailbox.
+func (c *catalogue) enlist(l *listing) {
+	c.accounts[l.box.account].names[l.name] = l
+	c.listings[l.box.id] = l
+	delete(c.shared, l.box.id)
+	if len(l.grants) > 0 {
+		c.shared[l.box.id] = l
+	}
 }
 
 func (c *catalogue) list(o opMailbox, changes []*change) {
@@ -120,13 +155,12 @@ func (c *catalogue) list(o opMailbox, changes []*change) {
 	}
 	l := &listing{name: o.Name, use: o.SpecialUse}
 	if old := c.listings[o.ID]; old != nil {
-		l.box = old.box
+		l.box, l.grants = old.box, old.grants
 		delete(acc.names, old.name)
 	} else if i := slices.IndexFunc(changes, func(c *change) bool { return c.box.id == o.ID }); i >= 0 {
 		l.box = changes[i].box
 	}
-	acc.names[o.Name] = l
-	c.listings[o.ID] = l
+	c.enlist(l)
 }
 
 // sorted returns the account's listings by name.

@@ -80,6 +80,7 @@ func (c *comparison) expect(ok bool, format string, args ...any) {
 func (c *comparison) catalogues() {
 	p, d := c.s.pending, c.s.durable
 	c.expect(len(p.accounts) == len(d.accounts) && len(p.listings) == len(d.listings), "catalogues differ in length")
+	c.expect(len(p.shared) == len(d.shared), "%d mailboxes are shared, %d durably", len(p.shared), len(d.shared))
 	for id, acc := range d.accounts {
 		other := p.accounts[id]
 		c.expect(other != nil && maps.Equal(acc.subscribed, other.subscribed), "account %d: subscriptions differ", id)
@@ -91,6 +92,8 @@ func (c *comparison) catalogues() {
 		c.expect(acc.usage == sum, "account %d: usage %+v, its mailboxes have %+v", id, acc.usage, sum)
 		for name, l := range acc.names {
 			c.expect(other != nil && other.names[name] != nil && other.names[name].box == l.box, "account %d: %q differs", id, name)
+			c.expect(other != nil && other.names[name] != nil && slices.Equal(other.names[name].grants, l.grants), "account %d: rights on %q differ", id, name)
+			c.expect((d.shared[l.box.id] == l) == (len(l.grants) > 0), "account %d: %q is not listed by its rights", id, name)
 			c.expect(l.name == name && d.listings[l.box.id] == l, "account %d: %q is listed under another name", id, name)
 		}
 	}
@@ -128,6 +131,7 @@ func (c *comparison) mailbox(l *listing, m *diskMailbox) {
 	stored := storedBox(m)
 	c.expect(l.name == m.Name && l.use == m.SpecialUse && b.account == m.Account && b.validity == m.UIDValidity,
 		"mailbox %d is described otherwise on disk: %+v", b.id, m.Info)
+	c.expect(slices.Equal(l.grants, m.Grants), "mailbox %d: rights %v, on disk %v", b.id, l.grants, m.Grants)
 	c.expect(b.durable == b.pending, "mailbox %d: durable %+v, pending %+v", b.id, b.durable, b.pending)
 	c.expect(b.durable == stored.durable, "mailbox %d: %+v, on disk %+v", b.id, b.durable, stored.durable)
 	c.expect(slices.Equal(b.keywords[:b.durable.keywords], m.Keywords), "mailbox %d: keywords %q, on disk %q", b.id, b.keywords, m.Keywords)

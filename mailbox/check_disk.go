@@ -158,6 +158,7 @@ func (c *checker) headers() {
 		c.expect(names[name] == 0, "mailboxes %d and %d have one name", id, names[name])
 		names[name] = id
 		c.expect(accounts.Get(idKey(m.Account)) != nil, "mailbox %d of no account", id)
+		c.grants(id, m.Grants)
 		c.expect(c.tx.Bucket(bucketGone).Get(key) == nil, "mailbox %d is deleted and is not", id)
 		return nil
 	})
@@ -169,6 +170,14 @@ func (c *checker) headers() {
 		c.expect(len(key) >= 4 && accounts.Get(key[:4]) != nil, "subscription of no account")
 		return nil
 	})
+}
+
+// grants checks the access control list of a mailbox, which may be a deleted one.
+func (c *checker) grants(id ID, grants []Grant) {
+	c.expect(len(grants) <= maxGrants, "mailbox %d: %d entries with rights", id, len(grants))
+	for _, g := range grants {
+		c.expect(g.Account == Anyone || c.tx.Bucket(bucketAccounts).Get(idKey(g.Account)) != nil, "mailbox %d: rights of no account %d", id, g.Account)
+	}
 }
 
 // namedBits returns the bits of the system flags and of so many keywords.

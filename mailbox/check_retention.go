@@ -15,6 +15,7 @@ func (c *checker) gone() {
 		c.expect(id <= c.last.Mailbox, "deleted mailbox %d above the last id %d", id, c.last.Mailbox)
 		c.expect(m.Account <= c.last.Account, "deleted mailbox %d of account %d, above the last id %d", id, m.Account, c.last.Account)
 		c.deletedOf[id] = namedBits(len(m.Keywords))
+		c.grants(id, m.Grants)
 		return err
 	})
 }

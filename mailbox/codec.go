@@ -47,6 +47,7 @@ const (
 	codeLimits       = 14
 	codeForgotten    = 15
 	codeGiven        = 16
+	codeRights       = 17
 	codeAnnotation   = 18
 )
 
@@ -114,6 +115,8 @@ func decodeOp(r *fieldReader) op {
 		return opForgotten{Bodies: r.bodies()}
 	case codeGiven:
 		return opGiven{Account: AccountID(r.uint32()), Mailbox: ID(r.uint32()), Body: BodyID(r.uint64())}
+	case codeRights:
+		return opRights{Mailbox: ID(r.uint32()), Grants: r.grants()}
 	case codeAnnotation:
 		return opAnnotation{Mailbox: ID(r.uint32()), Account: AccountID(r.uint32()), Name: r.string(), Value: r.value()}
 	}

@@ -278,3 +278,42 @@ func (r *fieldReader) bodies() []bodyRange {
 	}
 	return list
 }
+
+func (o opRights) appendTo(dst []byte) []byte {
+	dst = append(dst, codeRights)
+	dst = binary.AppendUvarint(dst, uint64(o.Mailbox))
+	return appendGrants(dst, o.Grants)
+}
+
+// appendGrants writes an access control list; the last bit beside the rights says that
+// they are taken.
+func appendGrants(dst []byte, grants []Grant) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(grants)))
+	for _, g := range grants {
+		dst = binary.AppendUvarint(dst, uint64(g.Account))
+		rights := uint64(g.Rights) << 1
+		if g.Negative {
+			rights |= 1
+		}
+		dst = binary.AppendUvarint(dst, rights)
+	}
+	return dst
+}
+
+// grants is the reverse of appendGrants.
+func (r *fieldReader) grants() []Grant {
+	n := r.count(2)
+	if n == 0 {
+		return nil
+	}
+	list := make([]Grant, n)
+	for i := range list {
+		account, rights := AccountID(r.uint32()), r.uint64()
+		list[i] = Grant{Account: account, Negative: rights&1 != 0, Rights: Rights(rights >> 1)}
+		if rights>>1 == 0 || rights>>1 > uint64(AllRights) || i > 0 && compareGrants(list[i-1], list[i]) >= 0 {
+			r.fail()
+			return nil
+		}
+	}
+	return list
+}

@@ -55,6 +55,11 @@ var codecCases = map[string][]op{
 		opRoom{Room: "queue", Key: "empty", Value: []byte{}},
 		opRoom{Room: "queue", Key: "deleted"},
 	},
+	"rights": {
+		opRights{Mailbox: 7, Grants: []Grant{{Rights: RightLookup}, {Account: 1, Rights: AllRights}, {Account: 1, Negative: true, Rights: RightAdmin},
+			{Account: math.MaxUint32, Negative: true, Rights: RightRead}}},
+		opRights{Mailbox: math.MaxUint32},
+	},
 	"annotation": {
 		opAnnotation{Mailbox: 3, Name: "/shared/comment", Value: []byte("a\x00b")},
 		opAnnotation{Mailbox: math.MaxUint32, Account: math.MaxUint32, Name: "/private/comment", Value: []byte{}},
@@ -120,6 +125,10 @@ func TestCodecRefuses(t *testing.T) {
 		"too many bodies":      "\x01\x0f\x01\x01\x80\x20",
 		"bodies in no order":   "\x01\x0f\x02\x01\x00\x00\x00",
 		"bodies wrap around":   "\x01\x0f\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x01",
+		"rights of all bits":   "\x01\x11\x01\x01\x01\x80\x20",
+		"no rights":            "\x01\x11\x01\x01\x01\x00",
+		"rights twice":         "\x01\x11\x01\x02\x01\x02\x01\x04",
+		"a billion grants":     "\x01\x11\x01\x80\x94\xeb\xdc\x03\x00",
 		"long string":          "\x01\x04\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01a\x01",
 	} {
 		if ops, err := decodeOps([]byte(meta)); !errors.Is(err, errRecord) {

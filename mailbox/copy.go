@@ -16,37 +16,70 @@ type Copied struct {
 // account, all or none; their SAVEDATE is now (RFC 8514). UIDs (ascending) that are
 // gone are passed over. ErrNoMailbox, ErrOverQuota, ErrLimit, ErrNoSpace, ErrGone.
 func (m *Mailbox) Copy(ctx context.Context, uids []goimap.UID, name string) (Copied, error) {
-	return m.transferTo(ctx, uids, name, false)
+	return m.transferTo(ctx, uids, Destination{Account: m.box.account, Name: name}, false)
 }
 
 // Move is Copy and Expunge as one change (RFC 6851). Moving into the same mailbox gives new UIDs.
 func (m *Mailbox) Move(ctx context.Context, uids []goimap.UID, name string) (Copied, error) {
-	return m.transferTo(ctx, uids, name, true)
+	return m.transferTo(ctx, uids, Destination{Account: m.box.account, Name: name}, true)
 }
 
-func (m *Mailbox) transferTo(ctx context.Context, uids []goimap.UID, name string, move bool) (Copied, error) {
+// Destination is where messages are put, of any account, whose quota counts them. Permits
+// are asked for there, and flags that one does not allow are left out (RFC 4314 section 4).
+type Destination struct {
+	Account AccountID
+	Name    string
+	Permits []Permit
+}
+
+// CopyTo is Copy to any account. ErrRights, too.
+func (m *Mailbox) CopyTo(ctx context.Context, uids []goimap.UID, to Destination) (Copied, error) {
+	return m.transferTo(ctx, uids, to, false)
+}
+
+// MoveTo is Move to any account. What leaves the account can be restored there. ErrRights, too.
+func (m *Mailbox) MoveTo(ctx context.Context, uids []goimap.UID, to Destination) (Copied, error) {
+	return m.transferTo(ctx, uids, to, true)
+}
+
+func (m *Mailbox) transferTo(ctx context.Context, uids []goimap.UID, to Destination, move bool) (Copied, error) {
 	var res Copied
-	name = canonicalName(name)
-	err := m.transfer(ctx, selection{uids: uids}, move, 0, func(d *decision) (*change, error) {
-		l, err := m.s.pending.find(m.box.account, name)
-		if err != nil {
-			return nil, ErrNoMailbox
-		}
-		return d.change(l.box), nil
-	}, &res)
+	to.Name = canonicalName(to.Name)
+	err := m.transfer(ctx, selection{uids: uids}, move, 0, to.open, &res)
 	if err != nil {
 		return Copied{}, err
 	}
 	return res, nil
 }
 
+// open decides where messages go, and with which flags.
+func (to *Destination) open(d *decision) (c *change, allowed FlagSet, err error) {
+	l, err := d.s.pending.find(to.Account, to.Name)
+	if err != nil {
+		return nil, FlagSet{}, ErrNoMailbox
+	}
+	if err := l.permits(to.Permits); err != nil {
+		return nil, FlagSet{}, err
+	}
+	return d.change(l.box), l.allowedFlags(to.Permits), nil
+}
+
+// allowedFlags are those that all permits' accounts may set.
+func (l *listing) allowedFlags(permits []Permit) FlagSet {
+	allowed := AllRights.Flags()
+	for _, p := range permits {
+		allowed = allowed.and(l.rights(p.Account).Flags())
+	}
+	return allowed
+}
+
 // transferNeed bounds the metadata of a transfer but for its messages: the
 // mailbox to be made with the levels above it, and its keywords.
-const transferNeed = baseNeed + keywordsNeed + (maxNameDepth+1)*(2*maxNameBytes+2*baseNeed)
+const transferNeed = baseNeed + keywordsNeed + (maxNameDepth+1)*(2*maxNameBytes+2*baseNeed+maxGrants*grantNeed)
 
 // transfer copies or moves messages to the mailbox that target
 // decides on, with more bytes of metadata. A move may use the reserve: it is how mail gets into Trash.
-func (m *Mailbox) transfer(ctx context.Context, asked selection, move bool, more int, target func(*decision) (*change, error), res *Copied) error {
+func (m *Mailbox) transfer(ctx context.Context, asked selection, move bool, more int, target func(*decision) (*change, FlagSet, error), res *Copied) error {
 	w := ordinary
 	if move {
 		w = urgent
@@ -56,12 +89,13 @@ func (m *Mailbox) transfer(ctx context.Context, asked selection, move bool, more
 		if m.box.pending.gone {
 			return ErrGone
 		}
-		to, err := target(d)
+		to, allowed, err := target(d)
 		if err != nil {
 			return err
 		}
 		t := transferring{
 			translator: translator{from: m.box.allKeywords(), to: to.box},
+			allowed:    allowed,
 			saved:      d.s.now().Unix(),
 			from:       d.change(m.box),
 			move:       move,
@@ -70,7 +104,7 @@ func (m *Mailbox) transfer(ctx context.Context, asked selection, move bool, more
 		if len(t.list) == 0 {
 			return nil
 		}
-		if !move { // a move within an account adds nothing to it
+		if !move || to.box.account != m.box.account { // a move within an account adds nothing to it
 			if err := d.fits(to.box.account, t.usage()); err != nil {
 				return err
 			}
@@ -91,12 +125,13 @@ func (m *Mailbox) transfer(ctx context.Context, asked selection, move bool, more
 // transferring collects what a COPY or MOVE takes along.
 type transferring struct {
 	translator
-	saved  int64 // SAVEDATE of the copies, Unix seconds
-	from   *change
-	move   bool
-	list   []added // the copies, without UIDs
-	source []goimap.UID
-	gone   runs
+	allowed FlagSet // of those that the messages have where they come
+	saved   int64   // SAVEDATE of the copies, Unix seconds
+	from    *change
+	move    bool
+	list    []added // the copies, without UIDs
+	source  []goimap.UID
+	gone    runs
 }
 
 // usage is what the copies count with in their account.
@@ -115,6 +150,7 @@ func (t *transferring) take(c *candidate) {
 	if t.to != t.from.box {
 		copied.Flags = t.flags(c.Flags)
 	}
+	copied.Flags = copied.Flags.and(t.allowed)
 	t.list = append(t.list, copied)
 	t.source = append(t.source, c.UID)
 	if t.move {

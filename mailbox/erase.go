@@ -240,6 +240,8 @@ func (e *erasing) concernsOp(o op) bool {
 		return e.mailboxes[o.ID]
 	case opAnnotation:
 		return o.Account == e.account || e.mailboxes[o.Mailbox]
+	case opRights:
+		return e.mailboxes[o.Mailbox] || hasGrant(o.Grants, e.account)
 	case opKeywords:
 		return e.mailboxes[o.Mailbox]
 	case opAdd:

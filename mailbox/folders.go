@@ -35,23 +35,28 @@ func (s *Store) Mailboxes(a AccountID) ([]Info, error) {
 	list := acc.sorted()
 	infos := make([]Info, len(list))
 	for i, l := range list {
-		infos[i] = s.info(acc, l)
+		infos[i] = s.info(a, l)
 	}
 	return infos, nil
 }
 
-// info describes a listing. The caller holds mu.
-func (s *Store) info(acc *account, l *listing) Info {
+// info describes a listing as user sees it: subscription and special use are the
+// owner's. The caller holds mu.
+func (s *Store) info(user AccountID, l *listing) Info {
 	b := l.box
-	_, subscribed := acc.subscribed[l.name]
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	return Info{
-		ID: b.id, Account: b.account, Name: l.name, SpecialUse: l.use, Subscribed: subscribed,
+	info := Info{
+		ID: b.id, Account: b.account, Name: l.name,
 		UIDValidity: b.validity, UIDNext: b.durable.uidNext, HighestModSeq: b.durable.highest,
 		Messages: b.durable.messages, Unseen: b.durable.unseen, Deleted: b.durable.deleted,
-		Size: b.durable.size, Recent: b.recent,
+		Size: b.durable.size, Recent: b.recent, Rights: l.rights(user),
 	}
+	if user == b.account {
+		_, info.Subscribed = s.durable.accounts[user].subscribed[l.name]
+		info.SpecialUse = l.use
+	}
+	return info
 }
 
 // Mailbox returns one mailbox; the name INBOX in any case. ErrNoAccount, ErrNoMailbox.
@@ -62,7 +67,7 @@ func (s *Store) Mailbox(a AccountID, name string) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	return s.info(s.durable.accounts[a], l), nil
+	return s.info(a, l), nil
 }
 
 // SpecialUse returns the mailbox of a with that use. ErrNoAccount, ErrNoMailbox.
@@ -74,7 +79,7 @@ func (s *Store) SpecialUse(a AccountID, use goimap.MailboxAttr) (Info, error) {
 		return Info{}, ErrNoAccount
 	}
 	if l := acc.withUse(use); l != nil {
-		return s.info(acc, l), nil
+		return s.info(a, l), nil
 	}
 	return Info{}, ErrNoMailbox
 }
@@ -91,14 +96,18 @@ func (a *account) withUse(use goimap.MailboxAttr) *listing {
 
 // Create makes a mailbox and the missing levels above it. At most one mailbox
 // of an account has a given special use; "" for none.
-// ErrNoAccount, ErrExists, ErrName, ErrLimit, ErrSpecialUse.
-func (s *Store) Create(ctx context.Context, a AccountID, name string, use goimap.MailboxAttr) (Info, error) {
+// What it makes has the rights of the level above; permits are asked for there.
+// ErrNoAccount, ErrExists, ErrName, ErrLimit, ErrSpecialUse, ErrRights.
+func (s *Store) Create(ctx context.Context, a AccountID, name string, use goimap.MailboxAttr, permits ...Permit) (Info, error) {
 	name = canonicalName(name)
-	need := mailboxNeed(name) * (1 + strings.Count(name, "/"))
+	need := (mailboxNeed(name) + maxGrants*grantNeed) * (1 + strings.Count(name, "/"))
 	err := s.write(ctx, ordinary, need, nil, func(d *decision) error {
 		acc := s.pending.accounts[a]
 		if acc == nil {
 			return ErrNoAccount
+		}
+		if err := acc.permitsBelow(a, name, permits); err != nil {
+			return err
 		}
 		use, err := acc.checkUse(use)
 		if err != nil {
@@ -137,7 +146,7 @@ func (a *account) checkUse(use goimap.MailboxAttr) (goimap.MailboxAttr, error) {
 
 // createTree decides on a mailbox and the missing levels above it.
 func (d *decision) createTree(acc *account, a AccountID, name string, use goimap.MailboxAttr) (*change, error) {
-	if err := checkName(name); err != nil {
+	if err := checkOwnName(name); err != nil {
 		return nil, err
 	}
 	if acc.names[name] != nil {
@@ -147,20 +156,24 @@ func (d *decision) createTree(acc *account, a AccountID, name string, use goimap
 	if len(acc.names)+len(missing)+1 > maxMailboxes {
 		return nil, fmt.Errorf("%w: %d mailboxes", ErrLimit, maxMailboxes)
 	}
+	grants := acc.inherited(name)
 	for _, p := range missing {
-		d.create(a, p, "")
+		d.create(a, p, "", grants)
 	}
-	return d.create(a, name, use), nil
+	return d.create(a, name, use, grants), nil
 }
 
-// create decides on a new mailbox.
-func (d *decision) create(a AccountID, name string, use goimap.MailboxAttr) *change {
+// create decides on a new mailbox with an access control list.
+func (d *decision) create(a AccountID, name string, use goimap.MailboxAttr, grants []Grant) *change {
 	s := d.s
 	s.lastMailbox++
 	b := &box{id: s.lastMailbox, account: a, validity: s.newValidity(), made: ModSeq(d.lsn), told: 1}
 	c := &change{box: b, after: header{uidNext: 1, highest: ModSeq(d.lsn)}}
 	d.changes = append(d.changes, c)
 	d.ops = append(d.ops, opMailbox{ID: b.id, Account: a, Name: name, UIDValidity: b.validity, SpecialUse: use})
+	if len(grants) > 0 {
+		d.grant(b, grants)
+	}
 	return c
 }
 
@@ -170,8 +183,9 @@ func (s *Store) newValidity() uint32 {
 	return s.lastValidity
 }
 
-// Delete removes a mailbox. Its children stay. ErrNoAccount, ErrNoMailbox, ErrInbox.
-func (s *Store) Delete(ctx context.Context, a AccountID, name string) error {
+// Delete removes a mailbox, on which permits are asked for. Its children stay.
+// ErrNoAccount, ErrNoMailbox, ErrInbox, ErrRights.
+func (s *Store) Delete(ctx context.Context, a AccountID, name string, permits ...Permit) error {
 	name = canonicalName(name)
 	if name == inbox {
 		return ErrInbox
@@ -179,6 +193,9 @@ func (s *Store) Delete(ctx context.Context, a AccountID, name string) error {
 	return s.write(ctx, urgent, baseNeed, nil, func(d *decision) error {
 		l, err := s.pending.find(a, name)
 		if err != nil {
+			return err
+		}
+		if err := l.permits(permits); err != nil {
 			return err
 		}
 		d.dropMailbox(l.box)
@@ -189,26 +206,47 @@ func (s *Store) Delete(ctx context.Context, a AccountID, name string) error {
 // Rename renames a mailbox with everything below it, and makes the missing
 // levels above the new name; renaming INBOX moves its messages to the new name
 // and leaves it empty (RFC 3501 section 6.3.5). Subscriptions stay as they are.
-// ErrNoAccount, ErrNoMailbox, ErrExists, ErrName, ErrLimit.
-func (s *Store) Rename(ctx context.Context, a AccountID, from, to string) error {
+// Permits are asked for on the mailbox, but RightCreate on the level above the new name
+// (RFC 4314 section 4). ErrNoAccount, ErrNoMailbox, ErrExists, ErrName, ErrLimit, ErrRights.
+func (s *Store) Rename(ctx context.Context, a AccountID, from, to string, permits ...Permit) error {
 	from, to = canonicalName(from), canonicalName(to)
 	if from == inbox {
-		return s.renameInbox(ctx, a, to)
+		return s.renameInbox(ctx, a, to, permits)
 	}
 	return s.write(ctx, urgent, s.renameNeed(a, to), nil, func(d *decision) error {
 		acc := s.pending.accounts[a]
 		if acc == nil {
 			return ErrNoAccount
 		}
+		if err := acc.permitsRename(a, from, to, permits); err != nil {
+			return err
+		}
 		return d.rename(acc, a, from, to)
 	})
+}
+
+// permitsRename asks for RightCreate above the new name and for the rest on what is
+// renamed. A level that is no mailbox is the owner's.
+func (a *account) permitsRename(owner AccountID, from, to string, permits []Permit) error {
+	for _, p := range permits {
+		above := Permit{Account: p.Account, Rights: p.Rights & RightCreate}
+		p.Rights &^= RightCreate
+		l := a.names[from]
+		if l == nil && p.Account != owner {
+			return ErrNoMailbox
+		}
+		if l != nil && l.permits([]Permit{p}) != nil || a.permitsBelow(owner, to, []Permit{above}) != nil {
+			return ErrRights
+		}
+	}
+	return nil
 }
 
 // renameNeed bounds the metadata of renaming all of an account's mailboxes.
 func (s *Store) renameNeed(a AccountID, to string) int {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	need := (1 + strings.Count(to, "/")) * mailboxNeed(to)
+	need := (1 + strings.Count(to, "/")) * (mailboxNeed(to) + maxGrants*grantNeed)
 	if acc := s.durable.accounts[a]; acc != nil {
 		for name := range acc.names {
 			need += mailboxNeed(to) + len(name)
@@ -229,7 +267,7 @@ func (d *decision) rename(acc *account, a AccountID, from, to string) error {
 	if from == to {
 		return ErrExists
 	}
-	if err := checkName(to); err != nil {
+	if err := checkOwnName(to); err != nil {
 		return err
 	}
 	if strings.HasPrefix(to, from+"/") {
@@ -239,12 +277,13 @@ func (d *decision) rename(acc *account, a AccountID, from, to string) error {
 	if len(acc.names)+len(missing) > maxMailboxes {
 		return fmt.Errorf("%w: %d mailboxes", ErrLimit, maxMailboxes)
 	}
+	grants := acc.inherited(to)
 	for _, p := range missing {
-		d.create(a, p, "")
+		d.create(a, p, "", grants)
 	}
 	for _, l := range moving {
 		name := to + l.name[len(from):]
-		if err := checkName(name); err != nil {
+		if err := checkOwnName(name); err != nil {
 			return err
 		}
 		if acc.names[name] != nil {
@@ -258,21 +297,24 @@ func (d *decision) rename(acc *account, a AccountID, from, to string) error {
 }
 
 // renameInbox moves everything in INBOX into a new mailbox.
-func (s *Store) renameInbox(ctx context.Context, a AccountID, to string) error {
+func (s *Store) renameInbox(ctx context.Context, a AccountID, to string, permits []Permit) error {
 	m, err := s.OpenMailbox(ctx, a, inbox)
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	return m.transfer(ctx, selection{all: true}, true, s.annotationsNeed(m.box.id), func(d *decision) (*change, error) {
+	return m.transfer(ctx, selection{all: true}, true, s.annotationsNeed(m.box.id), func(d *decision) (*change, FlagSet, error) {
 		acc := s.pending.accounts[a]
 		if acc == nil {
-			return nil, ErrNoAccount
+			return nil, FlagSet{}, ErrNoAccount
+		}
+		if err := acc.permitsRename(a, inbox, to, permits); err != nil {
+			return nil, FlagSet{}, err
 		}
 		c, err := d.createTree(acc, a, to, "")
 		if err != nil {
-			return nil, err
+			return nil, FlagSet{}, err
 		}
-		return c, d.copyAnnotations(m.box.id, c.box.id, a)
+		return c, AllRights.Flags(), d.copyAnnotations(m.box.id, c.box.id, a)
 	}, new(Copied))
 }

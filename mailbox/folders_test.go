@@ -33,13 +33,16 @@ func TestNames(t *testing.T) {
 		{"a\u0085b", "a\u0085b", ErrName},
 		{"a\u2028b", "a\u2028b", ErrName},
 		{"a\xffb", "a\xffb", ErrName},
+		{OtherUsers, OtherUsers, ErrName},
+		{OtherUsers + "/a@b.test", OtherUsers + "/a@b.test", ErrName},
+		{"Other users", "Other users", nil},
 		{strings.Repeat("x", maxNameBytes), strings.Repeat("x", maxNameBytes), nil},
 		{strings.Repeat("x", maxNameBytes+1), strings.Repeat("x", maxNameBytes+1), ErrLimit},
 		{strings.Repeat("a/", maxNameDepth-1) + "a", strings.Repeat("a/", maxNameDepth-1) + "a", nil},
 		{strings.Repeat("a/", maxNameDepth) + "a", strings.Repeat("a/", maxNameDepth) + "a", ErrLimit},
 	} {
 		got := canonicalName(c.name)
-		if err := checkName(got); got != c.canonical || !errors.Is(err, c.err) {
+		if err := checkOwnName(got); got != c.canonical || !errors.Is(err, c.err) {
 			t.Errorf("%.40q: %.40q, %v; want %.40q, %v", c.name, got, err, c.canonical, c.err)
 		}
 	}
@@ -55,7 +58,7 @@ func FuzzName(f *testing.F) {
 		if again := canonicalName(c); again != c {
 			t.Errorf("%q, then %q", c, again)
 		}
-		if checkName(c) != nil {
+		if checkOwnName(c) != nil {
 			return
 		}
 		if len(parents(c)) != strings.Count(c, "/") || strings.HasPrefix(c, "/") || strings.Contains(c, "//") || strings.ContainsAny(c, "\r\n\x00") {

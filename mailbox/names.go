@@ -38,13 +38,36 @@ func canonicalName(name string) string {
 // capitals wherever it is the first level.
 func CanonicalName(name string) string { return canonicalName(name) }
 
-// checkName says whether a canonical name may be given to a mailbox. ErrName, ErrLimit.
-func checkName(name string) error {
+// The name that others see a shared mailbox by has so much more in front: the first
+// level, and the owner's address, in which the domain may stand behind a slash or two.
+const (
+	othersBytes = len(OtherUsers) + 2 + 512
+	othersDepth = 4
+)
+
+// checkOwnName says whether a canonical name may be given to a mailbox. ErrName, ErrLimit.
+func checkOwnName(name string) error {
+	if isOthersName(name) {
+		return fmt.Errorf("%w: %q is where others' mailboxes are", ErrName, OtherUsers)
+	}
+	return checkName(name, maxNameBytes, maxNameDepth)
+}
+
+// checkSubscription is checkOwnName for a name that may be one of others' mailboxes.
+func checkSubscription(name string) error {
+	if isOthersName(name) {
+		return checkName(name, maxNameBytes+othersBytes, maxNameDepth+othersDepth)
+	}
+	return checkName(name, maxNameBytes, maxNameDepth)
+}
+
+// checkName checks what all names have in common. ErrName, ErrLimit.
+func checkName(name string, most, levels int) error {
 	switch {
 	case !utf8.ValidString(name):
 		return fmt.Errorf("%w: not UTF-8", ErrName)
-	case len(name) > maxNameBytes:
-		return fmt.Errorf("%w: a name has more than %d bytes", ErrLimit, maxNameBytes)
+	case len(name) > most:
+		return fmt.Errorf("%w: a name has more than %d bytes", ErrLimit, most)
 	case strings.HasPrefix(name, "#"):
 		// RFC 3501 section 5.1.2: "#" begins the name of a namespace.
 		return fmt.Errorf("%w: begins with #", ErrName)
@@ -58,8 +81,8 @@ func checkName(name string) error {
 		}
 		depth++
 	}
-	if depth > maxNameDepth {
-		return fmt.Errorf("%w: a name has more than %d levels", ErrLimit, maxNameDepth)
+	if depth > levels {
+		return fmt.Errorf("%w: a name has more than %d levels", ErrLimit, levels)
 	}
 	return nil
 }

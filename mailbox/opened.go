@@ -46,7 +46,7 @@ func (m *Mailbox) Info() (Info, error) {
 	if l == nil {
 		return Info{}, ErrGone
 	}
-	return m.s.info(m.s.durable.accounts[m.box.account], l), nil
+	return m.s.info(m.box.account, l), nil
 }
 
 // keepOpen is how many messages of mailboxes that no session has open stay in

@@ -38,6 +38,7 @@ type boxName struct {
 
 type sureBox struct {
 	next    goimap.UID
+	rights  Rights // that the tenant's next account has on it
 	letters map[goimap.UID]sureLetter
 }
 
@@ -54,7 +55,7 @@ func newTenant(name string) *tenant {
 func (c *contents) clone() *contents {
 	boxes := make(map[boxName]*sureBox, len(c.boxes))
 	for name, b := range c.boxes {
-		boxes[name] = &sureBox{next: b.next, letters: maps.Clone(b.letters)}
+		boxes[name] = &sureBox{next: b.next, rights: b.rights, letters: maps.Clone(b.letters)}
 	}
 	return &contents{boxes: boxes, room: maps.Clone(c.room)}
 }
@@ -95,7 +96,7 @@ func (o *tenant) change(s *Store, rng *rand.Rand) error {
 		{35, o.deliver}, {10, o.deliverWide}, {5, o.deliverBig}, {15, o.flag}, {10, o.expunge},
 		{8, func(s *Store, rng *rand.Rand) error { return o.transfer(s, rng, false) }},
 		{8, func(s *Store, rng *rand.Rand) error { return o.transfer(s, rng, true) }},
-		{2, o.create}, {1, o.drop}, {1, o.rename}, {6, o.write},
+		{2, o.create}, {1, o.drop}, {1, o.rename}, {6, o.write}, {3, o.share},
 	}
 	total := 0
 	for _, c := range changes {
@@ -314,6 +315,17 @@ func (o *tenant) rename(s *Store, rng *rand.Rand) error {
 	})
 }
 
+// neighbour is the account that mailboxes of account i are shared with.
+func (o *tenant) neighbour(i int) AccountID { return o.accounts[(i+1)%len(o.accounts)] }
+
+func (o *tenant) share(s *Store, rng *rand.Rand) error {
+	name, rights := o.box(rng), Rights(rng.IntN(int(AllRights)+1))
+	return o.attempt(func(c *contents) { c.boxes[name].rights = rights }, func() error {
+		change := RightsChange{Grant: Grant{Account: o.neighbour(name.account), Rights: rights}}
+		return s.ChangeRights(context.Background(), o.accounts[name.account], name.name, change)
+	})
+}
+
 func (o *tenant) write(s *Store, rng *rand.Rand) error {
 	key, value := fmt.Sprint("key ", rng.IntN(20)), fmt.Sprint("value ", rng.Uint64())
 	return o.attempt(func(c *contents) { c.room[key] = value }, func() error {
@@ -345,6 +357,9 @@ func (o *tenant) read(s *Store) (*contents, error) {
 }
 
 func (o *tenant) readBox(s *Store, m *Mailbox, b *sureBox) error {
+	if i := slices.Index(o.accounts, m.box.account); len(o.accounts) > 1 {
+		b.rights = m.Rights(o.neighbour(i))
+	}
 	keywords := m.Keywords()
 	for _, r := range rows(m) {
 		l := sureLetter{flags: flagNames(r.Flags, keywords)}
@@ -399,6 +414,9 @@ func (o *tenant) difference(want, have *contents) string {
 		if h == nil {
 			diff = append(diff, fmt.Sprintf("mailbox %v is lost", name))
 			continue
+		}
+		if h.rights != b.rights {
+			diff = append(diff, fmt.Sprintf("%v: rights %v, there are %v", name, b.rights, h.rights))
 		}
 		for uid, l := range b.letters {
 			if got, ok := h.letters[uid]; !ok || got != l {

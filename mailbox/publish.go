@@ -19,6 +19,11 @@ func (s *Store) publish(group []*log.Entry) {
 			c.box.publish(c)
 		}
 		s.publishCatalogue(r)
+		if slices.ContainsFunc(r.ops, changesRights) {
+			for _, c := range r.changes {
+				c.box.signal() // once more: sessions look at their rights, which the catalogue has
+			}
+		}
 		s.watchers.signal(r.accounts)
 	}
 	s.published.Store(uint64(group[len(group)-1].LSN))
@@ -45,7 +50,7 @@ func (s *Store) publishCatalogue(r *record) {
 // isCatalogueOp reports whether o is about accounts and names.
 func isCatalogueOp(o op) bool {
 	switch o.(type) {
-	case opAccount, opLimits, opMailbox, opMailboxGone, opSubscription, opAnnotation:
+	case opAccount, opLimits, opMailbox, opMailboxGone, opSubscription, opRights, opAnnotation:
 		return true
 	}
 	return false

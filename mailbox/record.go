@@ -156,6 +156,12 @@ type opGiven struct {
 	Body    BodyID
 }
 
+// opRights gives a mailbox an access control list: ascending, each entry once.
+type opRights struct {
+	Mailbox ID
+	Grants  []Grant
+}
+
 // bodyRange is First to Last, inclusive.
 type bodyRange struct {
 	First, Last BodyID

@@ -243,6 +243,7 @@ func (s *Store) loadHeaders() error {
 		known := []*change{{box: storedBox(m), grown: Usage{Messages: int64(m.Messages), Size: m.Size}}}
 		for _, c := range []*catalogue{s.pending, s.durable} {
 			c.apply(o, known)
+			c.apply(opRights{Mailbox: m.ID, Grants: m.Grants}, nil)
 			c.count(known)
 		}
 	}

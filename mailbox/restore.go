@@ -175,7 +175,7 @@ type accountPart struct {
 func (s *Store) restoreGone(ctx context.Context, m *goneMailbox, part *accountPart) (Restored, error) {
 	var id ID // once it is made
 	var name string
-	r := restoring{s: s, account: m.Account, need: 2 * mailboxNeed(m.Name)}
+	r := restoring{s: s, account: m.Account, need: 2*mailboxNeed(m.Name) + maxGrants*grantNeed}
 	r.target = func(d *decision, acc *account) (*change, error) {
 		if id != 0 {
 			if l := s.pending.listings[id]; l != nil {
@@ -227,8 +227,13 @@ func (d *decision) remake(acc *account, m *goneMailbox, whole bool) (c *change, 
 	if use != "" && acc.withUse(use) != nil {
 		use = ""
 	}
+	grants := withoutAccounts(m.Grants, func(a AccountID) bool { return d.s.pending.accounts[a] == nil })
+	inherited := acc.inherited(name)
 	if c, err = d.createTree(acc, m.Account, name, use); err != nil {
 		return nil, "", err
+	}
+	if !slices.Equal(grants, inherited) {
+		d.grant(c.box, grants) // its own, and not those of the level above
 	}
 	if whole {
 		d.ops = append(d.ops, opSubscription{Account: m.Account, Name: name, On: true})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"mailstead/mailbox/log"
@@ -157,6 +158,8 @@ func weigh(ops []op) int64 {
 			n += recordOverhead // a box with two headers
 		case opSubscription:
 			n += int64(len(o.Name))
+		case opRights:
+			n += int64(len(o.Grants)) * int64(unsafe.Sizeof(Grant{}))
 		case opAnnotation:
 			n += int64(len(o.Name) + 2*len(o.Value))
 		case opPurge:
@@ -173,12 +176,16 @@ func weigh(ops []op) int64 {
 func (d *decision) move(rec *record) {
 	s := d.s
 	s.last = d.lsn
+	d.audience(rec) // of those that go
 	for _, o := range d.ops {
 		s.pending.apply(o, d.changes)
 		rec.accounts = appendAccount(rec.accounts, o)
 		if o, ok := o.(opAnnotation); ok {
 			rec.accounts = append(rec.accounts, s.pending.annotationsSeenBy(o)...)
 		}
+	}
+	if slices.ContainsFunc(d.ops, changesRights) {
+		d.audience(rec) // of those that are shared now
 	}
 	for _, c := range d.changes {
 		c.lsn = ModSeq(d.lsn)
@@ -192,6 +199,13 @@ func (d *decision) move(rec *record) {
 		}
 	}
 	s.pending.count(d.changes)
+}
+
+// audience adds the accounts that the changed mailboxes are shared with.
+func (d *decision) audience(rec *record) {
+	for _, c := range d.changes {
+		rec.accounts = d.s.pending.appendAudience(rec.accounts, c.box)
+	}
 }
 
 // appendAccount adds the account whose catalogue o changes.

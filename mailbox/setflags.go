@@ -21,6 +21,7 @@ type StoreChange struct {
 	UIDs           []goimap.UID // ascending; unknown ones are passed over
 	Op             FlagOp
 	Flags          []goimap.Flag
+	Kept           FlagSet // that stay as they are, whatever Flags say
 	UnchangedSince *ModSeq // only messages whose MODSEQ is not larger (RFC 7162 section 3.1.3)
 	View           *View   // of the session that asks; nil = nobody has to be told
 }
@@ -108,14 +109,14 @@ func (st *storing) take(c *candidate) {
 
 // flags is what a message with flags old gets.
 func (st *storing) flags(old FlagSet) FlagSet {
-	set := st.set
+	set, kept := st.set, st.change.Kept
 	switch st.change.Op {
 	case FlagsAdd:
-		return FlagSet{old[0] | set[0], old[1] | set[1]}
+		set = FlagSet{old[0] | set[0], old[1] | set[1]}
 	case FlagsRemove:
-		return FlagSet{old[0] &^ set[0], old[1] &^ set[1]}
+		set = FlagSet{old[0] &^ set[0], old[1] &^ set[1]}
 	}
-	return set
+	return FlagSet{set[0]&^kept[0] | old[0]&kept[0], set[1]&^kept[1] | old[1]&kept[1]}
 }
 
 func (st *storing) group(flags FlagSet) *storeGroup {

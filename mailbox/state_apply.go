@@ -88,8 +88,9 @@ type applying struct {
 	flags     map[chunkKey]*held[flagged]
 	bodies    map[bodyChunk]*held[storedBody]
 	rooms     map[string]*bbolt.Bucket
-	garbage   map[garbageKey]bool // true to be put, false to be deleted
-	moved     []bodyRange         // of the record at hand, ascending: messages it expunges here and adds there
+	garbage   map[garbageKey]bool       // true to be put, false to be deleted
+	ops       []op                      // of the record at hand
+	movedTo   map[AccountID][]bodyRange // of the record at hand: bodies that it adds to an account, ascending; nil = not known yet
 }
 
 // held is a packed value, decoded.
@@ -134,7 +135,7 @@ func (a *applying) record(rec *appliedRecord) error {
 		return fmt.Errorf("%w: not ascending", errRecord)
 	}
 	a.lsn = rec.LSN
-	a.moved = movedBodies(rec.Ops)
+	a.ops, a.movedTo = rec.Ops, nil
 	if rec.Body != 0 {
 		if err := a.bodyArrives(rec.Body, rec.Place); err != nil {
 			return err
@@ -188,6 +189,8 @@ func (a *applying) op(o op) error {
 	case opGiven:
 		a.given(o)
 		return nil
+	case opRights:
+		return a.rights(o)
 	}
 	return fmt.Errorf("%w: %T", errRecord, o)
 }

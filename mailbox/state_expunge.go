@@ -38,7 +38,7 @@ func (a *applying) take(m *heldMailbox, ranges []uidRange, at int64) (gone []uid
 		for i := range taken {
 			gone = appendUID(gone, taken[i].UID)
 		}
-		return a.retain(m.ID, taken, at)
+		return a.retain(m, taken, at)
 	})
 	return gone, err
 }
@@ -195,36 +195,12 @@ func (a *applying) account(o opAccount) error {
 	if err := deletePrefix(a.tx.Bucket(bucketSubscriptions), idKey(o.Account)); err != nil {
 		return err
 	}
-	return errors.Join(a.dropAnnotationsOf(o.Account), accounts.Delete(idKey(o.Account)))
+	return errors.Join(a.dropGrants(o.Account), a.dropAnnotationsOf(o.Account), accounts.Delete(idKey(o.Account)))
 }
 
-// mailboxesOf returns the mailboxes of an account, those of this transaction
-// included.
+// mailboxesOf returns the mailboxes of an account.
 func (a *applying) mailboxesOf(account AccountID) ([]ID, error) {
-	var ids []ID
-	for id, m := range a.mailboxes {
-		if m != nil && m.Account == account {
-			ids = append(ids, id)
-		}
-	}
-	c := a.tx.Bucket(bucketMailboxes).Cursor()
-	for key, value := c.First(); key != nil; key, value = c.Next() {
-		id, err := keyID[ID](key)
-		if err != nil {
-			return nil, err
-		}
-		if _, held := a.mailboxes[id]; held {
-			continue
-		}
-		var m diskMailbox
-		if err := decodeDescription(&m, value); err != nil {
-			return nil, fmt.Errorf("mailbox %d: %w", id, err)
-		}
-		if m.Account == account {
-			ids = append(ids, id)
-		}
-	}
-	return ids, nil
+	return a.mailboxesThat(func(m *diskMailbox) bool { return m.Account == account })
 }
 
 func (a *applying) subscription(o opSubscription) error {

@@ -12,6 +12,7 @@ import (
 type diskMailbox struct {
 	Info         // all but Subscribed, which belongs to the name
 	Keywords     []string
+	Grants       []Grant    // its access control list
 	RecentBelow  goimap.UID // sessions were told of all messages below
 	HistoryFrom  ModSeq     // the expunge history has everything after this
 	historyCount uint32     // ranges in the expunge history
@@ -43,7 +44,11 @@ func appendDescription(dst []byte, m *diskMailbox) []byte {
 	dst = appendString(dst, m.Name)
 	dst = binary.AppendUvarint(dst, uint64(m.UIDValidity))
 	dst = appendString(dst, string(m.SpecialUse))
-	return appendStrings(dst, m.Keywords)
+	dst = appendStrings(dst, m.Keywords)
+	if len(m.Grants) > 0 {
+		dst = appendGrants(dst, m.Grants)
+	}
+	return dst
 }
 
 func decodeDescription(m *diskMailbox, value []byte) error {
@@ -53,6 +58,10 @@ func decodeDescription(m *diskMailbox, value []byte) error {
 	m.UIDValidity = r.uint32()
 	m.SpecialUse = goimap.MailboxAttr(r.string())
 	m.Keywords = r.strings()
+	m.Grants = nil
+	if len(r.rest) > 0 {
+		m.Grants = r.grants()
+	}
 	return r.end("description of a mailbox")
 }
 

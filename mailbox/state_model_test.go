@@ -33,6 +33,7 @@ type annotationOf struct {
 type modelMailbox struct {
 	info     Info
 	keywords []string
+	grants   []Grant
 	below    goimap.UID
 	messages map[goimap.UID]Message
 	expunged map[goimap.UID]ModSeq
@@ -73,6 +74,8 @@ func (m *model) apply(rec appliedRecord) {
 		case opKeywords:
 			b := m.mailboxes[o.Mailbox]
 			b.keywords = append(b.keywords[:o.First:o.First], o.Names...)
+		case opRights:
+			m.mailboxes[o.Mailbox].grants = o.Grants
 		case opRecent:
 			b := m.mailboxes[o.Mailbox]
 			b.below = max(b.below, o.Below)
@@ -98,6 +101,9 @@ func (m *model) account(o opAccount) {
 		return k.account == o.Account || b != nil && b.info.Account == o.Account
 	})
 	maps.DeleteFunc(m.mailboxes, func(_ ID, b *modelMailbox) bool { return b.info.Account == o.Account })
+	for _, b := range m.mailboxes {
+		b.grants = withoutAccounts(b.grants, func(a AccountID) bool { return a == o.Account })
+	}
 	maps.DeleteFunc(m.subs, func(s subscribed, _ bool) bool { return s.Account == o.Account })
 }
 
@@ -172,7 +178,10 @@ func (m *model) headers(applied log.LSN, last lastIDs) diskHeaders {
 				info.Recent++
 			}
 		}
-		h.Mailboxes = append(h.Mailboxes, diskMailbox{Info: info, Keywords: b.keywords, RecentBelow: b.below})
+		if len(b.grants) == 0 {
+			b.grants = nil
+		}
+		h.Mailboxes = append(h.Mailboxes, diskMailbox{Info: info, Keywords: b.keywords, Grants: b.grants, RecentBelow: b.below})
 	}
 	h.Subscriptions = slices.SortedFunc(maps.Keys(m.subs), func(a, b subscribed) int {
 		return slices.Compare(subscriptionKey(a.Account, a.Name), subscriptionKey(b.Account, b.Name))
@@ -271,12 +280,26 @@ func (r *randomRecords) op(body BodyID) op {
 	case n < 88:
 		r.last.Mailbox++
 		return opGiven{Account: r.last.Account, Mailbox: r.last.Mailbox, Body: r.last.Body}
-	case n < 89:
+	case n < 91:
+		return opRights{Mailbox: id, Grants: r.grants(accounts)}
+	case n < 92:
 		return opAccount{Account: account, Deleted: true, Time: int64(r.lsn)}
 	case n < 94:
 		return r.annotation(id, account)
 	}
 	return r.room(body)
+}
+
+// grants is a list of some accounts, perhaps none.
+func (r *randomRecords) grants(accounts []AccountID) (list []Grant) {
+	for _, a := range append([]AccountID{Anyone}, accounts...) {
+		for _, negative := range []bool{false, true} {
+			if rights := Rights(r.rand.IntN(2 * int(AllRights))); rights > 0 && rights <= AllRights {
+				list = append(list, Grant{Account: a, Negative: negative, Rights: rights})
+			}
+		}
+	}
+	return list
 }
 
 func (r *randomRecords) room(body BodyID) op {

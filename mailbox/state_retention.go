@@ -42,24 +42,38 @@ func decodeDeleted(value []byte) ([]added, error) {
 	return list, r.end("deleted messages")
 }
 
-// movedBodies returns the bodies that a record both adds to a mailbox and may
-// take from one: its MOVE leaves nothing that would have to be restored.
-func movedBodies(ops []op) []bodyRange {
-	isExpunge := func(o op) bool { _, ok := o.(opExpunge); return ok }
-	if !slices.ContainsFunc(ops, isExpunge) {
-		return nil
+// moved returns the bodies that the record at hand adds to mailboxes of an account. What
+// it expunges there, too, was moved, and leaves nothing that would have to be restored;
+// what went to another account can be. A record adds messages before it expunges
+// those that they are copies of.
+func (a *applying) moved(to AccountID) ([]bodyRange, error) {
+	if a.movedTo != nil {
+		return a.movedTo[to], nil
 	}
-	var moved []bodyRange
-	for _, o := range ops {
+	a.movedTo = make(map[AccountID][]bodyRange)
+	if !slices.ContainsFunc(a.ops, func(o op) bool { _, ok := o.(opExpunge); return ok }) {
+		return nil, nil
+	}
+	for _, o := range a.ops {
 		add, ok := o.(opAdd)
 		if !ok {
 			continue
 		}
+		m, err := a.look(add.Mailbox)
+		if err != nil {
+			return nil, err
+		}
+		if m == nil {
+			continue
+		}
 		for i := range add.Messages {
-			moved = appendBody(moved, add.Messages[i].Body)
+			a.movedTo[m.Account] = appendBody(a.movedTo[m.Account], add.Messages[i].Body)
 		}
 	}
-	return sortBodies(moved)
+	for account, bodies := range a.movedTo {
+		a.movedTo[account] = sortBodies(bodies)
+	}
+	return a.movedTo[to], nil
 }
 
 // appendBody adds a body to ranges. In a mailbox most follow on each other.
@@ -92,12 +106,16 @@ func hasBody(ranges []bodyRange, id BodyID) bool {
 }
 
 // retain keeps expunged messages with their bodies until retention ends.
-// Those that the record moved elsewhere only give their references back.
-func (a *applying) retain(id ID, taken []added, at int64) error {
-	if len(a.moved) > 0 {
+// Those that the record moved within the account only give their references back.
+func (a *applying) retain(m *heldMailbox, taken []added, at int64) error {
+	moved, err := a.moved(m.Account)
+	if err != nil {
+		return err
+	}
+	if len(moved) > 0 {
 		kept := taken[:0]
 		for _, msg := range taken {
-			if !hasBody(a.moved, msg.Body) {
+			if !hasBody(moved, msg.Body) {
 				kept = append(kept, msg)
 				continue
 			}
@@ -110,7 +128,7 @@ func (a *applying) retain(id ID, taken []added, at int64) error {
 	if len(taken) == 0 {
 		return nil
 	}
-	key := deletedID{Time: at, ModSeq: ModSeq(a.lsn), Mailbox: id, First: taken[0].UID}.key()
+	key := deletedID{Time: at, ModSeq: ModSeq(a.lsn), Mailbox: m.ID, First: taken[0].UID}.key()
 	return a.tx.Bucket(bucketDeleted).Put(key, appendMessages(nil, taken))
 }
 

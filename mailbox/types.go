@@ -39,6 +39,7 @@ var (
 	ErrOverQuota  = errors.New("mailbox: over quota")              // 452 / NO [OVERQUOTA]
 	ErrNoSpace    = errors.New("mailbox: disk is nearly full")     // 452 / NO [OVERQUOTA], temporary
 	ErrGone       = errors.New("mailbox: was deleted")             // the mailbox of an open session went away
+	ErrRights     = errors.New("mailbox: not permitted")           // NO [NOPERM]
 	ErrRoomKey    = errors.New("mailbox: room or key is empty or too long")
 	ErrClosed     = errors.New("mailbox: store is closing") // temporary
 	ErrDamaged    = errors.New("mailbox: stored message is damaged")
@@ -117,6 +118,7 @@ type Info struct {
 	Deleted       uint32
 	Size          int64  // sum of RFC822.SIZE
 	Recent        uint32 // messages no session was told of yet
+	Rights        Rights // of who asks: the owner, where nobody is named
 }
 
 // Usage is what an account holds.

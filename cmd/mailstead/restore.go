@@ -48,6 +48,7 @@ func (c accountListDeletedCommand) Run(ctx context.Context, std streams, log *sl
 // mailboxCommand is `mailstead mailbox`.
 type mailboxCommand struct {
 	List                mailboxListCommand                `cmd:"" help:"List the mailboxes of an account."`
+	ACL                 mailboxACLCommand                 `cmd:"" name:"acl" help:"Show who has which rights on a mailbox, or change that."`
 	ListDeleted         mailboxListDeletedCommand         `cmd:"" help:"List the deleted mailboxes that can be restored."`
 	ListDeletedMessages mailboxListDeletedMessagesCommand `cmd:"" help:"List the deleted messages that can be restored."`
 	Restore             mailboxRestoreCommand             `cmd:"" help:"Restore a deleted mailbox with what was in it."`
