@@ -60,7 +60,7 @@ func (r AuthResults) AppendField(dst []byte, unicode bool) []byte {
 		w.fold()
 		w.dst = append(append(append(w.dst, keyword(m.Method)...), '='), keyword(string(m.Result))...)
 		if m.Reason != "" {
-			w.word("reason=", appendQuoted(nil, plainText(m.Reason, unicode)))
+			w.word("reason=", appendQuoted(nil, fieldText(m.Reason, unicode)))
 		}
 		for _, p := range m.Properties {
 			w.word(keyword(p.Type)+"."+keyword(p.Name)+"=", appendPvalue(nil, plain(p.Value, unicode)))
@@ -115,22 +115,22 @@ func isKeywordChar(c byte) bool {
 func plain(s string, unicode bool) string {
 	at := strings.LastIndexByte(s, '@')
 	if unicode || isASCII(s) {
-		return plainText(s, unicode)
+		return fieldText(s, unicode)
 	}
 	domain, err := dns.ASCII(s[at+1:])
 	switch {
 	case err != nil:
-		return plainText(s, false)
+		return fieldText(s, false)
 	case at < 0:
 		return domain
 	case isASCII(s[:at]):
-		return plainText(s[:at+1]+domain, false)
+		return fieldText(s[:at+1]+domain, false)
 	}
 	return "@" + domain
 }
 
-// plainText takes out of a text what no field may have, and cuts it.
-func plainText(s string, unicode bool) string {
+// fieldText takes out of a text what no field may have, and cuts it.
+func fieldText(s string, unicode bool) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case r < ' ' || r == 0x7F:
@@ -267,17 +267,17 @@ func isForged(field []byte, ids []string) bool {
 	if !ok {
 		return true
 	}
-	id = comparable(id)
+	id = comparedName(id)
 	for _, ours := range ids {
-		if ours = comparable(ours); id == ours || strings.HasSuffix(id, "."+ours) {
+		if ours = comparedName(ours); id == ours || strings.HasSuffix(id, "."+ours) {
 			return true
 		}
 	}
 	return false
 }
 
-// comparable is the form of a name that is the same for all ways to write it.
-func comparable(name string) string {
+// comparedName is the form of a name that is the same for all ways to write it.
+func comparedName(name string) string {
 	if ascii, err := dns.ASCII(name); err == nil {
 		return ascii
 	}

@@ -217,7 +217,7 @@ func (b *bodyHash) writeRelaxed(p []byte) {
 func canonicalRun(p []byte) int {
 	for i := 0; i < len(p); {
 		if i+8 <= len(p) {
-			if n := printable(binary.LittleEndian.Uint64(p[i:])); n > 0 {
+			if n := cleanOctets(binary.LittleEndian.Uint64(p[i:])); n > 0 {
 				i += n
 				continue
 			}
@@ -244,13 +244,22 @@ func canonicalRun(p []byte) int {
 	return len(p)
 }
 
-// printable is how many of the eight octets of w, from the lowest, stand before
-// the first that is a space or a control character.
-func printable(w uint64) int {
+// cleanOctets is how many of the eight octets of w, from the lowest, can be passed
+// over: text, and single spaces whose right neighbour is seen to be text. What
+// stands behind them has to be looked at: a control character, a space before
+// white space, or a space at the end of w.
+func cleanOctets(w uint64) int {
 	const each, high = 0x0101010101010101, 0x8080808080808080
-	// Subtracting borrows from the octets above the first that is small, so
-	// only that one is marked for sure.
-	return bits.TrailingZeros64((w-each*(' '+1))&^w&high) / 8
+	// An octet is above the space if its lower seven bits plus 0x5F reach the
+	// eighth, or if that is set; no sum carries into the next octet.
+	small := ^((w &^ high) + each*(0x7F-' ') | w) & high
+	if small == 0 {
+		return 8
+	}
+	x := w ^ each*' '
+	spaces := ^((x &^ high) + each*0x7F | x) & high
+	stop := small&^spaces | small>>8&spaces | spaces&(0x80<<56)
+	return bits.TrailingZeros64(stop) / 8
 }
 
 // endLine holds a line end back; white space before it goes.

@@ -3,6 +3,7 @@ package mailauth
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -145,5 +146,25 @@ func BenchmarkBodyHash(b *testing.B) {
 				h.Write(body)
 			}
 		})
+	}
+}
+
+// TestCleanOctets tries all neighbours of the octets that matter.
+func TestCleanOctets(t *testing.T) {
+	octets := []byte{0, '\t', '\n', '\r', 0x1F, ' ', '!', 'a', 0x7F, 0x80, 0xA0, 0xFF}
+	for at := range 8 {
+		for _, left := range octets {
+			for _, right := range octets {
+				p := []byte("abcdefgh")
+				p[at], p[(at+1)%8] = left, right
+				want := 0
+				for want < 8 && (p[want] > ' ' || p[want] == ' ' && want < 7 && p[want+1] > ' ') {
+					want++
+				}
+				if got := cleanOctets(binary.LittleEndian.Uint64(p)); got != want {
+					t.Fatalf("%q: %d, want %d", p, got, want)
+				}
+			}
+		}
 	}
 }

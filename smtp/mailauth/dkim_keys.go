@@ -27,9 +27,10 @@ type keyring struct {
 // keyAnswer is what a look-up came to.
 type keyAnswer struct {
 	name      string
-	key       *publicKey
-	verdict   verdict // why there is no key
+	records   []string
 	authentic bool
+	key       *publicKey
+	verdict   verdict // why there is none that can be used
 }
 
 // want adds a key to those to be looked up.
@@ -65,11 +66,15 @@ func (r *keyring) start(ctx context.Context) {
 	}
 }
 
-// wait waits for the answers.
+// wait waits for the answers and reads them. That is done by the caller because
+// the stack of a new goroutine would have to grow for it.
 func (r *keyring) wait() {
 	r.running.Wait()
 	if r.cancel != nil {
 		r.cancel()
+	}
+	for i := range r.keys {
+		r.keys[i].read()
 	}
 }
 
@@ -81,23 +86,28 @@ func (r *keyring) stop() {
 	r.running.Wait()
 }
 
-// lookUp asks for a key record. Of several the first that can be used is taken:
-// RFC 6376 section 3.6.2.2 leaves it open.
+// lookUp asks for a key record.
 func (a *keyAnswer) lookUp(ctx context.Context, resolver Resolver) {
 	answer, err := resolver.LookupTXT(ctx, a.name)
 	switch {
 	case errors.Is(err, dns.ErrDisabled):
 		a.verdict = notLookedUp
-		return
 	case dns.IsNotFound(err):
 		a.verdict = noKey
-		return
 	case err != nil:
 		a.verdict = noKeyNow
+	}
+	a.records, a.authentic = answer.Records, answer.Authentic
+}
+
+// read reads the records. Of several the first that can be used is taken: RFC
+// 6376 section 3.6.2.2 leaves it open.
+func (a *keyAnswer) read() {
+	if a.verdict != (verdict{}) {
 		return
 	}
-	a.authentic, a.verdict = answer.Authentic, noKey
-	for _, record := range answer.Records[:min(len(answer.Records), maxKeyRecords)] {
+	a.verdict = noKey
+	for _, record := range a.records[:min(len(a.records), maxKeyRecords)] {
 		if a.key, a.verdict = parseKey(record); a.verdict == (verdict{}) {
 			return
 		}
