@@ -57,7 +57,7 @@ func hashInPieces(form canonicalization, body string, piece int) [sha256.Size]by
 // TestBodyHash holds every way a body can arrive against the slow canonical form.
 func TestBodyHash(t *testing.T) {
 	words := []string{"\r\n", "\r", "\n", " ", "\t", "a", "some words", strings.Repeat("=", 76) + "\r\n", " \r\n", strings.Repeat("x y ", 200), "\xff", "\x00"}
-	for seed := range uint64(400) {
+	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		var b strings.Builder
 		for range r.IntN(40) {

@@ -105,20 +105,24 @@ func cutMessage(message string) (header, body string) {
 
 // The canonical forms once more, as RFC 6376 section 3.4 describes them: slow
 // and simple.
-var (
-	spaces    = regexp.MustCompile(`[ \t]+`)
-	lastLines = regexp.MustCompile(`(\r\n)*\z`)
-)
+var spaces = regexp.MustCompile(`[ \t]+`)
+
+func withoutLastLines(body string) string {
+	for strings.HasSuffix(body, "\r\n") {
+		body = body[:len(body)-2]
+	}
+	return body
+}
 
 func slowBody(form canonicalization, body string) string {
 	if form == simple {
-		return lastLines.ReplaceAllString(body, "") + "\r\n"
+		return withoutLastLines(body) + "\r\n"
 	}
 	lines := strings.Split(body, "\r\n")
 	for i, line := range lines {
 		lines[i] = strings.TrimSuffix(spaces.ReplaceAllString(line, " "), " ")
 	}
-	if body = lastLines.ReplaceAllString(strings.Join(lines, "\r\n"), ""); body == "" {
+	if body = withoutLastLines(strings.Join(lines, "\r\n")); body == "" {
 		return ""
 	}
 	return body + "\r\n"
