@@ -101,13 +101,13 @@ func TestParseAuthResults(t *testing.T) {
 		}
 	}
 	many := "a" + strings.Repeat("; spf=pass"+strings.Repeat(" smtp.helo=x", 30), 100)
-	got, ok := ParseAuthResults([]byte(many)[:maxResultsField/2])
-	for _, m := range got.Methods {
-		if len(m.Properties) > maxProperties {
+	got, _ := ParseAuthResults([]byte(many)[:maxResultsField/2])
+	for _, m := range got.Methods[:10] {
+		if len(m.Properties) != maxProperties {
 			t.Errorf("%d properties", len(m.Properties))
 		}
 	}
-	if got, ok = ParseAuthResults([]byte("a" + strings.Repeat("; spf=pass", 101))); ok || len(got.Methods) != maxMethods {
+	if got, ok := ParseAuthResults([]byte("a" + strings.Repeat("; spf=pass", 101))); ok || len(got.Methods) != maxMethods {
 		t.Errorf("%d methods, %v", len(got.Methods), ok)
 	}
 }
