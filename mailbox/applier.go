@@ -24,6 +24,12 @@ const (
 	// that have to wait at maxWeight lose more than those that share the disk.
 	restShare      = 9
 	pressingWeight = maxWeight / 2
+	// derivedEvery and derivedBytes say when the applier has derived.db take its
+	// indexes: so long after the last time, or when they take so much memory. Each
+	// commit is some flushes that deliveries wait for, and what a crash takes is
+	// made again.
+	derivedEvery = 10 * time.Second
+	derivedBytes = 4 << 20
 )
 
 // applier brings what is durable in the log into the databases.
@@ -36,6 +42,7 @@ type applier struct {
 
 	commit sync.Mutex // held during a commit
 	behind bool       // derived.db could not take its last indexes; under commit
+	stored time.Time  // when it took the last ones; under commit
 	wake   chan struct{}
 	stop   chan struct{}
 	work   sync.WaitGroup // the applier, and a checkpoint beside it
@@ -117,7 +124,7 @@ func (s *Store) runApplier() {
 			s.recordTold()
 		}
 		began := time.Now()
-		err := s.apply()
+		err := s.bringUp(false)
 		s.checkpointIfDue()
 		s.sweepSnapshots()
 		rest := restShare * time.Since(began)
@@ -140,7 +147,10 @@ func (a *applier) due(now, rested time.Time) bool {
 
 // apply commits everything published to the databases. An error is lack of
 // space in state.db: it is tried again. That derived.db lacks something is none.
-func (s *Store) apply() error {
+func (s *Store) apply() error { return s.bringUp(true) }
+
+// bringUp is apply; without all, derived.db gets its part only when it is time.
+func (s *Store) bringUp(all bool) error {
 	a := &s.applier
 	a.commit.Lock()
 	defer a.commit.Unlock()
@@ -149,7 +159,7 @@ func (s *Store) apply() error {
 	a.queue = nil
 	a.mu.Unlock()
 	if len(batch) == 0 {
-		_ = s.applyDerived() // has said so, and readers make what they need
+		_ = s.applyDerivedIf(all) // has said so, and readers make what they need
 		return nil
 	}
 	err := s.disk.apply(appliedRecords(batch))
@@ -181,8 +191,16 @@ func (s *Store) apply() error {
 		return err
 	}
 	s.forget(batch)
-	_ = s.applyDerived() // as above
+	_ = s.applyDerivedIf(all) // as above
 	return nil
+}
+
+// applyDerivedIf is applyDerived, now or when it is time.
+func (s *Store) applyDerivedIf(now bool) error {
+	if !now && time.Since(s.applier.stored) < derivedEvery && s.overlay.unstoredBytes() < derivedBytes {
+		return nil
+	}
+	return s.applyDerived()
 }
 
 func appliedRecords(batch []*record) []appliedRecord {
@@ -215,6 +233,7 @@ const maxUnstored = 32 << 20
 // applyDerived commits what can be made again. It is not worth a fatal error,
 // and told of once until it goes well again.
 func (s *Store) applyDerived() error {
+	s.applier.stored = time.Now()
 	entries, lsn := s.overlay.unstored()
 	if len(entries) == 0 {
 		return nil

@@ -13,9 +13,9 @@ import (
 
 // cutMapping takes all pages but the first two away from a file that is
 // mapped: touching them is a bus error, as it is where a disk fails.
-func cutMapping(t *testing.T, path string) {
+func cutMapping(t *testing.T, path string, page int) {
 	t.Helper()
-	if err := os.Truncate(path, int64(2*os.Getpagesize())); err != nil {
+	if err := os.Truncate(path, int64(2*page)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -48,7 +48,7 @@ func TestMapFault(t *testing.T) {
 				t.Fatal(err)
 			}
 			fillDisk(t, d, 3000)
-			cutMapping(t, d.state.path)
+			cutMapping(t, d.state.path, os.Getpagesize())
 			if err := use(d.state); !errors.Is(err, errFault) || !errors.Is(err, errDatabase) {
 				t.Errorf("while it opens: %v", err)
 			}
@@ -88,7 +88,11 @@ func TestMapFaultEndsTheStore(t *testing.T) {
 			}
 			defer s.closeFiles()
 			list := rows(open(t, s, a, "INBOX"))
-			cutMapping(t, filepath.Join(s.dir, file))
+			page := os.Getpagesize()
+			if file == derivedFile {
+				page = derivedPage
+			}
+			cutMapping(t, filepath.Join(s.dir, file), page)
 			if file == stateFile {
 				_, err = s.OpenBody(list[0].Body)
 			} else {
@@ -133,12 +137,13 @@ func damageFreelist(t *testing.T, path string) {
 	}
 	// Behind the page's header of 16 bytes: magic, version, page size, flags,
 	// root (16 bytes), freelist, pages, transaction.
-	const freelist, transaction = 16 + 32, 16 + 48
+	const pageSize, freelist, transaction = 16 + 8, 16 + 32, 16 + 48
+	size := binary.LittleEndian.Uint32(data[pageSize:])
 	newest := data
-	if other := data[os.Getpagesize():]; binary.LittleEndian.Uint64(other[transaction:]) > binary.LittleEndian.Uint64(data[transaction:]) {
+	if other := data[size:]; binary.LittleEndian.Uint64(other[transaction:]) > binary.LittleEndian.Uint64(data[transaction:]) {
 		newest = other
 	}
-	page := data[binary.LittleEndian.Uint64(newest[freelist:])*uint64(os.Getpagesize()):]
+	page := data[binary.LittleEndian.Uint64(newest[freelist:])*uint64(size):]
 	clear(page[:512])
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)

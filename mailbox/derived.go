@@ -19,8 +19,12 @@ var bucketIndexes = []byte("indexes")
 // derivedSchema is the schema of derived.db. An older one is not brought up:
 // the file is made anew.
 func derivedSchema() schema {
-	return schema{version: 2, buckets: [][]byte{bucketMeta, bucketIndexes, bucketSearch}}
+	return schema{version: 2, buckets: [][]byte{bucketMeta, bucketIndexes, bucketSearch}, page: derivedPage}
 }
+
+// derivedPage is the page of derived.db in bytes: of indexes, most of which have 1 to
+// 2 KB, two or three fill 4 KB badly, and a commit of one index writes whole pages.
+const derivedPage = 8 << 10
 
 // openDerived opens derived.db, and makes it anew where that fails for any
 // reason but that somebody else has it open, or a full disk: nothing is lost with it.
@@ -51,7 +55,7 @@ func (d *disk) applyDerived(entries []derivedEntry, lsn log.LSN) error {
 	lsn = max(lsn, d.appliedDerived())
 	err := d.derived.Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(bucketIndexes)
-		b.FillPercent = 0.95 // body ids ascend
+		b.FillPercent = 1 // body ids ascend
 		for _, e := range entries {
 			var err error
 			if e.Value == nil {

@@ -31,26 +31,36 @@ import (
 // So a write of a meta page says that the data pages were synced before it, and
 // with it the commit's second flush follows.
 
-// emptyDatabase is what bbolt writes into a new file.
-var emptyDatabase = sync.OnceValues(func() ([]byte, error) {
+// emptyDatabases are what bbolt writes into new files, by their page size.
+var emptyDatabases sync.Map
+
+// emptyDatabase is a new file with pages of so many bytes; 0 = the system's.
+func emptyDatabase(page int) ([]byte, error) {
+	if made, ok := emptyDatabases.Load(page); ok {
+		return made.([]byte), nil
+	}
 	dir, err := os.MkdirTemp("", "mailstead")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	name := filepath.Join(dir, "empty.db")
-	db, err := bbolt.Open(name, 0o600, nil)
+	db, err := bbolt.Open(name, 0o600, &bbolt.Options{PageSize: page})
 	if err != nil {
 		return nil, err
 	}
 	if err := db.Close(); err != nil {
 		return nil, err
 	}
-	return os.ReadFile(name)
-})
+	made, err := os.ReadFile(name)
+	if err == nil {
+		emptyDatabases.Store(page, made)
+	}
+	return made, err
+}
 
 func (d *simDisk) openDatabase(path string, o *bbolt.Options) (*bbolt.DB, error) {
-	f, err := d.databaseFile(path)
+	f, err := d.databaseFile(path, o.PageSize)
 	if err != nil {
 		return nil, err
 	}
@@ -60,12 +70,13 @@ func (d *simDisk) openDatabase(path string, o *bbolt.Options) (*bbolt.DB, error)
 	if err != nil {
 		return nil, err
 	}
-	(&simDatabase{f: f, noSync: o.NoSync}).listen(db)
+	(&simDatabase{f: f, noSync: o.NoSync, page: int64(db.Info().PageSize)}).listen(db)
 	return db, nil
 }
 
-// databaseFile is the file of a database, made as bbolt makes a new one.
-func (d *simDisk) databaseFile(path string) (*disktest.File, error) {
+// databaseFile is the file of a database, made as bbolt makes a new one with
+// pages of so many bytes.
+func (d *simDisk) databaseFile(path string, page int) (*disktest.File, error) {
 	f, err := d.Disk.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		f, err = d.Disk.Create(path)
@@ -76,7 +87,7 @@ func (d *simDisk) databaseFile(path string) (*disktest.File, error) {
 	if size, err := f.Size(); err != nil || size > 0 {
 		return f, err
 	}
-	empty, err := emptyDatabase()
+	empty, err := emptyDatabase(page)
 	if err != nil {
 		return nil, err
 	}
@@ -145,6 +156,7 @@ func (d *simDisk) checkFile(path string, inChild bool) error {
 type simDatabase struct {
 	f      *disktest.File
 	noSync bool
+	page   int64 // in bytes
 	size   func() (int64, error)
 }
 
@@ -177,7 +189,7 @@ func (b *simDatabase) write(p []byte, off int64) error {
 	if err := b.grow(size); err != nil {
 		return err
 	}
-	if meta := off < 2*int64(os.Getpagesize()); !meta {
+	if meta := off < 2*b.page; !meta {
 		return b.f.WriteAs("write page of", [][]byte{p}, off)
 	}
 	if err := b.sync("sync pages of"); err != nil {

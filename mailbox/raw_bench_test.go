@@ -364,7 +364,8 @@ func writeRaw(f *os.File, p []byte, off int64) error {
 	return unix.Fdatasync(int(f.Fd()))
 }
 
-// prepareRaw makes a file ready as the store did: space, then zeros in steps of 1 MB.
+// prepareRaw makes a file ready as the store did: space, then zeros in steps of 1 MB
+// that are handed to the device, and one sync.
 func prepareRaw(name string, s *tracedSegment) rawSegment {
 	f, err := os.Create(name)
 	if err != nil {
@@ -374,9 +375,13 @@ func prepareRaw(name string, s *tracedSegment) rawSegment {
 	if err := unix.Fallocate(int(f.Fd()), 0, 0, s.length); err != nil {
 		return rawSegment{f, err}
 	}
+	const reach = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
 	zeros := make([]byte, step)
 	for off := int64(0); off < s.zeroed; off += step {
-		if err := writeRaw(f, zeros, off); err != nil {
+		if _, err := f.WriteAt(zeros, off); err != nil {
+			return rawSegment{f, err}
+		}
+		if err := unix.SyncFileRange(int(f.Fd()), off, step, reach); err != nil {
 			return rawSegment{f, err}
 		}
 	}

@@ -51,14 +51,14 @@ func expectFilled(t *testing.T, s *Store, a AccountID) {
 	}
 }
 
-// damage ruins the pages of a bbolt file behind its two first ones.
+// damage ruins the two first pages of a bbolt file, which say where all others are.
 func damage(t *testing.T, path string) {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range data[:2*os.Getpagesize()] {
+	for i := range data[:2*max(os.Getpagesize(), derivedPage)] {
 		data[i] ^= 0x5a
 	}
 	if err := os.WriteFile(path, data, 0o600); err != nil {

@@ -63,16 +63,50 @@ func (d *disk) bodiesFrom(from BodyID, n int) (ids []BodyID, err error) {
 	return ids, err
 }
 
-// expectIndexes notes that a derived.db that was just made lacks everything.
+// expectIndexes notes what derived.db lacks: everything, when it was just made, or,
+// after a crash, the indexes that state.db was ahead of it.
 func (s *Store) expectIndexes() error {
-	if s.disk.appliedDerived() != 0 {
-		return nil
+	from, err := s.disk.missingFrom()
+	if err != nil || from == 0 {
+		return err
 	}
-	if err := s.disk.setRemake(1); err != nil && !isFull(err) { // on a full disk readers make what they need
+	if err := s.disk.setRemake(from); err != nil && !isFull(err) { // on a full disk readers make what they need
 		return err
 	}
 	return nil
 }
+
+// missingFrom is the body from which on indexes may be missing that nobody has
+// noted; 0 for none.
+func (d *disk) missingFrom() (BodyID, error) {
+	if d.appliedDerived() == 0 {
+		return 1, nil
+	}
+	noted, err := d.remakeFrom()
+	if err != nil {
+		return 0, err
+	}
+	last, err := d.lastIndexed()
+	if err != nil {
+		return 0, err
+	}
+	ids, err := d.bodiesFrom(last+1, 1)
+	if err != nil || len(ids) == 0 {
+		return 0, err
+	}
+	from := BodyID(1)
+	if last > receivedAtOnce {
+		from = last - receivedAtOnce
+	}
+	if noted != 0 && noted <= from {
+		return 0, nil
+	}
+	return from, nil
+}
+
+// receivedAtOnce is how many bodies may have an id below that of one that was
+// indexed before them: ids are given when a message begins.
+const receivedAtOnce = 1000
 
 // reindex makes the indexes that derived.db lacks: of the bodies that replaying
 // the log brought, and, where the file was made anew, of all.

@@ -57,6 +57,7 @@ const (
 type schema struct {
 	version int      // a newer one is refused, an older one brought up
 	buckets [][]byte // of a new database
+	page    int      // of a new database, in bytes; 0 = the system's
 	// steps[n] brings version n+1 to n+2, inside the one transaction that also
 	// stores the version: a crash leaves the old schema whole.
 	steps []func(*bbolt.Tx) error
@@ -176,7 +177,9 @@ func (f files) openSchema(path string, s schema) (*database, error) {
 	if err := f.settle(path); err != nil {
 		return nil, fmt.Errorf("opening %s: %w", path, err)
 	}
-	db, err := f.openBolt(path, databaseOptions(false))
+	o := databaseOptions(false)
+	o.PageSize = s.page
+	db, err := f.openBolt(path, o)
 	if err != nil {
 		return nil, err
 	}

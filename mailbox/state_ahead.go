@@ -21,6 +21,11 @@ const (
 	// is in memory costs as much as reading it, and what is not used for a while may
 	// have left the kernel's cache.
 	readAheadKept = time.Second
+
+	// readAheadMapped is how many windows may be touched before the process lets go
+	// of their pages: they stay in the kernel's cache, which has more use for the
+	// memory when somebody reads a whole database.
+	readAheadMapped = 128
 )
 
 // readAhead asks the kernel for the parts of a database that are about to be
@@ -28,9 +33,10 @@ const (
 // database; windows are counted from the file's start, since the cache is the
 // file's, wherever it is mapped.
 type readAhead struct {
-	mu    sync.Mutex
-	asked map[uintptr]bool // offsets of windows
-	since time.Time        // nothing was asked for before
+	mu     sync.Mutex
+	asked  map[uintptr]bool // offsets of windows
+	since  time.Time        // nothing was asked for before
+	mapped int              // windows touched since their pages were let go
 }
 
 // readAheadTx is read-ahead during one transaction. It belongs to one goroutine.
@@ -63,6 +69,10 @@ func (t *readAheadTx) want(value []byte) {
 		return
 	}
 	t.last = from
+	if t.all.crowded() {
+		mapped := unsafe.Slice((*byte)(unsafe.Add(p, -int(offset))), t.size)
+		_ = unix.Madvise(mapped, unix.MADV_DONTNEED)
+	}
 	if to := t.all.next(from, t.size); to > from {
 		mapped := unsafe.Slice((*byte)(unsafe.Add(p, -int(offset-from))), min(to, t.size)-from)
 		_ = unix.Madvise(mapped, unix.MADV_WILLNEED) // advice: reading works without
@@ -83,4 +93,16 @@ func (r *readAhead) next(from, size uintptr) (to uintptr) {
 		to += readAheadWindow
 	}
 	return to
+}
+
+// crowded counts a window that is touched, and says whether the pages of those before
+// are to be let go.
+func (r *readAhead) crowded() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mapped++; r.mapped < readAheadMapped {
+		return false
+	}
+	r.mapped = 0
+	return true
 }

@@ -14,12 +14,12 @@ import (
 // as bbolt itself would do it: by values that take them, and are deleted again.
 
 const (
-	// overwriteBatch is how many pages one transaction overwrites: 8 MB.
-	overwriteBatch = 2048
+	// overwriteBatch is how much one transaction overwrites, in bytes.
+	overwriteBatch = 8 << 20
 
-	// overwriteMore is how many pages a transaction takes beyond those: as many as
+	// overwriteMore is how much a transaction takes beyond those, in bytes: as much as
 	// another one before it may have freed, so that none is left.
-	overwriteMore = 32
+	overwriteMore = 128 << 10
 )
 
 // overwriteValue is the length in bytes of values of which two, the fewest that
@@ -71,13 +71,14 @@ func (s *Store) overwriteFree(ctx context.Context) error {
 }
 
 func overwriteFree(ctx context.Context, db *database, rest int) error {
-	free, err := freePages(db)
+	free, size, err := freePages(db)
 	next := uint64(0)
 	for err == nil && free >= 0 {
 		began := time.Now()
-		n := min(free, overwriteBatch) + overwriteMore
+		batch := overwriteBatch / size
+		n := min(free, batch) + overwriteMore/size
 		err = db.Update(func(tx *bbolt.Tx) error { return putOverwriting(tx, &next, n) })
-		free -= overwriteBatch
+		free -= batch
 		err = errors.Join(err, restFor(ctx, time.Duration(rest)*time.Since(began)))
 	}
 	return errors.Join(err, dropOverwriting(db))
@@ -125,9 +126,10 @@ func putOverwriting(tx *bbolt.Tx, next *uint64, n int) error {
 	return nil
 }
 
-// freePages counts the pages that nothing uses.
-func freePages(db *database) (n int, err error) {
+// freePages counts the pages that nothing uses, and says how many bytes one has.
+func freePages(db *database) (n, size int, err error) {
 	failed := db.exclusive(func(tx *bbolt.Tx) { // else the list of free pages may change meanwhile
+		size = tx.DB().Info().PageSize
 		for id := 2; ; id++ {
 			p, failed := tx.Page(id)
 			if failed != nil || p == nil {
@@ -141,5 +143,5 @@ func freePages(db *database) (n int, err error) {
 			}
 		}
 	})
-	return n, errors.Join(err, failed)
+	return n, size, errors.Join(err, failed)
 }

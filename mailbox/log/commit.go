@@ -69,8 +69,7 @@ func (l *Log) Append(e *Entry) LSN {
 	l.last++
 	e.LSN = l.last
 	if l.queue == nil {
-		l.queue = &group{entries: l.spent[:0]}
-		l.spent = nil
+		l.queue = l.freshGroup()
 	}
 	e.group = l.queue
 	l.queue.entries = append(l.queue.entries, e)
@@ -98,7 +97,7 @@ func (l *Log) Wait(e *Entry) error { return l.waitGroup(e.group) }
 func (l *Log) waitGroup(g *group) error {
 	l.mu.Lock()
 	for !g.done {
-		if !l.leading && l.turns == 0 {
+		if l.queue == g && !l.leading && l.turns == 0 { // else it is flushed, and being published
 			l.lead()
 			continue
 		}
@@ -123,8 +122,10 @@ func (l *Log) Kick() {
 	}
 }
 
-// lead flushes and publishes what is queued and wakes its waiters. l.mu is
-// held at entry and return, and not between; l.queue is not nil.
+// lead flushes and publishes what is queued and wakes its waiters. The next
+// group has the disk as soon as this one is flushed: it is published while that
+// one is written. l.mu is held at entry and return, and not between; l.queue is
+// not nil.
 func (l *Log) lead() {
 	g := l.queue
 	l.queue = nil
@@ -135,16 +136,31 @@ func (l *Log) lead() {
 		err = l.flush(g)
 	}
 	l.mu.Lock()
+	turn := l.flushed
+	l.flushed++
+	l.endTurn()
+	for l.told != turn {
+		l.telling.Wait()
+	}
+	l.mu.Unlock()
+	if err == nil {
+		l.publish(g)
+	}
+	l.mu.Lock()
 	g.done, g.err = true, err
 	clear(g.entries)
-	l.spent, g.entries = g.entries[:0], nil
-	l.endTurn()
+	l.spent, g.entries = append(l.spent, g.entries[:0]), nil
+	l.told++
+	l.telling.Broadcast()
+	if l.turns > 0 {
+		l.turn.Signal()
+	}
 	if g.wake != nil {
 		close(g.wake)
 	}
 }
 
-// flush writes and publishes a group.
+// flush writes a group and makes it durable.
 func (l *Log) flush(g *group) error {
 	for rest := g.entries; len(rest) > 0; {
 		n, err := l.writeChunk(rest)
@@ -154,18 +170,31 @@ func (l *Log) flush(g *group) error {
 		}
 		rest = rest[n:]
 	}
+	return nil
+}
+
+// publish tells of a group that is durable, behind all those before it.
+func (l *Log) publish(g *group) {
 	if l.o.Publish != nil {
 		l.o.Publish(g.entries)
 	}
 	l.durable.Store(uint64(g.entries[len(g.entries)-1].LSN))
-	return nil
 }
 
-// takeTurn waits until nobody flushes and keeps others from it until
-// endTurn. l.mu is held, and given up meanwhile.
+// freshGroup is an empty group, in the memory of one that is over if there is one. l.mu is held.
+func (l *Log) freshGroup() *group {
+	g := new(group)
+	if n := len(l.spent); n > 0 {
+		g.entries, l.spent = l.spent[n-1], l.spent[:n-1]
+	}
+	return g
+}
+
+// takeTurn waits until nobody flushes, and what was flushed is published, and
+// keeps others from it until endTurn. l.mu is held, and given up meanwhile.
 func (l *Log) takeTurn() error {
 	l.turns++
-	for l.leading {
+	for l.leading || l.told != l.flushed {
 		l.turn.Wait()
 	}
 	l.turns--
@@ -237,7 +266,7 @@ func (l *Log) writeChunk(entries []*Entry) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range entries[:n] {
-		l.queued -= e.Size()
+		l.wrote(e.Size())
 	}
 	w.segment.end, w.segment.last = w.off, w.last
 	return n, nil
@@ -344,6 +373,9 @@ func (l *Log) rotate(first LSN) error {
 	}
 	s := l.ready[0]
 	l.ready = slices.Delete(l.ready, 0, 1)
+	if len(l.ready) == 0 {
+		l.quicken()
+	}
 	s.first, s.end, s.refs = first, headerPage, 1
 	l.current = s
 	l.segments.add(s)

@@ -67,7 +67,8 @@
 // The commit point of a record is the return of the fdatasync of the segment
 // it is in. The order is: write, fdatasync, Publish, Wait returns. There is no
 // timer; a group is what queued while the last flush ran. The first waiter
-// that finds nobody flushing does it for all. A group that crosses a
+// that finds nobody flushing does it for all, and leaves the disk to the next
+// one before it publishes. A group that crosses a
 // segment's end is written and synced in the old one before anything of it is
 // written into the new one. Inside a prepared segment fdatasync changes no
 // metadata of the file system, which makes it one flush of the device instead

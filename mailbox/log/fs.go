@@ -33,6 +33,9 @@ type File interface {
 	Writev(bufs [][]byte, off int64) error
 	// Size is the file's length in bytes.
 	Size() (int64, error)
+	// WriteBack has n bytes from off on that were written reach the device, so
+	// that a later flush does not find them all. They are not durable by it.
+	WriteBack(off, n int64) error
 	// Datasync makes the file's bytes, and what is needed to read them, durable.
 	Datasync() error
 	// Sync makes bytes and all of the file's metadata durable.

@@ -159,6 +159,23 @@ func (o *osFile) Datasync() error {
 	}
 }
 
+func (o *osFile) WriteBack(off, n int64) error {
+	defer runtime.KeepAlive(o.f)
+	const reach = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
+	for {
+		err := unix.SyncFileRange(o.fd, off, n, reach)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, errors.ErrUnsupported):
+			return o.Datasync()
+		case err != nil:
+			return fmt.Errorf("sync_file_range %s: %w", o.f.Name(), err)
+		}
+		return nil
+	}
+}
+
 func (o *osFile) Allocate(size int64) error {
 	err := o.fallocate(0, size)
 	if errors.Is(err, errors.ErrUnsupported) {

@@ -79,13 +79,16 @@ type Log struct {
 	spares   uint64     // temporary names given out; under naming
 
 	mu      sync.Mutex
-	last    LSN      // the last number given out
-	queue   *group   // what the next flush takes; nil when empty
-	spent   []*Entry // the last group's list, for the next one
-	leading bool     // somebody flushes
+	last    LSN        // the last number given out
+	queue   *group     // what the next flush takes; nil when empty
+	spent   [][]*Entry // lists of groups that are over, for the next ones
+	leading bool       // somebody flushes
 	turn    *sync.Cond
-	turns   int   // callers that wait on turn
-	failed  error // ends all writing
+	turns   int // callers that wait on turn
+	telling *sync.Cond
+	flushed uint64 // groups that are on disk, or failed
+	told    uint64 // those of them that are published; the others wait on telling
+	failed  error  // ends all writing
 	closed  bool
 
 	current  *segment   // nil until the first flush
@@ -95,10 +98,13 @@ type Log struct {
 	reserved int64      // promised bytes that were not appended yet
 	queued   int64      // appended bytes that were not written yet
 	largest  int64      // the largest record that may be among them
+	written  int64      // bytes of records that were written since Open
+	zeroAt   int64      // what written must reach for the next step of a spare; 0 = nobody waits
 
 	writer writer // the leader's
 
 	nudge chan struct{} // wakes the preparing goroutine
+	pace  chan struct{} // wakes it where it rests between zeros
 	stop  chan struct{}
 	work  sync.WaitGroup
 }
@@ -138,10 +144,10 @@ func newLog(o Options) (*Log, error) {
 	}
 	l := &Log{
 		o: o, fs: o.FS, logger: o.Logger, next: 1,
-		nudge: make(chan struct{}, 1), stop: make(chan struct{}),
+		nudge: make(chan struct{}, 1), pace: make(chan struct{}, 1), stop: make(chan struct{}),
 		segments: segments{fs: o.FS, dir: o.Dir, table: make(map[uint32]*segment)},
 	}
-	l.turn = sync.NewCond(&l.mu)
+	l.turn, l.telling = sync.NewCond(&l.mu), sync.NewCond(&l.mu)
 	if err := l.makeFolders(); err != nil {
 		return nil, err
 	}

@@ -182,6 +182,40 @@ func TestPublishInOrderBeforeWaiters(t *testing.T) {
 	}
 }
 
+// The disk does not wait for a publication, and publications wait for each other.
+func TestNextGroupIsFlushedDuringPublication(t *testing.T) {
+	o := quiet(t.TempDir())
+	var l *Log
+	var second sync.WaitGroup
+	var published []LSN
+	o.Publish = func(group []*Entry) {
+		published = append(published, group[0].LSN)
+		if group[0].LSN != 1 {
+			return
+		}
+		second.Go(func() {
+			if err := put(l, letter(2, 300)); err != nil {
+				t.Error(err)
+			}
+		})
+		eventually(t, "the second record is flushed while the first is published", func() bool {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return l.flushed == 2
+		})
+		if len(published) != 1 || l.Durable() != 0 {
+			t.Errorf("published %v, durable up to %d", published, l.Durable())
+		}
+	}
+	l, _ = mustOpen(t, o, nil)
+	mustPut(t, l, letter(1, 300))
+	second.Wait()
+	mustClose(t, l)
+	if !slices.Equal(published, []LSN{1, 2}) {
+		t.Errorf("published %v", published)
+	}
+}
+
 func TestKickFlushesWhatNobodyWaitsFor(t *testing.T) {
 	o := quiet(t.TempDir())
 	published := make(chan LSN, 1)

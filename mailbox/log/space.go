@@ -244,38 +244,6 @@ func (l *Log) enlist(f File, name string, zeroed bool) error {
 	return nil
 }
 
-const (
-	zeroStep = 1 << 20 // bytes between two syncs: what a writer's flush may have to wait behind
-
-	// Zeroing rests three times as long as each step took: it has a quarter
-	// of the disk's time at most, unless the last segment is being written.
-	zeroRest = 3
-)
-
-var zeros [zeroStep]byte
-
-// writeZeros really writes the blocks of f, step by step.
-func (l *Log) writeZeros(f File) error {
-	for off := int64(0); off < l.segmentSize; off += zeroStep {
-		begin := time.Now()
-		if err := f.Writev([][]byte{zeros[:min(zeroStep, l.segmentSize-off)]}, off); err != nil {
-			return err
-		}
-		if err := f.Datasync(); err != nil {
-			return err
-		}
-		if l.readyCount() == 0 {
-			continue
-		}
-		select {
-		case <-l.stop:
-			return ErrClosed
-		case <-time.After(zeroRest * time.Since(begin)):
-		}
-	}
-	return nil
-}
-
 func (l *Log) readyCount() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -16,28 +16,29 @@ type Op string
 // is over before anything is in the folder; Reserve and Modified are no
 // failure to those who ask.
 const (
-	Create   Op = "create"
-	Open     Op = "open"
-	ReadDir  Op = "readdir"
-	Rename   Op = "rename"
-	Remove   Op = "remove"
-	Link     Op = "link"
-	SyncDir  Op = "syncdir"
-	Space    Op = "space"
-	Read     Op = "read"
-	Write    Op = "write"
-	Size     Op = "size"
-	Datasync Op = "datasync"
-	Sync     Op = "sync"
-	Truncate Op = "truncate"
-	Allocate Op = "allocate"
+	Create    Op = "create"
+	Open      Op = "open"
+	ReadDir   Op = "readdir"
+	Rename    Op = "rename"
+	Remove    Op = "remove"
+	Link      Op = "link"
+	SyncDir   Op = "syncdir"
+	Space     Op = "space"
+	Read      Op = "read"
+	Write     Op = "write"
+	Size      Op = "size"
+	WriteBack Op = "writeback"
+	Datasync  Op = "datasync"
+	Sync      Op = "sync"
+	Truncate  Op = "truncate"
+	Allocate  Op = "allocate"
 )
 
 // Growing are the calls that can end for lack of space.
-var Growing = []Op{Create, Rename, Link, SyncDir, Write, Datasync, Sync, Truncate, Allocate}
+var Growing = []Op{Create, Rename, Link, SyncDir, Write, WriteBack, Datasync, Sync, Truncate, Allocate}
 
 // Changing are the calls that a read-only file system refuses.
-var Changing = []Op{Create, Rename, Link, Remove, Write, Datasync, Sync, Truncate, Allocate}
+var Changing = []Op{Create, Rename, Link, Remove, Write, WriteBack, Datasync, Sync, Truncate, Allocate}
 
 // Call is one call: what, of which file or folder, and, of those that Rule.Ops
 // names, the how manyeth, from 1.
@@ -209,6 +210,13 @@ func (o *file) Size() (int64, error) {
 		return 0, err
 	}
 	return o.File.Size()
+}
+
+func (o *file) WriteBack(off, n int64) error {
+	if err := o.faults.fails(WriteBack, o.name); err != nil {
+		return err
+	}
+	return o.File.WriteBack(off, n)
 }
 
 func (o *file) Datasync() error {
