@@ -4,12 +4,30 @@ import (
 	"bytes"
 	"fmt"
 	"testing"
+	"time"
 
 	"go.etcd.io/bbolt"
 
 	"mailstead/mailbox/message"
 	"mailstead/mailbox/search"
 )
+
+// The index leaves more of the time to who writes than to who does not.
+func TestSearchIndexMakesWay(t *testing.T) {
+	s := newStore(t)
+	a := newAccount(t, s)
+	w := &searchWorker{s: s, seen: s.numbered()}
+	if d := w.pause(time.Second); d != time.Second {
+		t.Errorf("a rest of %v while nobody writes", d)
+	}
+	deliver(t, s, a, "INBOX", letter(1))
+	if d := w.pause(time.Second); d != searchShare*time.Second {
+		t.Errorf("a rest of %v while somebody writes", d)
+	}
+	if d := w.pause(time.Second); d != time.Second {
+		t.Errorf("a rest of %v afterwards", d)
+	}
+}
 
 // quietSearch ends the background, so that the index follows when a test says so.
 func quietSearch(s *Store) {

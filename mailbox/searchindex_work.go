@@ -11,6 +11,10 @@ const (
 	searchPause = 200 * time.Millisecond
 	// searchTurn is how long bodies are indexed before as long a rest.
 	searchTurn = 10 * time.Millisecond
+	// searchShare is how many times as long the rest is while somebody writes: who waits
+	// for an answer comes before who may search later, and a tenth of a processor still
+	// indexes some hundred messages a second.
+	searchShare = 9
 	// searchRetry is the pause after the index could not be stored.
 	searchRetry = 30 * time.Second
 	// searchBatch is how many bodies of the table are looked at a time.
@@ -24,6 +28,7 @@ type searchWorker struct {
 	feed   *Feed
 	reader gramReader
 	worked time.Time // since the last rest
+	seen   uint64    // records that were numbered by then
 }
 
 // runSearch keeps the index up with the log, until the store is closed.
@@ -166,15 +171,26 @@ func (w *searchWorker) index(id BodyID) (int, error) {
 	return 1, w.rest()
 }
 
-// rest leaves half of the time to others.
+// rest leaves half of the time to others, and more of it to writers.
 func (w *searchWorker) rest() error {
 	took := time.Since(w.worked)
 	if took < searchTurn {
 		return nil
 	}
-	err := restFor(w.ctx, took)
+	err := restFor(w.ctx, w.pause(took))
 	w.worked = time.Now()
 	return err
+}
+
+// pause is how long the rest is after so much work.
+func (w *searchWorker) pause(took time.Duration) time.Duration {
+	numbered := w.s.numbered()
+	writing := numbered != w.seen
+	w.seen = numbered
+	if writing {
+		return searchShare * took
+	}
+	return took
 }
 
 // awaitSearch waits until all bodies were looked at.
