@@ -270,7 +270,8 @@ func TestShutdownEndsLongCommands(t *testing.T) {
 	longMailbox(t, ts)
 	c := ts.connect(t).login()
 	c.send("x " + longCommands[0] + "\r\n")
-	c.expect(`* OK [INPROGRESS ("x"`) // it runs
+	must(t, c.Conn.(*net.TCPConn).CloseWrite()) // or it would be told after seconds only
+	c.expect(`* OK [INPROGRESS ("x"`)           // it runs
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	done := make(chan error, 1)

@@ -1,6 +1,8 @@
 package imap
 
 import (
+	"strings"
+
 	"mailstead/imap/wire"
 )
 
@@ -15,7 +17,7 @@ type progress struct {
 // where they do not.
 func (p *progress) tell(s *session, done, total uint32) {
 	b := append(s.enc.Buf(), "* OK [INPROGRESS ("...)
-	if p.tag == "" { // no command asked for it
+	if p.tag == "" || strings.Contains(p.tag, "]") { // no command asked for it, or section 4 forbids to tell which
 		b = append(b, "NIL "...)
 	} else {
 		b = append(wire.AppendQuoted(b, p.tag), ' ')

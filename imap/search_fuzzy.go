@@ -52,16 +52,23 @@ func (k *searchKey) evalFuzzy(e *examiner) verdict {
 	if v == verdictUnknown {
 		return v
 	}
-	hits := 0
+	hits, open := 0, 0
 	if v == verdictNo {
 		for i := range words {
 			switch words[i].eval(e) {
 			case verdictUnknown:
-				return verdictUnknown
+				open++
 			case verdictYes:
 				hits++
 			}
 		}
+	}
+	switch {
+	case open == 0:
+	case fuzzyScore(false, hits+open, len(words)) > 0:
+		return verdictUnknown
+	default:
+		return verdictNo // what the index says of the words is enough: the message is not read
 	}
 	score := fuzzyScore(v == verdictYes, hits, len(words))
 	if score == 0 {

@@ -51,6 +51,7 @@ type searchKey struct {
 	kind keyKind
 	kids []searchKey // of AND and OR; one of NOT; see maybeFuzzy for those of FUZZY
 	cost keyKind     // of the most expensive leaf below
+	most int         // how many messages of a sample may match; see orderTexts
 
 	flag    goimap.Flag // keyFlag
 	bits    mailbox.FlagSet

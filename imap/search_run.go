@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	// searchNotice is how often a client is told that its search goes on. That keeps a
-	// connection alive on its way, and it is how the server learns that the client has
-	// gone without a word.
-	searchNotice = 2 * time.Second
+	// searchNotice is how often a client is told that its search goes on: every 10 to 15
+	// seconds, as RFC 9585 section 4 has it. That keeps a connection alive on its way, and
+	// it is how the server learns that the client has gone without a word.
+	searchNotice = 10 * time.Second
 	// searchProbe is how often it is told so when it has closed its side of the
 	// connection: if it does not listen either, that ends the search.
 	searchProbe = 200 * time.Millisecond
@@ -75,6 +75,7 @@ func (q *searching) prepare() error {
 		return err
 	}
 	q.filter = q.program.key.textFilter(q.session.options.Store)
+	q.orderTexts()
 	return nil
 }
 

@@ -227,7 +227,7 @@ func TestSearchTellsThatItGoesOn(t *testing.T) {
 	store, account := directStore(t, t.TempDir(), 0)
 	s := newDirectSession(t, store, account)
 	s.out.Reset()
-	q := &searching{session: s.session, progress: progress{tag: "a]"}, total: 200, told: time.Now()}
+	q := &searching{session: s.session, progress: progress{tag: `a"\`}, total: 200, told: time.Now()}
 	if err := q.goesOn(); err != nil || s.out.Len() > 0 {
 		t.Errorf("at once: %v, %q", err, s.out.Bytes())
 	}
@@ -237,9 +237,16 @@ func TestSearchTellsThatItGoesOn(t *testing.T) {
 	}{{0, "NIL NIL"}, {100, "100 200"}, {100, "NIL NIL"}, {101, "101 200"}, {200, "NIL NIL"}} {
 		q.told, q.done = q.told.Add(-searchNotice), step.done
 		s.out.Reset()
-		want := "* OK [INPROGRESS (\"a]\" " + step.want + ")] still searching\r\n"
+		want := `* OK [INPROGRESS ("a\"\\" ` + step.want + ")] still searching\r\n"
 		if err := q.goesOn(); err != nil || s.out.String() != want {
 			t.Errorf("later, after %d: %v, %q", step.done, err, s.out.Bytes())
+		}
+	}
+	for _, tag := range []string{"", "a]b"} { // a tag with a bracket is not told (RFC 9585 section 4)
+		q.told, q.progress = q.told.Add(-searchNotice), progress{tag: tag}
+		s.out.Reset()
+		if err := q.goesOn(); err != nil || s.out.String() != "* OK [INPROGRESS (NIL NIL NIL)] still searching\r\n" {
+			t.Errorf("tag %q: %v, %q", tag, err, s.out.Bytes())
 		}
 	}
 	ctx, cancel := contextOf(s)

@@ -40,6 +40,31 @@ func (f *TextFilter) MayContain(text int, id BodyID) bool {
 	return (*sets)[text].Has(i)
 }
 
+// Texts is how many texts there are.
+func (f *TextFilter) Texts() int { return len(f.texts) }
+
+// Weigh returns for each text how many messages may contain it, among those that came
+// with the given ones: some thousand for each. It can read from the disk.
+func (f *TextFilter) Weigh(sample []BodyID) []int {
+	counts := make([]int, len(f.texts))
+	seen := make(map[uint64]bool)
+	for _, id := range sample {
+		block, _ := blockOf(id)
+		if seen[block] || block >= uint64(len(f.found)) {
+			continue
+		}
+		seen[block] = true
+		sets := f.found[block].Load()
+		if sets == nil {
+			sets = f.look(block)
+		}
+		for i := range *sets {
+			counts[i] += (*sets)[i].Len()
+		}
+	}
+	return counts
+}
+
 // look asks the index about all messages of a block.
 func (f *TextFilter) look(block uint64) *[]search.Set {
 	f.mu.Lock()
