@@ -282,3 +282,15 @@ func TestShutdownEndsLongCommands(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestWriteTimeout proves that a client that takes nothing of what is sent does not keep
+// its session.
+func TestWriteTimeout(t *testing.T) {
+	ended := endings{reasons: make(chan string, 10)}
+	ts := newTestServer(t, func(o *Options) { o.Logger, o.WriteTimeout = slog.New(ended), 200*time.Millisecond })
+	c := ts.servePipes(t).dial(t)
+	c.send("a NOOP\r\n")
+	if reason := <-ended.reasons; !strings.Contains(reason, "timeout") {
+		t.Errorf("it ended: %s", reason)
+	}
+}

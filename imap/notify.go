@@ -183,10 +183,13 @@ func (s *session) notifyArguments(n *notification) (status bool, err error) {
 	}
 	unknown := false
 	for groups := 1; ; groups++ {
-		if groups > maxNotifyGroups || n.names > maxNotifyNames {
+		if groups > maxNotifyGroups {
 			return false, errNotifyOverflow
 		}
 		unknown = s.notifyGroup(n) || unknown
+		if n.names > maxNotifyNames {
+			return false, errNotifyOverflow
+		}
 		if !s.dec.Accept(' ') {
 			break
 		}

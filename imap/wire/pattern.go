@@ -25,7 +25,7 @@ const maxWords = (MaxPattern + 64) / 64
 // CompilePattern compiles a pattern of at most MaxPattern octets; ok is false for a
 // longer one. INBOX at its front stands for that name in any case.
 func CompilePattern(pattern string, delim byte) (p *Pattern, ok bool) {
-	if len(pattern) >= MaxPattern {
+	if len(pattern) > MaxPattern {
 		return nil, false
 	}
 	pattern = foldInbox(squeeze(pattern), delim)

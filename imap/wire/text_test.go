@@ -75,7 +75,7 @@ func TestPattern(t *testing.T) {
 			t.Errorf("%q against %q: %v", test.pattern, test.name, got)
 		}
 	}
-	if _, ok := CompilePattern(strings.Repeat("x", MaxPattern), '/'); ok {
+	if _, ok := CompilePattern(strings.Repeat("x", MaxPattern+1), '/'); ok {
 		t.Error("an overlong pattern was compiled")
 	}
 }
