@@ -17,6 +17,9 @@ const (
 	// command runs, in octets: all that a program pipelines without reading the replies,
 	// as long a line as any. The rest stays in the socket's buffers, and the client waits.
 	maxReadAhead = 64 << 10
+	// maxStrangersReadAhead is the same before login, when there may be a thousand of them,
+	// each waiting for the answer to a wrong password.
+	maxStrangersReadAhead = 4 << 10
 	// readAheadAfter is how long the session may be busy before input is read meanwhile.
 	// Nearly all commands are done by then, and cost nothing but a timer.
 	readAheadAfter = 100 * time.Millisecond
@@ -34,6 +37,7 @@ type readAhead struct {
 	timer   *time.Timer    // starts run; nil at first
 	armed   bool           // since the last read
 	running sync.WaitGroup // what was armed and not stopped in time
+	most    atomic.Int32   // octets that may be read ahead
 
 	// Of run, until it has ended; the session waits for that before it looks.
 	buf  []byte
@@ -104,11 +108,11 @@ func (a *readAhead) run() {
 	defer a.running.Done()
 	a.buf = slices.Delete(a.buf, 0, a.used)
 	a.used = 0
-	for len(a.buf) < maxReadAhead {
+	for most := int(a.most.Load()); len(a.buf) < most; {
 		if len(a.buf) == cap(a.buf) {
 			a.buf = slices.Grow(a.buf, max(len(a.buf), readAheadStep))
 		}
-		n, err := a.conn.ReadAhead(a.buf[len(a.buf):min(cap(a.buf), maxReadAhead)])
+		n, err := a.conn.ReadAhead(a.buf[len(a.buf):min(cap(a.buf), most)])
 		a.buf = a.buf[:len(a.buf)+n]
 		switch {
 		case err == nil:

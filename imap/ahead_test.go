@@ -76,20 +76,31 @@ func noops(n int) string {
 func TestInputIsReadWhileOutputWaits(t *testing.T) {
 	ts := newTestServer(t)
 	deliver(t, ts.store, ts.account, bytes.Repeat([]byte("a line of text\r\n"), 4096), mailbox.Target{})
-	c := ts.servePipes(t).dial(t).login()
+	p := ts.servePipes(t)
+	c := p.dial(t).login()
 	c.send("f FETCH 1 BODY.PEEK[]\r\n")
 	c.expect("* 1 FETCH") // the rest of it waits
-	commands := noops(maxReadAhead)
+	c.writesAhead(maxReadAhead, "f OK")
+	stranger := p.dial(t)
+	stranger.send("f NOOP\r\n")
+	stranger.writesAhead(maxStrangersReadAhead, "f OK")
+}
+
+// writesAhead writes commands of n octets while an answer waits to be read, and then reads
+// all answers.
+func (c *lineConn) writesAhead(n int, first string) {
+	c.t.Helper()
+	commands := noops(n)
 	c.send(commands)
 	c.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
 	if _, err := io.WriteString(c, "z"); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("beyond the bound: %v", err)
+		c.t.Errorf("beyond %d octets: %v", n, err)
 	}
-	c.expect("f OK")
+	c.expect(first)
 	for line := range strings.Lines(commands) {
 		tag, _, _ := strings.Cut(line, " ")
 		if got, err := c.in.ReadString('\n'); err != nil || got != tag+" OK NOOP completed\r\n" {
-			t.Fatalf("%s: %q, %v", tag, got, err)
+			c.t.Fatalf("%s: %q, %v", tag, got, err)
 		}
 	}
 	c.SetWriteDeadline(time.Now().Add(time.Minute))

@@ -135,6 +135,7 @@ var limits = []limit{
 	{what: "after login", value: "20", told: "BYE too many bad commands", constant: "imap.maxBad",
 		most: maxBad - 1, say: func(n int) string { return strings.Repeat("y BAD\r\n", n) + "x NOOP\r\n" }},
 	{what: "input that is read while a command runs, in octets", value: "65,536", told: "nothing: it waits", constant: "imap.maxReadAhead", shown: "TestInputIsReadWhileOutputWaits"},
+	{what: "before login", value: "4,096", told: "nothing: it waits", constant: "imap.maxStrangersReadAhead", shown: "TestInputIsReadWhileOutputWaits"},
 	{what: "parentheses within each other in a THREAD response; below, messages follow each other", value: "200", told: "nothing", constant: "imap.maxThreadNesting", shown: "TestThreadsAreBounded"},
 	{what: "octets that decompress to nothing, in a row", value: "65,536", told: "nothing: it ends", constant: "deflate.maxBarren", shown: "TestCompressedInputIsBounded"},
 	{what: "the time to log in", value: "1 minute", told: "BYE", constant: "imap.Options.LoginTimeout", shown: "TestLoginTimeout"},

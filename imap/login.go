@@ -153,6 +153,7 @@ func (s *session) loggedIn(account directory.Account) (reply, error) {
 	s.account, s.state, s.bad = account, stateLoggedIn, 0
 	s.hidden = s.options.Directory.HiddenCapabilities(account.ID)
 	s.conn.SetDeadline(time.Time{})
+	s.conn.ahead.most.Store(maxReadAhead)
 	s.dec.SetLimits(wire.Limits{Skip: 2 * s.options.MaxMessageSize}) // a refused message is read to its end
 	return reply{Code: "CAPABILITY " + s.capabilities(), Text: "logged in"}, nil
 }

@@ -35,6 +35,7 @@ func (s *session) unauthenticate(r *request) (reply, error) {
 // begin makes the session one of somebody who is not logged in.
 func (s *session) begin() {
 	*s = session{server: s.server, options: s.options, log: s.log, conn: s.conn, dec: s.dec, enc: s.enc, ctx: s.ctx, state: stateGreeted}
+	s.conn.ahead.most.Store(maxStrangersReadAhead)
 	s.dec.SetUTF8(false)
 	s.enc.SetUTF8(false)
 	s.conn.SetDeadline(time.Now().Add(s.options.LoginTimeout))
