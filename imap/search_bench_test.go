@@ -42,7 +42,8 @@ func BenchmarkSearchIndexed(b *testing.B) {
 	for _, tt := range []struct{ name, keys string }{
 		{"rare", "BODY xylophonist"}, {"absent", "BODY quizzically"}, {"text-absent", "TEXT quizzically"}, {"phrase", fmt.Sprintf("BODY %q", phrase)},
 		{"from", "FROM nobody"}, {"subject", `SUBJECT "no such subject"`}, {"not-deleted-from-body", "NOT DELETED FROM nobody BODY xylophonist"},
-		{"three-letters", "BODY qqz"},
+		{"three-letters", "BODY qqz"}, {"common-rarer", fmt.Sprintf("BODY %q BODY %q", words[20], words[9000])},
+		{"rarer-common", fmt.Sprintf("BODY %q BODY %q", words[9000], words[20])}, {"fuzzy", fmt.Sprintf("FUZZY BODY \"%s %s quizzically xylophonist\"", words[20], words[9000])},
 	} {
 		b.Run(tt.name, func(b *testing.B) {
 			for b.Loop() {
