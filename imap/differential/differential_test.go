@@ -15,7 +15,7 @@ var (
 	seed   = flag.Uint64("seed", 1, "of the generated messages")
 )
 
-// TestDifferential compares what FETCH says.
+// TestDifferential compares FETCH, SEARCH, SORT and THREAD.
 func TestDifferential(t *testing.T) {
 	theirs := startDovecot(t)
 	p := &pair{ours: startOurs(t), theirs: theirs}
@@ -34,6 +34,9 @@ func TestDifferential(t *testing.T) {
 	explained := readExplanations(t, "testdata/explained.txt")
 	t.Run("fetch", func(t *testing.T) { judge(t, explained, p.fetchAll()) })
 	t.Run("sections", func(t *testing.T) { judge(t, explained, p.fetchSections()) })
+	t.Run("search", func(t *testing.T) { judge(t, explained, p.searchAll()) })
+	t.Run("sort", func(t *testing.T) { judge(t, explained, p.sortAll()) })
+	t.Run("thread", func(t *testing.T) { judge(t, explained, p.threadAll()) })
 	for _, e := range explained {
 		t.Logf("%6d %s", e.count, e.name)
 		if e.count == 0 && *corpus != "" {

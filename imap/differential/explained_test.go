@@ -148,6 +148,9 @@ func judge(t *testing.T, list []*explanation, found []difference) {
 			continue
 		}
 		same := d.where + "\x00" + d.ours + "\x00" + d.theirs
+		if strings.HasPrefix(d.where, "SEARCH") {
+			same += d.letter.name
+		}
 		if seen[same] {
 			continue
 		}

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"net/mail"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -84,3 +86,42 @@ func odd(n int, seed uint64) (letters []*letter) {
 	}
 	return letters
 }
+
+var (
+	// plainFields are what fields look like that are read in one way only.
+	plainFields = map[string]*regexp.Regexp{
+		"date": regexp.MustCompile(`^ *([A-Z][a-z]{2}, +)?([1-9]|[0-2][0-9]|3[01]) (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) (19[7-9]|20[0-3])[0-9] ` +
+			`([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])? ([+-](0[0-9]|1[0-4])[0-5][0-9])( \([A-Z]+\))?$`),
+		"subject":     regexp.MustCompile(`(?i)^([ -<>-~]|=\?(utf-8|iso-8859-1)\?[QB]\?[!->@-~]*\?=|=[^?])*$`),
+		"message-id":  regexp.MustCompile(`^ *<[^<>@" ]+@[^<>@" ]+>$`),
+		"in-reply-to": regexp.MustCompile(`^( *<[^<>@" ]+@[^<>@" ]+>)+$`),
+		"references":  regexp.MustCompile(`^([ \t\r\n]*<[^<>@" ]+@[^<>@" ]+>)+$`),
+	}
+	addressFields = []string{"from", "to", "cc"}
+)
+
+// hasPlainHeader reports whether nothing in the header can be read in two ways.
+func (m *letter) hasPlainHeader() bool {
+	header, _, whole := bytes.Cut(m.raw, []byte("\r\n\r\n"))
+	if !whole || bytes.ContainsFunc(header, func(r rune) bool { return r == 0 || r > '~' }) {
+		return false
+	}
+	seen := map[string]bool{}
+	for _, line := range fieldStarts.Split(string(header), -1) {
+		name, value, _ := strings.Cut(line, ":")
+		name = strings.ToLower(strings.TrimSpace(name))
+		plain, known := plainFields[name]
+		isAddress := slices.Contains(addressFields, name)
+		if known && !plain.MatchString(value) || (known || isAddress) && seen[name] {
+			return false
+		}
+		if _, err := mail.ParseAddressList(strings.ReplaceAll(value, "\r\n", "")); isAddress && err != nil {
+			return false
+		}
+		seen[name] = true
+	}
+	return seen["date"]
+}
+
+// fieldStarts are the line ends between fields.
+var fieldStarts = regexp.MustCompile(`\r\n\b`)

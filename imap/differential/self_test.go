@@ -61,6 +61,42 @@ func parsed(t *testing.T, response string) fetched {
 	return items
 }
 
+// TestMoved proves that as few messages as possible are said to be out of place.
+func TestMoved(t *testing.T) {
+	p := &pair{letters: []*letter{{name: "a"}, {name: "b"}, {name: "c"}, {name: "d"}, {name: "e"}}}
+	for _, test := range []struct {
+		theirs []int
+		want   string
+	}{
+		{[]int{1, 2, 3, 4, 5}, ""},
+		{[]int{2, 3, 4, 5, 1}, "a: first, behind e"},
+		{[]int{1, 3, 2, 4, 5}, "b: behind a, behind c"},
+		{[]int{5, 4, 3, 2, 1}, "a: first, behind b|b: behind a, behind c|c: behind b, behind d|d: behind c, behind e"},
+	} {
+		var got []string
+		for _, d := range p.moved("", []int{1, 2, 3, 4, 5}, test.theirs) {
+			got = append(got, fmt.Sprintf("%s: %s, %s", d.letter.name, d.ours, d.theirs))
+		}
+		if text := strings.Join(got, "|"); text != test.want {
+			t.Errorf("%v: %s, want %s", test.theirs, text, test.want)
+		}
+	}
+}
+
+// TestReadThreads proves that a THREAD response is read as RFC 5256 section 4 means it.
+func TestReadThreads(t *testing.T) {
+	p := parser{rest: []byte("* THREAD (2)(3 6 (4 23)(44 7 96))((8)(9 1))")}
+	order, places := readThreads(p.values()[2:])
+	if got, want := fmt.Sprint(order), "[2 3 6 4 23 44 7 96 8 9 1]"; got != want {
+		t.Errorf("order %s, want %s", got, want)
+	}
+	for uid, want := range map[int]threaded{2: {2, 0}, 6: {3, 3}, 44: {3, 6}, 96: {3, 7}, 8: {1, 0}, 9: {1, 0}, 1: {1, 9}} {
+		if places[uid] != want {
+			t.Errorf("%d: %v, want %v", uid, places[uid], want)
+		}
+	}
+}
+
 // TestExplanationsHoldTogether proves that an explanation is about a difference only where
 // all that it gives holds.
 func TestExplanationsHoldTogether(t *testing.T) {
@@ -85,6 +121,39 @@ func TestExplanationsHoldTogether(t *testing.T) {
 		change(&other)
 		if e.explains(&other) {
 			t.Errorf("%d: it is about another difference, too", i)
+		}
+	}
+}
+
+// TestPlainHeaders proves that what orders are compared by is known to be plain.
+func TestPlainHeaders(t *testing.T) {
+	const date = "Date: Mon, 6 Jul 2020 10:00:00 +0200\r\n"
+	for header, want := range map[string]bool{
+		date: true,
+		date + "From: Ann <a@x.example>\r\nTo: a@x.example,\r\n b@x.example\r\nSubject: =?utf-8?Q?=C3=A4?= =5 x\r\nReferences: <1@x>\r\n <2@x>\r\n": true,
+		"Subject: x\r\n":                      false,
+		"Date: yesterday\r\n":                 false,
+		date + date:                           false,
+		date + "Subject: \xe4\r\n":            false,
+		date + "Subject: =?x?Q?y?=\r\n":       false,
+		date + "From: root, <\r\n":            false,
+		date + "Message-ID: 1@x\r\n":          false,
+		date + "References: <1@x> (what)\r\n": false,
+	} {
+		if m := (&letter{raw: []byte(header + "\r\nbody")}); m.hasPlainHeader() != want {
+			t.Errorf("%q: %v, want %v", header, !want, want)
+		}
+	}
+}
+
+// TestContains proves that texts are found in whatever encoding, and only those.
+func TestContains(t *testing.T) {
+	m := &letter{raw: []byte("Subject: =?utf-8?Q?gr=C3=BC=C3=9Fe?=\r\n\r\nna=C3=AFve st=\r\nraw\r\n\r\nw6RwZmVsIGJpcm5l\r\n\r\n<p>caf&eacute; \xe4\r\n")}
+	for needle, want := range map[string]bool{
+		"GR\u00dc\u00dfE": true, "na\u00efve": true, "straw": true, "\u00e4pfel": true, "birne": true, "caf\u00e9": true, "\u00e4": true, "xyzzy": false,
+	} {
+		if m.contains(needle) != want {
+			t.Errorf("%s: %v, want %v", needle, !want, want)
 		}
 	}
 }

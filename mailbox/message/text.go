@@ -11,7 +11,7 @@ type Scope uint8
 
 // The scopes.
 const (
-	// ScopeHeader is the message's own header, "Name: value" decoded.
+	// ScopeHeader is the message's own header, "Name: value" decoded, and the MIME headers of its parts.
 	ScopeHeader Scope = 1 << iota
 	// ScopeBody is all text of the body, decoded: the text parts, HTML without tags, reports, the headers of attached
 	// messages, file names of attachments. SEARCH BODY.
@@ -47,14 +47,15 @@ func (t *TextReader) Read(r io.ReaderAt, v *View, scope Scope, emit func(text []
 		if !more {
 			return nil
 		}
-		if attached = p.Kind == Message; scope&ScopeBody == 0 {
-			return nil
-		}
+		attached = p.Kind == Message
 	}
 	return nil
 }
 
 func (t *TextReader) readPart(r io.ReaderAt, p *PartInfo, scope Scope, attached bool, emit func([]byte, bool) bool) (more bool, err error) {
+	if scope&ScopeBody == 0 && attached {
+		return true, nil // the header of an attached message is text of the body
+	}
 	limit := int64(maxPartHeader)
 	if p.index == 0 {
 		limit = MaxHeader
@@ -63,7 +64,7 @@ func (t *TextReader) readPart(r io.ReaderAt, p *PartInfo, scope Scope, attached 
 	if err != nil {
 		return false, err
 	}
-	if p.index == 0 && scope&ScopeHeader != 0 || attached {
+	if scope&ScopeHeader != 0 || attached {
 		if !t.emitHeader(header, string(p.Charset), emit) {
 			return false, nil
 		}
