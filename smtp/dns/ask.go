@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	miekg "github.com/miekg/dns"
 )
@@ -16,14 +15,15 @@ const udpSize = 1232
 // ask puts q to the servers until one gives an answer that settles something:
 // records, none, or no such name. Who is silent is asked again in the next
 // round, who refuses or fails is not.
-func (r *Resolver) ask(ctx context.Context, q question) (*miekg.Msg, server, error) {
-	servers := slices.Clone(r.servers)
+func (r *Resolver) ask(ctx context.Context, q question) (*miekg.Msg, *server, error) {
+	servers := r.inOrder()
 	var last error
 	for range maxRounds {
-		var silent []server
+		var silent []*server
 		for _, s := range servers {
 			m, err := r.askServer(ctx, s, q)
 			if err == nil {
+				s.silent.Store(0)
 				return m, s, nil
 			}
 			if ctx.Err() != nil {
@@ -32,6 +32,7 @@ func (r *Resolver) ask(ctx context.Context, q question) (*miekg.Msg, server, err
 			last = err
 			var refused *rcodeError
 			if !errors.As(err, &refused) {
+				s.silent.Store(r.now().Add(silentTime).UnixNano())
 				silent = append(silent, s)
 			}
 		}
@@ -39,7 +40,24 @@ func (r *Resolver) ask(ctx context.Context, q question) (*miekg.Msg, server, err
 			break
 		}
 	}
-	return nil, server{}, last
+	return nil, nil, last
+}
+
+// inOrder gives the servers in the order in which they are asked: those that
+// did not answer lately come last, so that a dead one costs its time limit once
+// a minute and not with every look-up.
+func (r *Resolver) inOrder() []*server {
+	now := r.now().UnixNano()
+	order := make([]*server, 0, len(r.servers))
+	var silent []*server
+	for _, s := range r.servers {
+		if s.silent.Load() > now {
+			silent = append(silent, s)
+		} else {
+			order = append(order, s)
+		}
+	}
+	return append(order, silent...)
 }
 
 // rcodeError is an answer that says nothing about the name.
@@ -55,7 +73,7 @@ func (e *rcodeError) Error() string {
 // askServer puts q to one server: by UDP, then by TCP when the answer was cut
 // (RFC 7766 section 5), and without EDNS0 for servers that choke on it
 // (RFC 6891 section 6.2.2).
-func (r *Resolver) askServer(ctx context.Context, s server, q question) (*miekg.Msg, error) {
+func (r *Resolver) askServer(ctx context.Context, s *server, q question) (*miekg.Msg, error) {
 	m, err := r.exchange(ctx, "udp", s.addr, q, true)
 	if err == nil && m.Truncated {
 		m, err = r.exchange(ctx, "tcp", s.addr, q, true)

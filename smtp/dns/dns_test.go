@@ -245,6 +245,34 @@ func TestSilentServerIsAskedAgain(t *testing.T) {
 	}
 }
 
+// A dead server costs its time limit once, not with every look-up, and is
+// tried again when a minute has passed.
+func TestDeadServerIsAskedLast(t *testing.T) {
+	dead, alive := dnstest.New(t, zone), dnstest.New(t, zone)
+	hosts := []string{"v4.example.test", "mail.example.test", "r3---sn.example.test"}
+	for _, host := range hosts {
+		dead.SetFault(host, dnstest.Fault{Drop: true})
+	}
+	c := &clock{now: time.Unix(1e9, 0)}
+	r := newResolver(t, dns.Options{Servers: []string{dead.Addr(), alive.Addr()}, Now: c.Now})
+	for i, want := range []int{1, 1, 2} { // questions that the dead one has got
+		if i == 2 {
+			c.advance(time.Minute)
+		}
+		if _, err := r.LookupA(t.Context(), hosts[i]); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(dead.Queries()); n != want {
+			t.Errorf("after %d look-ups the dead server was asked %d times, want %d", i+1, n, want)
+		}
+	}
+	// Where the other one is dead, too, it is asked all the same.
+	alive.SetFault("long.example.test", dnstest.Fault{Drop: true})
+	if _, err := r.LookupA(t.Context(), "long.example.test"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLookupTimeout(t *testing.T) {
 	s := dnstest.New(t, zone)
 	s.SetFault("v4.example.test", dnstest.Fault{Drop: true})

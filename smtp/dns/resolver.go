@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	miekg "github.com/miekg/dns"
@@ -23,6 +24,7 @@ const (
 	maxHops       = 10               // CNAME records followed in a look-up; sane chains have one or two
 	maxRecords    = 100              // records taken of one answer; SPF and MX sets of real domains stay below 30
 	maxAsking     = 64               // look-ups on the wire at the same time; more wait their turn
+	silentTime    = time.Minute      // for which a server that did not answer is asked last
 )
 
 // Options are what a Resolver is made of.
@@ -46,7 +48,7 @@ type Options struct {
 
 // Resolver looks up records. All its methods may be called at the same time.
 type Resolver struct {
-	servers       []server
+	servers       []*server
 	queryTimeout  time.Duration
 	lookupTimeout time.Duration
 	now           func() time.Time
@@ -56,8 +58,9 @@ type Resolver struct {
 }
 
 type server struct {
-	addr    string // IP:PORT
-	trusted bool   // its AD bit counts
+	addr    string       // IP:PORT
+	trusted bool         // its AD bit counts
+	silent  atomic.Int64 // until when it is asked last, in Unix nanoseconds
 }
 
 // New makes a Resolver. It fails when a server is not an IP:PORT.
@@ -81,7 +84,7 @@ func New(o Options) (*Resolver, error) {
 		if err != nil {
 			return nil, fmt.Errorf("DNS server %q: want IP:PORT: %w", s, err)
 		}
-		r.servers = append(r.servers, server{ap.String(), trusted(ap.Addr().Unmap())})
+		r.servers = append(r.servers, &server{addr: ap.String(), trusted: trusted(ap.Addr().Unmap())})
 	}
 	return r, nil
 }
