@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -209,16 +208,6 @@ func (c *spfCheck) addresses(ctx context.Context, host string) ([]netip.Addr, er
 	return hostAddresses(ctx, c.resolver, host, c.ip)
 }
 
-// hostAddresses gives the addresses of host that are of ip's family.
-func hostAddresses(ctx context.Context, r HostResolver, host string, ip netip.Addr) ([]netip.Addr, error) {
-	if ip.Is4() {
-		answer, err := r.LookupA(ctx, host)
-		return answer.Records, err
-	}
-	answer, err := r.LookupAAAA(ctx, host)
-	return answer.Records, err
-}
-
 // among tells whether the client is one of addrs, or in their networks of the
 // length that d names.
 func (c *spfCheck) among(addrs []netip.Addr, d *spfDirective) bool {
@@ -266,7 +255,7 @@ func (c *spfCheck) mx(ctx context.Context, target string, d *spfDirective) (bool
 // void: it is the client's, not the domain's.
 func (c *spfCheck) ptr(ctx context.Context, target string) bool {
 	target = strings.ToLower(strings.TrimSuffix(target, "."))
-	for _, name := range c.validatedNames(ctx) {
+	for _, name := range c.clientNames(ctx) {
 		if isSubdomain(name, target) {
 			return true
 		}
@@ -274,22 +263,12 @@ func (c *spfCheck) ptr(ctx context.Context, target string) bool {
 	return false
 }
 
-// validatedNames gives the names of the client that lead back to it (RFC 7208
-// section 5.5).
-func (c *spfCheck) validatedNames(ctx context.Context) []string {
-	if c.named {
-		return c.names
-	}
-	c.named = true
-	answer, err := c.resolver.LookupPTR(ctx, c.ip)
-	if err != nil {
-		return nil
-	}
-	for _, name := range answer.Records[:min(len(answer.Records), maxSPFLookups)] {
-		addrs, err := c.addresses(ctx, name)
-		if err == nil && slices.Contains(addrs, c.ip) {
-			c.names = append(c.names, name)
-		}
+// clientNames gives the names of the client that lead back to it, and asks for
+// them once.
+func (c *spfCheck) clientNames(ctx context.Context) []string {
+	if !c.named {
+		c.named = true
+		c.names, _ = validatedNames(ctx, c.resolver, c.ip) // errors are no names (RFC 7208 section 5.5)
 	}
 	return c.names
 }

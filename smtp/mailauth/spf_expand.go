@@ -16,7 +16,7 @@ const maxDomainLength = 253
 // unusable tells whether a macro needs a local part that can be no label: such
 // terms match nothing (RFC 8616 section 4).
 func (c *spfCheck) unusable(m spfMacro) bool {
-	return !plainASCII(c.local) && m.names("sl")
+	return !isASCII(c.local) && m.names("sl")
 }
 
 // target gives the name that a domain-spec of domain's record means, shortened
@@ -92,7 +92,7 @@ func dottedAddress(ip netip.Addr) string {
 
 // clientName is %{p}: the validated name that fits domain best.
 func (c *spfCheck) clientName(ctx context.Context, domain string) string {
-	names := c.validatedNames(ctx)
+	names := c.clientNames(ctx)
 	if len(names) == 0 {
 		return "unknown"
 	}
@@ -134,13 +134,4 @@ func (c *spfCheck) explain(ctx context.Context, o spfOutcome) string {
 func isSubdomain(name, domain string) bool {
 	rest, ok := strings.CutSuffix(name, domain)
 	return ok && domain != "" && (rest == "" || strings.HasSuffix(rest, "."))
-}
-
-func plainASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] > '~' {
-			return false
-		}
-	}
-	return true
 }
