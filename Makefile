@@ -17,6 +17,9 @@ LARGE_FLAGS    ?=
 MODEL    ?= 5m
 POWERCUTS     ?= 10000
 POWERCUT_SEED ?= 1
+ERASURES      ?= 200
+FLIPS         ?= 3000
+FAULTS        ?= 1
 
 .PHONY: build run test race lint fuzz bench bench-import bench-large clients differential idle soak model faults powercut install vuln help
 
@@ -67,12 +70,12 @@ soak: ## mixed load, kill -9 and restarts for SOAK (5m): nothing acknowledged ma
 model: ## racing sessions, cleaning and crashes against a ledger for MODEL (5m)
 	$(GO) test ./mailbox -count 1 -run '^TestSessionsAgainstLedger$$' -timeout 0 -v -model $(MODEL)
 
-faults: ## every call of the file system fails once, and from it on, under log and store (minutes)
-	MAILSTEAD_FAULTS=1 $(GO) test ./mailbox/log ./mailbox -count 1 -run '^TestEveryCallFails$$|^TestStoreOnFailingDisk$$' -timeout 0 -v
+faults: ## every FAULTS-th (1) call of the file system fails once, and from it on, under log and store (1: minutes)
+	MAILSTEAD_FAULTS=$(FAULTS) $(GO) test ./mailbox/log ./mailbox -count 1 -run '^TestEveryCallFails$$|^TestStoreOnFailingDisk$$' -timeout 0 -v
 
-powercut: ## POWERCUTS (10000) simulated power cuts under the store, from POWERCUT_SEED on
-	MAILSTEAD_POWERCUTS=$(POWERCUTS) MAILSTEAD_POWERCUT_SEED=$(POWERCUT_SEED) \
-		MAILSTEAD_POWERLOSSES=20 $(GO) test ./mailbox -count 1 -run '^TestStorePowerCuts|^TestPowerLoss' -timeout 0 -v
+powercut: ## POWERCUTS (10000) simulated power cuts under the store, from POWERCUT_SEED on; ERASURES (200) with one in an erasure; FLIPS (3000) of bits
+	MAILSTEAD_POWERCUTS=$(POWERCUTS) MAILSTEAD_POWERCUT_SEED=$(POWERCUT_SEED) MAILSTEAD_ERASURES=$(ERASURES) MAILSTEAD_FLIPS=$(FLIPS) \
+		MAILSTEAD_POWERLOSSES=20 $(GO) test ./mailbox -count 1 -run '^TestStorePowerCuts|^TestErasurePowerCuts|^TestStoreFlippedBits|^TestPowerLoss' -timeout 0 -v
 
 install: build ## the binary to PREFIX/bin (/usr/local/bin)
 	install -D -m 755 mailstead $(DESTDIR)$(PREFIX)/bin/mailstead

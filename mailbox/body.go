@@ -300,10 +300,12 @@ func bodyError(err error) error {
 	return err
 }
 
-// spaceError turns the log's errors on writing into the store's.
+// spaceError turns the log's errors on writing into the store's. Who is
+// refused for lack of space has cleaning begin soon.
 func (s *Store) spaceError(err error) error {
 	switch {
 	case errors.Is(err, log.ErrNoSpace), err != nil && isFull(err):
+		s.cleaner.want()
 		return fmt.Errorf("%w: %w", ErrNoSpace, err)
 	case errors.Is(err, log.ErrClosed):
 		return fmt.Errorf("%w: %w", ErrClosed, err)

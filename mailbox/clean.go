@@ -26,6 +26,10 @@ const (
 	// alone makes dead bodies overdue.
 	quietCleanEvery = time.Hour
 
+	// shortCleanPart is the part of the pause between two rounds that is enough
+	// when work was refused for lack of space: somebody waits for the next one.
+	shortCleanPart = 12
+
 	// longestWait is how long an empty segment waits for the checkpoints that are
 	// made anyway. A store in which nothing changes makes none.
 	longestWait = 24 * time.Hour
@@ -38,6 +42,7 @@ const (
 // cleaner is the state of cleaning.
 type cleaner struct {
 	cancel context.CancelFunc // ends the background
+	wanted chan struct{}      // has a value when work was refused for lack of space
 
 	mu      sync.Mutex // held during a round
 	rest    int        // how many times as long as a step took the disk is left to others
@@ -52,25 +57,51 @@ type cleaner struct {
 func (c *cleaner) init() {
 	c.rest, c.fenced, c.stale = cleanRest, make(map[uint32]bool), true
 	c.cancel = func() {}
+	c.wanted = make(chan struct{}, 1)
+}
+
+// want says that work was refused for lack of space.
+func (c *cleaner) want() {
+	select {
+	case c.wanted <- struct{}{}:
+	default:
+	}
 }
 
 // runCleaner goes on with unfinished erasures, and then cleans from time to
-// time, until the store is closed.
+// time, and sooner where work is refused for lack of space, until the store is
+// closed.
 func (s *Store) runCleaner(ctx context.Context, unfinished map[AccountID][]string) {
 	tick := time.NewTicker(s.o.CleanEvery)
 	defer tick.Stop()
 	if err := s.beginCleaning(ctx, unfinished); err != nil && ctx.Err() == nil && !errors.Is(err, ErrClosed) {
 		s.logger.Error("an erasure is not finished; the next start tries again", "err", err)
 	}
+	soon := time.NewTimer(s.o.CleanEvery / shortCleanPart)
+	defer soon.Stop()
+	var wanted <-chan struct{} // nil until the last round is long enough ago
 	for {
+		var err error
 		select {
 		case <-ctx.Done():
 			return
+		case <-soon.C:
+			wanted = s.cleaner.wanted
+			continue
+		case <-wanted:
+			err = s.retentionRound(ctx) // what is deleted goes before its time
 		case <-tick.C:
 		}
-		if err := s.clean(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, ErrClosed) {
+		err = errors.Join(err, s.clean(ctx))
+		if err != nil && ctx.Err() == nil && !errors.Is(err, ErrClosed) {
 			s.logger.Warn("cleaning did not get through; trying again", "err", err)
 		}
+		select {
+		case <-s.cleaner.wanted: // what was refused before the round, or in it
+		default:
+		}
+		wanted = nil
+		soon.Reset(s.o.CleanEvery / shortCleanPart)
 	}
 }
 
@@ -134,7 +165,8 @@ type cleaning struct {
 	survey  *survey
 
 	forgotten, unlinked int
-	freed, moved        int64 // bytes
+	freed, moved        int64    // bytes
+	kept                []BodyID // whose files somebody links: they go at the next start
 }
 
 // run goes on until nothing is left that is worth it.
@@ -195,7 +227,7 @@ func (r *cleaning) plan() (plan cleaningPlan, err error) {
 		return plan, err
 	}
 	return planCleaning(segments, r.survey, cleaningRules{
-		covered: r.covered, overdue: old, low: r.low, full: s.HasSpace(0) != nil, fenced: s.cleaner.fenced, must: r.must, segment: s.log.SegmentSize(),
+		covered: r.covered, overdue: old, low: r.low, full: s.log.HasSpace(0) != nil, fenced: s.cleaner.fenced, must: r.must, segment: s.log.SegmentSize(),
 	}), nil
 }
 
@@ -363,8 +395,12 @@ func (r *cleaning) forgetBodies(ids, big []BodyID) error {
 func (r *cleaning) unlinkBig(ids []BodyID) error {
 	for _, id := range ids {
 		step := r.step()
-		if _, err := r.s.removeFiles(func() error { return r.s.log.RemoveBig(log.BodyID(id)) }); err != nil {
+		done, err := r.s.removeFiles(func() error { return r.s.log.RemoveBig(log.BodyID(id)) })
+		if err != nil {
 			return fmt.Errorf("cleaning: %w", err)
+		}
+		if !done {
+			r.kept = append(r.kept, id)
 		}
 		if err := r.rest(step, 0); err != nil {
 			return err

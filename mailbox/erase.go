@@ -159,8 +159,13 @@ func (e *erasing) clean() error {
 	}
 	r := &cleaning{s: s, ctx: e.ctx, must: must, began: time.Now()}
 	e.tell("cleaning", 0, 0)
-	err = r.run()
+	// A file that was unlinked must not come back with a crash, also one that an
+	// attempt before this one has unlinked.
+	err = errors.Join(r.run(), s.log.SyncBigs())
 	e.result.Segments, e.result.Freed = r.unlinked, r.freed
+	for _, id := range r.kept {
+		e.left("log/" + log.BigName(log.BodyID(id)))
+	}
 	for _, info := range s.log.Segments() {
 		if must[info.Number] {
 			e.left(fmt.Sprintf("segment %d of the log", info.Number))
@@ -276,7 +281,7 @@ func (e *erasing) checkpoints() error {
 // store's to remove.
 func (e *erasing) leftovers() error {
 	f, dir := e.s.files, e.s.dir
-	if err := f.remove(filepath.Join(dir, damagedFile)); err != nil {
+	if err := errors.Join(f.remove(filepath.Join(dir, damagedFile)), f.SyncDir(dir)); err != nil {
 		return err
 	}
 	for _, folder := range []string{dir, filepath.Join(dir, logFolder), filepath.Join(dir, logFolder, "big"), filepath.Join(dir, snapshotFolder)} {

@@ -146,6 +146,20 @@ func TestOverwritingIsDroppedOnce(t *testing.T) {
 	}
 }
 
+// erasuresEnd waits until a start has finished what was begun before it.
+func erasuresEnd(s *Store) error {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		left := false
+		err := s.Room(cleanRoom).Each(eraseKey, func(string, []byte) error { left = true; return nil })
+		if err != nil || !left {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return errors.New("the erasure does not end")
+		}
+	}
+}
+
 // An erasure that the end of the process cuts short is finished by the next start.
 func TestErasureGoesOn(t *testing.T) {
 	t.Parallel()
@@ -176,15 +190,8 @@ func TestErasureGoesOn(t *testing.T) {
 			}
 			cancel()
 			s = crash(t, s)
-			for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-				left := false
-				err := s.Room(cleanRoom).Each(eraseKey, func(string, []byte) error { left = true; return nil })
-				if err != nil || time.Now().After(deadline) {
-					t.Fatal("the erasure does not end", err)
-				}
-				if !left {
-					break
-				}
+			if err := erasuresEnd(s); err != nil {
+				t.Fatal(err)
 			}
 			if found := traces(t, s.dir, word); len(found) > 0 {
 				t.Errorf("%v still have the word", found)

@@ -206,8 +206,9 @@ func (f *failing) audit(t *testing.T, when string) {
 	}
 }
 
-// allFaults in the environment has tests of faults fail every call, not a choice.
-const allFaults = "MAILSTEAD_FAULTS"
+// faultsEvery in the environment is of how many calls tests of faults fail one;
+// 1 fails every call.
+const faultsEvery = "MAILSTEAD_FAULTS"
 
 // TestStoreOnFailingDisk has calls of the file system fail under a store that
 // receives, changes, expunges, cleans and makes checkpoints: one in turn, and
@@ -227,10 +228,7 @@ func TestStoreOnFailingDisk(t *testing.T) {
 		t.Run(c.err.Error(), func(t *testing.T) {
 			t.Parallel()
 			calls := callsOfStore(t, c.ops)
-			every := max(1, calls/6)
-			if os.Getenv(allFaults) != "" {
-				every = 1
-			}
+			every := max(1, number(faultsEvery, calls/6))
 			ends, refused := 0, 0
 			for n := 1 + rand.IntN(every); n <= calls && !t.Failed(); n += every {
 				for _, to := range []int{n, 0} {

@@ -105,7 +105,8 @@ type stage struct {
 	s        *Store
 	accounts []AccountID
 	ledger   *ledger
-	swaps    [2]int // counted by sessions, of each account's counter
+	deleted  *deletedMail // what was deleted must be restorable; nil where retention is off
+	swaps    [2]int       // counted by sessions, of each account's counter
 
 	mu      sync.Mutex
 	letters int
@@ -124,9 +125,9 @@ const (
 var modelBoxes = []string{"INBOX", "Archive", "Trash"}
 
 // TestSessionsAgainstLedger has sessions of two accounts, one of them at the
-// edge of its quota, deliver, copy, move, expunge, count by UNCHANGEDSINCE and
-// read slowly, while space is cleaned and checkpoints are made; then it crashes
-// in the middle of that. What sessions were told must be what is there, bodies
+// edge of its quota, deliver, copy, move, expunge, restore, count by
+// UNCHANGEDSINCE and read slowly, while space is cleaned and checkpoints are made;
+// then it crashes in the middle of that. What sessions were told must be what is there, bodies
 // name their owners, and the check finds nothing. The seed is printed: it
 // decides what is tried, the scheduler what races.
 func TestSessionsAgainstLedger(t *testing.T) {
@@ -146,15 +147,18 @@ func TestSessionsAgainstLedger(t *testing.T) {
 func newStage(t *testing.T, r *rand.Rand) *stage {
 	o := testOptions(t)
 	o.CommitEvery = 5 * time.Millisecond
+	var deleted *deletedMail
 	if r.IntN(2) == 0 {
 		o.Retention = -1 // what is expunged is cleaned away
+	} else {
+		deleted = newDeletedMail()
 	}
 	s, err := Open(t.TempDir(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.cleaner.rest = 0
-	m := &stage{t: t, s: s, ledger: newLedger()}
+	m := &stage{t: t, s: s, ledger: newLedger(), deleted: deleted}
 	for range m.swaps {
 		m.accounts = append(m.accounts, newAccount(t, s))
 	}
@@ -181,19 +185,39 @@ func (m *stage) round(r *rand.Rand) {
 		seed := r.Uint64()
 		sessions.Go(func() { m.session(n, rand.New(rand.NewPCG(seed, 1)), leastSteps+int(seed%40)) })
 	}
+	if m.deleted != nil {
+		seed := r.Uint64()
+		sessions.Go(func() { m.leave(rand.New(rand.NewPCG(seed, 1))) })
+	}
 	crashed := m.crashNow()
 	sessions.Wait()
 	cancel()
 	background.Wait()
+	m.toTheQuota(r)
 	m.look(m.s, "running", nil)
-	m.look(reopen(m.t, m.s), "opened again", nil)
+	again := reopen(m.t, m.s)
+	m.look(again, "opened again", nil)
+	m.restoreAll(again, "opened again", nil)
 	if crashed != nil {
 		m.look(crashed.store, "crashed", crashed)
+		m.restoreAll(crashed.store, "crashed", crashed)
 		closeStore(m.t, crashed.store)
 	}
-	if m.refused == 0 && m.steps > 400 {
-		m.t.Errorf("%d steps, and the quota refused nothing", m.steps)
+}
+
+// toTheQuota delivers until the quota refuses, if it has not yet.
+func (m *stage) toTheQuota(r *rand.Rand) {
+	for range modelQuota + 1 {
+		err := m.deliver(r, 1)
+		if errors.Is(err, ErrOverQuota) {
+			return
+		}
+		if err != nil {
+			m.t.Error(err)
+			return
+		}
 	}
+	m.t.Errorf("the quota refused nothing")
 }
 
 // cleanUp gives back space and makes checkpoints until ctx ends.
@@ -215,7 +239,11 @@ func (m *stage) session(n int, r *rand.Rand, steps int) {
 	for range steps {
 		m.counted()
 		var err error
-		switch r.IntN(10) {
+		switch r.IntN(12) {
+		case 10:
+			err = m.restore(account)
+		case 11:
+			err = m.fillAndDelete(r, account)
 		case 0, 1, 2, 3:
 			err = m.deliver(r, account)
 		case 4:
@@ -257,6 +285,16 @@ func modelLetter(n, lines int) string {
 }
 
 func (m *stage) deliver(r *rand.Rand, account int) error {
+	box := modelBoxes[r.IntN(2)]
+	text, uid, err := m.deliverTo(r, m.accounts[account], box)
+	if err == nil {
+		m.ledger.make(spotOf{m.accounts[account], box, uid}, text)
+	}
+	return err
+}
+
+// deliverTo delivers the next letter.
+func (m *stage) deliverTo(r *rand.Rand, a AccountID, box string) (text string, uid goimap.UID, err error) {
 	m.mu.Lock()
 	m.letters++
 	n := m.letters
@@ -265,21 +303,17 @@ func (m *stage) deliver(r *rand.Rand, account int) error {
 	if r.IntN(10) == 0 {
 		lines = 2500 // a file of its own
 	}
-	text := modelLetter(n, lines)
+	text = modelLetter(n, lines)
 	b := m.s.NewBody()
 	defer b.Abort()
 	if _, err := b.Write([]byte(text)); err != nil {
-		return err
+		return "", 0, err
 	}
-	box := modelBoxes[r.IntN(2)]
-	placed, err := m.s.Deliver(m.t.Context(), b, []Target{{Account: m.accounts[account], Name: box}}, nil)
+	placed, err := m.s.Deliver(m.t.Context(), b, []Target{{Account: a, Name: box}}, nil)
 	if err != nil {
-		return err
+		return "", 0, err
 	}
-	if placed[0].Err == nil {
-		m.ledger.make(spotOf{m.accounts[account], box, placed[0].UID}, text)
-	}
-	return placed[0].Err
+	return text, placed[0].UID, placed[0].Err
 }
 
 // some opens a mailbox and chooses some of what it has, or what it once had.
@@ -441,6 +475,7 @@ type crashed struct {
 	store *Store
 	made  []spotOf        // answered before it
 	gone  map[spotOf]bool // answered before it
+	mail  *deletedMail    // answered before it; nil where retention is off
 }
 
 // crashNow copies the store's files while all sessions work, and opens the copy.
@@ -463,6 +498,7 @@ func (m *stage) crashNow() *crashed {
 		c.gone[at] = true
 	}
 	m.ledger.mu.Unlock()
+	c.mail = m.deleted.clone()
 	dir := m.t.TempDir()
 	err := copyWhileRunning(dir, m.s.dir)
 	m.s.applier.commit.Unlock()
@@ -547,6 +583,7 @@ func (m *stage) look(s *Store, when string, after *crashed) {
 			m.t.Errorf("%s: %d messages, the quota is %d, %v", when, u.Messages, modelQuota, err)
 		}
 	}
+	m.lookAtRestored(s, when, after)
 	if after != nil {
 		m.lookAfterCrash(found, after)
 		return

@@ -23,6 +23,9 @@ type tenant struct {
 	sure     *contents // what was acknowledged, or seen after a start
 	maybe    *contents // the same with the change that was under way; nil = none
 	joining  bool      // that change makes an account
+
+	patient bool            // damaged bodies are no error: they are refused, and counted
+	refused map[BodyID]bool // these were
 }
 
 // contents are what an tenant's accounts hold.
@@ -60,13 +63,16 @@ func (c *contents) clone() *contents {
 	return &contents{boxes: boxes, room: maps.Clone(c.room)}
 }
 
+// word is in every line of a tenant's letters, and nowhere else.
+func (o *tenant) word() string { return "mail-of-" + o.name }
+
 // body is a letter that names its tenant in every line. Few sizes are drawn, so
 // records of the same length follow each other where a torn one lay.
 func (o *tenant) body(number, size int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "From: %s@example.test\r\nSubject: %08d\r\n\r\n", o.name, number)
+	fmt.Fprintf(&b, "From: %s@example.test\r\nSubject: %08d\r\n\r\n", o.word(), number)
 	for line := 0; b.Len() < size; line++ {
-		fmt.Fprintf(&b, "letter %08d of %s, line %06d\r\n", number, o.name, line)
+		fmt.Fprintf(&b, "letter %08d of %s, line %06d\r\n", number, o.word(), line)
 	}
 	return b.String()
 }
@@ -345,7 +351,7 @@ func (o *tenant) read(s *Store) (*contents, error) {
 			name := boxName{i, info.Name}
 			b := &sureBox{next: info.UIDNext, letters: make(map[goimap.UID]sureLetter)}
 			c.boxes[name] = b
-			if err := o.with(s, name, func(m *Mailbox) error { return o.readBox(s, m, b) }); err != nil {
+			if err := o.with(s, name, func(m *Mailbox) error { return o.readBox(s, m, name, b) }); err != nil {
 				return nil, fmt.Errorf("%s, %v: %w", o.name, name, err)
 			}
 		}
@@ -356,7 +362,7 @@ func (o *tenant) read(s *Store) (*contents, error) {
 	})
 }
 
-func (o *tenant) readBox(s *Store, m *Mailbox, b *sureBox) error {
+func (o *tenant) readBox(s *Store, m *Mailbox, name boxName, b *sureBox) error {
 	if i := slices.Index(o.accounts, m.box.account); len(o.accounts) > 1 {
 		b.rights = m.Rights(o.neighbour(i))
 	}
@@ -364,6 +370,11 @@ func (o *tenant) readBox(s *Store, m *Mailbox, b *sureBox) error {
 	for _, r := range rows(m) {
 		l := sureLetter{flags: flagNames(r.Flags, keywords)}
 		got, err := readWhole(s, r.Body)
+		if was := o.sure.boxes[name]; o.patient && was != nil && (errors.Is(err, ErrDamaged) || errors.Is(err, ErrGone)) {
+			o.refused[r.Body] = true
+			b.letters[r.UID] = was.letters[r.UID]
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("UID %d, body %d: %w", r.UID, r.Body, err)
 		}

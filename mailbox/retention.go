@@ -6,6 +6,8 @@ import (
 	"math"
 	"sync"
 	"time"
+
+	"mailstead/mailbox/log"
 )
 
 const (
@@ -100,8 +102,8 @@ func (s *Store) retentionRound(ctx context.Context) error {
 func (s *Store) purgeForSpace(ctx context.Context) error {
 	r := &s.retention
 	near := nearSpace * s.log.InlineLimit()
-	if err := s.spaceError(s.log.HasSpace(near)); !errors.Is(err, ErrNoSpace) {
-		return err
+	if err := s.log.HasSpace(near); !errors.Is(err, log.ErrNoSpace) {
+		return s.spaceError(err)
 	}
 	if r.uptime() < r.short {
 		return nil
@@ -110,7 +112,9 @@ func (s *Store) purgeForSpace(ctx context.Context) error {
 	if err := p.run(ctx); err != nil || p.messages+p.mailboxes == 0 {
 		return err
 	}
-	r.short = r.uptime() + spaceRest
+	if p.octets >= p.enough { // else all that was deleted is purged, and what comes now is not to wait
+		r.short = r.uptime() + spaceRest
+	}
 	s.logger.Warn("the disk is nearly full: deleted mail was purged before its time",
 		"messages", p.messages, "mailboxes", p.mailboxes, "octets", p.octets, "deleted_until", time.Unix(p.until, 0).UTC())
 	return nil

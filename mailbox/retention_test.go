@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -252,21 +253,26 @@ func TestPurgeAccount(t *testing.T) {
 }
 
 // TestRetentionWithoutSpace: while the disk is nearly full, what was deleted is
-// purged before its time, a part of it now and the next one later.
+// purged before its time, as much as is enough now and the next part later; where
+// there was not enough, what is deleted then does not wait.
 func TestRetentionWithoutSpace(t *testing.T) {
 	dir := smallDisk(t, "64m")
 	clock := newFakeClock()
 	s := clock.open(t, filepath.Join(dir, "store"), 0)
 	a := newAccount(t, s)
 	left := func() int { return len(deletedOf(t, s, a, DeletedFilter{}, 10)) }
+	near := nearSpace * s.log.InlineLimit()
 	deliver(t, s, a, "INBOX", letter(1))
 	deliver(t, s, a, "Junk", letter(2))
+	large := letter(3) + strings.Repeat("line\r\n", 1<<20/6)
+	for range 2*near>>20 + 1 {
+		deliver(t, s, a, "Sent", large)
+	}
 	expungeAll(t, s, a, "INBOX")
 	round(t, s)
 	if left() != 1 {
 		t.Fatal("purged with space")
 	}
-	near := nearSpace * s.log.InlineLimit()
 	headroom := near
 	for s.log.HasSpace(headroom+1<<20) == nil {
 		headroom += 1 << 20
@@ -281,6 +287,11 @@ func TestRetentionWithoutSpace(t *testing.T) {
 	round(t, s)
 	if left() != 0 {
 		t.Error("nothing was purged")
+	}
+	expungeAll(t, s, a, "Sent")
+	round(t, s)
+	if left() != 0 {
+		t.Error("what was deleted when there was nothing to purge is not purged")
 	}
 	expungeAll(t, s, a, "Junk")
 	round(t, s)

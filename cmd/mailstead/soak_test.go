@@ -308,12 +308,17 @@ func (w *worker) step() error {
 
 // compose makes a new letter, small or above the size that goes to a file of its own.
 func (w *worker) compose() (name string, text []byte, l letter) {
-	w.letters++
-	name = fmt.Sprintf("w%d-%d", w.number, w.letters)
 	size := w.random.IntN(3000)
 	if w.random.IntN(40) == 0 {
 		size = 1<<20 + w.random.IntN(1<<20)
 	}
+	return w.composeOf(size)
+}
+
+// composeOf makes a new letter of about size octets.
+func (w *worker) composeOf(size int) (name string, text []byte, l letter) {
+	w.letters++
+	name = fmt.Sprintf("w%d-%d", w.number, w.letters)
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "From: %s\r\nSubject: %s\r\nMessage-ID: <%s@soak.test>\r\n\r\n", user(w.number, "a"), name, name)
 	for b.Len() < size {
@@ -330,17 +335,23 @@ func hashOf(b []byte) string {
 	return hex.EncodeToString(sum[:8])
 }
 
+// greet opens the SMTP connection, if there is none.
+func (w *worker) greet() error {
+	if w.smtp != nil {
+		return nil
+	}
+	conn, err := net.Dial("tcp", w.address(25))
+	if err != nil {
+		return err
+	}
+	w.smtp = gosmtp.NewClient(conn)
+	return w.smtp.Hello("soak.test")
+}
+
 // deliver sends a letter to both accounts by SMTP.
 func (w *worker) deliver() (err error) {
-	if w.smtp == nil {
-		conn, err := net.Dial("tcp", w.address(25))
-		if err != nil {
-			return err
-		}
-		w.smtp = gosmtp.NewClient(conn)
-		if err := w.smtp.Hello("soak.test"); err != nil {
-			return err
-		}
+	if err := w.greet(); err != nil {
+		return err
 	}
 	name, text, l := w.compose()
 	w.oracle.begin(func(to world) { to[inboxA][name], to[inboxB][name] = l, l })

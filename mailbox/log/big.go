@@ -110,11 +110,20 @@ func (b *Big) Abort() error {
 }
 
 // RemoveBig unlinks the file of a body. Readers that have it open keep it. A
-// file that is not there is no error; a crash may bring the file back.
+// file that is not there is no error; until SyncBigs, a crash may bring the file back.
 func (l *Log) RemoveBig(id BodyID) error {
 	l.forgetSpace()
 	if err := l.fs.Remove(l.bigName(id)); err != nil && !isNotExist(err) {
 		return fmt.Errorf("removing body %d: %w", id, err)
+	}
+	return nil
+}
+
+// SyncBigs makes durable which files of bodies there are: what RemoveBig has
+// removed does not come back.
+func (l *Log) SyncBigs() error {
+	if err := l.fs.SyncDir(filepath.Join(l.o.Dir, bigFolder)); err != nil {
+		return fmt.Errorf("syncing the folder of big bodies: %w", err)
 	}
 	return nil
 }

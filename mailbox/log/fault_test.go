@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -218,8 +219,8 @@ func TestEveryCallFails(t *testing.T) {
 			calls := callsWithoutFaults(t, c.ops)
 			ends, refusals := 0, 0
 			every := 6
-			if os.Getenv(allFaults) != "" {
-				every = 1
+			if n, err := strconv.Atoi(os.Getenv(faultsEvery)); err == nil {
+				every = max(1, n)
 			}
 			for n := 1 + rand.IntN(every); n <= calls; n += every {
 				for _, to := range []int{n, 0} {
@@ -251,8 +252,9 @@ func TestEveryCallFails(t *testing.T) {
 	}
 }
 
-// allFaults in the environment has tests of faults fail every call, not a choice.
-const allFaults = "MAILSTEAD_FAULTS"
+// faultsEvery in the environment is of how many calls tests of faults fail one;
+// 1 fails every call.
+const faultsEvery = "MAILSTEAD_FAULTS"
 
 // run works with faults and then without. It returns why the process would
 // have ended, and what is wrong.
