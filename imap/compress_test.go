@@ -29,7 +29,7 @@ func dialCompressed(t testing.TB, ts *testServer) *compressedClient {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { nc.Close() })
-	nc.SetDeadline(time.Now().Add(30 * time.Second))
+	nc.SetDeadline(time.Now().Add(2 * time.Minute))
 	c := &compressedClient{Conn: nc, plain: bufio.NewReader(nc)}
 	c.in = c.plain
 	c.expect(t, "* OK ")

@@ -108,7 +108,7 @@ func (ts *testServer) serve(t testing.TB, l net.Listener) {
 	served := make(chan error, 1)
 	go func() { served <- ts.Serve(l) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := ts.Shutdown(ctx); err != nil {
 			t.Errorf("Shutdown: %v", err)

@@ -138,7 +138,7 @@ func TestThreadsAreBounded(t *testing.T) {
 	}
 	start := time.Now()
 	threaded(t, "REFERENCES", loops)
-	if took := time.Since(start); took > 20*time.Second { // about 1 s, and minutes without the bound
+	if took := time.Since(start); took > time.Minute { // about 1 s, and minutes without the bound
 		t.Errorf("%d messages that want loops took %v", n, took)
 	}
 }

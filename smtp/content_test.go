@@ -124,7 +124,7 @@ func TestContentOddLineEnds(t *testing.T) {
 	took := func(window string, repair bool) time.Duration {
 		p := []byte(window)
 		best := time.Hour
-		for range 4 {
+		for range 20 {
 			c := content{out: discard{}, dots: true, repair: repair}
 			began := time.Now()
 			c.feed(p)

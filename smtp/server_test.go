@@ -140,7 +140,7 @@ func listen(t testing.TB, o Options, implicit bool) (string, *Server) {
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		s.Shutdown(ctx)
 		if err := <-done; !errors.Is(err, ErrClosed) {
@@ -201,8 +201,8 @@ func TestDialogues(t *testing.T) {
 	}{
 		{folder: "receiver"},
 		{folder: "receiver-limits", change: func(o *Options) { o.Limits = smallLimits() }},
-		{folder: "receiver-idle", change: func(o *Options) { o.Limits = Limits{Idle: 700 * time.Millisecond} }},
-		{folder: "receiver-session", change: func(o *Options) { o.Limits = Limits{Session: 700 * time.Millisecond} }},
+		{folder: "receiver-idle", change: func(o *Options) { o.Limits = Limits{Idle: 3 * time.Second} }},
+		{folder: "receiver-session", change: func(o *Options) { o.Limits = Limits{Session: 3 * time.Second} }},
 		{folder: "submission", role: Submission},
 		{folder: "submission-clear", role: Submission, change: func(o *Options) { o.CleartextAuth = true }},
 		{folder: "submission-limits", role: Submission, change: func(o *Options) { o.CleartextAuth, o.Limits = true, smallLimits() }},

@@ -30,7 +30,7 @@ func dial(t testing.TB, address string) *client {
 	conn, err := net.Dial("tcp", address)
 	must(t, err)
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	return &client{t, conn, textproto.NewConn(conn)}
 }
 

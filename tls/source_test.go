@@ -139,7 +139,7 @@ func shake(t testing.TB, server, client *tls.Config) (state tls.ConnectionState,
 			return
 		}
 		defer c.Close()
-		c.SetDeadline(time.Now().Add(5 * time.Second))
+		c.SetDeadline(time.Now().Add(time.Minute))
 		s := tls.Server(c, server)
 		if err := s.Handshake(); err != nil {
 			done <- err
@@ -154,7 +154,7 @@ func shake(t testing.TB, server, client *tls.Config) (state tls.ConnectionState,
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(5 * time.Second))
+	nc.SetDeadline(time.Now().Add(time.Minute))
 	c := tls.Client(nc, client)
 	if clientErr = c.Handshake(); clientErr == nil {
 		_, clientErr = c.Read(make([]byte, 1))

@@ -54,7 +54,7 @@ func (w *world) arrived(to string, s *mailbox.Store, shipped chan int64) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	for patience := time.After(20 * time.Second); ; {
+	for patience := time.After(time.Minute); ; {
 		names, err := namesIn(filepath.Join(to, storesFolder, m.Store), logFolder)
 		if err != nil {
 			w.t.Fatal(err)

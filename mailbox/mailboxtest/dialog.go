@@ -44,8 +44,9 @@ import (
 	"time"
 )
 
-// defaultTimeout is how long the server may take for what is expected of it.
-const defaultTimeout = 5 * time.Second
+// defaultTimeout is how long the server may take for what is expected of it: a
+// machine under load takes seconds for anything.
+const defaultTimeout = time.Minute
 
 // Player plays dialogue files against one server.
 type Player struct {
@@ -57,7 +58,7 @@ type Player struct {
 	Vars map[string]string
 	// TLS is the client's side of starttls lines; nil makes those lines an error.
 	TLS *tls.Config
-	// Timeout bounds each expectation and each write; 0 means 5 seconds.
+	// Timeout bounds each expectation and each write; 0 means a minute.
 	Timeout time.Duration
 }
 

@@ -401,7 +401,7 @@ func TestSameQuestionIsAskedOnce(t *testing.T) {
 // one ends the look-up (goleak would see it).
 func TestLeaving(t *testing.T) {
 	s := dnstest.New(t, zone)
-	s.SetFault("v4.example.test", dnstest.Fault{Delay: 100 * time.Millisecond})
+	s.SetFault("v4.example.test", dnstest.Fault{Delay: time.Second})
 	s.SetFault("v6.example.test", dnstest.Fault{Drop: true})
 	r := newResolver(t, dns.Options{Servers: []string{s.Addr()}, QueryTimeout: time.Minute, LookupTimeout: time.Minute})
 	impatient, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)

@@ -34,7 +34,7 @@ import (
 )
 
 // patience is for what happens at once on an idle machine.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // server is a mail server of ours with one domain, as the command wires it.
 type server struct {

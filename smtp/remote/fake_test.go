@@ -145,7 +145,7 @@ func (w *world) play(conn net.Conn, s script) (string, error) {
 	defer func() { conn.Close() }()
 	r := bufio.NewReader(conn)
 	for _, step := range s {
-		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		conn.SetDeadline(time.Now().Add(time.Minute))
 		var err error
 		switch word, arg, _ := strings.Cut(step, " "); word {
 		case "S:":
