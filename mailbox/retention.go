@@ -19,7 +19,8 @@ const (
 
 // When and how much is purged.
 const (
-	// retentionEvery is the time between two looks: retention counts days.
+	// retentionEvery is the time between two looks, or Options.CleanEvery where
+	// that is longer: retention counts days.
 	retentionEvery = time.Minute
 	// A record purges at most so many messages and entries, so that no
 	// transaction that applies it is long: they may be in as many places.
@@ -56,7 +57,7 @@ func (s *Store) AtPurge(f func(AccountID) []RoomChange) {
 
 // runRetention purges what is due until the store closes.
 func (s *Store) runRetention() {
-	ticks := time.NewTicker(retentionEvery)
+	ticks := time.NewTicker(max(retentionEvery, s.o.CleanEvery))
 	defer ticks.Stop()
 	for {
 		select {

@@ -26,6 +26,7 @@ func testOptions(t testing.TB) Options {
 	return Options{
 		SegmentSize: 256 << 10,
 		CommitEvery: time.Hour,
+		CleanEvery:  time.Hour, // on a busy machine a test can take minutes
 		Logger:      slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Fatal:       func(err error) { panic(err) },
 	}

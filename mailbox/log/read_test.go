@@ -81,6 +81,7 @@ func TestCursorBehindRemovedSegments(t *testing.T) {
 	l, _ := mustOpen(t, o, nil)
 	behind, within := l.Cursor(0), l.Cursor(0)
 	for n := range 60 {
+		isPrepared(t, l) // so that every segment has many
 		mustPut(t, l, letter(n+1, 20<<10))
 	}
 	infos := l.Segments()
