@@ -21,6 +21,9 @@ import (
 // ends with a word on why as soon as it needs what is gone, and the next start
 // makes state.db again and has everything that was acknowledged.
 func TestStateTruncated(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts whole servers, one after the other; the short form runs under the race detector, where each takes seconds")
+	}
 	for _, size := range []int64{0, 8 << 10} { // nothing, and two pages, of which bbolt has the rest in mind
 		t.Run(fmt.Sprintf("to %d octets", size), func(t *testing.T) {
 			s := newInstance(t, filepath.Join(t.TempDir(), "server"), "example.test", "--log-level", "warn")
@@ -109,6 +112,9 @@ func shipped(t *testing.T, s *instance, to string) bool {
 // its work, several times. Following goes on by itself when there is a server
 // again, and what is restored then is everything that was acknowledged.
 func TestFollowedServerIsKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts whole servers, one after the other; the short form runs under the race detector, where each takes seconds")
+	}
 	s := newInstance(t, filepath.Join(t.TempDir(), "server"), "example.test", "--log-level", "warn")
 	s.start()
 	to := filepath.Join(t.TempDir(), "backup")
