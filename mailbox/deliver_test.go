@@ -210,8 +210,7 @@ func TestUnstoredIndexesAreBounded(t *testing.T) {
 	a := newAccount(t, s)
 	deliver(t, s, a, "INBOX", letter(1))
 	list := rows(open(t, s, a, "INBOX"))
-	s.search.cancel() // nobody else uses derived.db meanwhile
-	s.search.work.Wait()
+	quietSearch(s) // nobody else uses derived.db meanwhile
 	s.applier.commit.Lock()
 	defer s.applier.commit.Unlock()
 	const large = 1 << 20

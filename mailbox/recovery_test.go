@@ -20,6 +20,7 @@ import (
 // fillStore makes a store with some of everything.
 func fillStore(t *testing.T) (*Store, AccountID) {
 	s := newStore(t)
+	quietSearch(s) // it commits when it comes to it: what is committed here is for tests to say
 	a := newAccount(t, s)
 	for i := range 5 {
 		deliver(t, s, a, "INBOX", letter(i), "word")
