@@ -15,10 +15,11 @@ const maxARCSets = 50
 // ARCResult is what a message's Authenticated Received Chain came to. Even with
 // Pass it is no more than the word of those who sealed it.
 type ARCResult struct {
-	// Result is None (there is no chain), Pass or Fail; a message whose chain
-	// failed is to be treated like one without (RFC 8617 section 5.2).
+	// Result is None (there is no chain, or nothing is looked up here), Pass or
+	// Fail; a message whose chain failed is to be treated like one without (RFC
+	// 8617 section 5.2).
 	Result Result
-	// Reason says in a few words why it failed.
+	// Reason says in a few words why it did not pass.
 	Reason string
 	// Temporary says that it failed because a key could not be looked up now.
 	// To ARC that is as final as any failure (RFC 8617 section 5.2.1), but who
@@ -260,6 +261,9 @@ func (v *Verifier) judgeChain() ARCResult {
 }
 
 func failedChain(what string, index int, found verdict) ARCResult {
+	if found == notLookedUp {
+		return ARCResult{Result: None, Reason: found.reason}
+	}
 	return ARCResult{Result: Fail, Reason: inSet(what, index, found).reason, Temporary: found.result == TempError}
 }
 

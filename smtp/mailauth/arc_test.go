@@ -166,8 +166,13 @@ func TestARCSets(t *testing.T) {
 	}
 }
 
-// TestARCWithoutAnswers tells trouble of the moment from a chain that is broken.
+// TestARCWithoutAnswers tells trouble of the moment from a chain that is broken,
+// and from a server that asks nobody.
 func TestARCWithoutAnswers(t *testing.T) {
+	nobody := &keyZone{fail: &dns.Error{Temporary: true, Err: dns.ErrDisabled}}
+	if got := verifyMessage(t, nobody, newSealer().seals(2).message(), 100).ARC; got.Result != None || got.Temporary {
+		t.Errorf("%+v", got)
+	}
 	zone := &keyZone{fail: &dns.Error{Temporary: true, Err: errors.New("no answer")}}
 	got := verifyMessage(t, zone, newSealer().seals(2).message(), 100).ARC
 	if got.Result != Fail || !got.Temporary || got.Reason != "message signature 2: "+noKeyNow.reason {
