@@ -91,7 +91,13 @@ func (p *pair) fetchSections() (found []difference) {
 			// session at base64 that is cut off, in whatever part of a message.
 			if whole && part.encoding != "" {
 				items := fmt.Sprintf("BINARY.PEEK[%[1]s] BINARY.SIZE[%[1]s]", part.path)
-				_, different := p.fetchBothOf(m, uid, "BINARY "+part.encoding, items)
+				ours, different := p.fetchBothOf(m, uid, "BINARY "+part.encoding, items)
+				size := strconv.Itoa(len(ours["BINARY["+part.path+"]"].text))
+				for i := range different {
+					if d := &different[i]; strings.HasPrefix(d.where, "BINARY.SIZE") && d.ours == size {
+						d.where += ", the octets of BINARY"
+					}
+				}
 				found = append(found, different...)
 			}
 		}
