@@ -24,7 +24,7 @@ var userCapabilities = []string{
 
 // capabilities lists what may be used now (RFC 3501 section 6.1.1).
 func (s *session) capabilities() string {
-	list := []string{"IMAP4rev1", "UTF8=ACCEPT", "SASL-IR", "LITERAL+", "ENABLE", "ID"}
+	list := []string{"IMAP4rev1", "IMAP4rev2", "UTF8=ACCEPT", "SASL-IR", "LITERAL+", "ENABLE", "ID"}
 	if s.state == stateGreeted {
 		return strings.Join(append(list, s.loginCapabilities()...), " ")
 	}

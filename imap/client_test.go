@@ -79,6 +79,11 @@ func TestClient(t *testing.T) {
 	if data.NumMessages != 3 || data.UIDNext != 4 || data.HighestModSeq == 0 {
 		t.Errorf("SELECT: %+v", data)
 	}
+	found, err := c.UIDSearch(&goimap.SearchCriteria{Text: []string{"grüße"}}, nil).Wait() // without CHARSET, as in IMAP4rev2
+	must(t, err)
+	if len(found.AllUIDs()) != 0 {
+		t.Errorf("SEARCH: %v", found.AllUIDs())
+	}
 	stored, err := c.Store(goimap.UIDSetNum(1, 2), &goimap.StoreFlags{Op: goimap.StoreFlagsAdd, Flags: []goimap.Flag{goimap.FlagDeleted}}, nil).Collect()
 	must(t, err)
 	if len(stored) != 2 || stored[0].UID != 1 || stored[0].ModSeq <= data.HighestModSeq {

@@ -1,4 +1,4 @@
-// Package imap is the IMAP4rev1 server (RFC 3501) over the store of package
+// Package imap is the server of IMAP4rev1 (RFC 3501) and IMAP4rev2 (RFC 9051) over the store of package
 // mailbox.
 //
 // A connection is one goroutine that runs one loop: wait for a command, find it

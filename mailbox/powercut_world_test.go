@@ -42,6 +42,7 @@ type boxName struct {
 type sureBox struct {
 	next    goimap.UID
 	rights  Rights // that the tenant's next account has on it
+	note    string // the value of an annotation, "" = there is none
 	letters map[goimap.UID]sureLetter
 }
 
@@ -58,7 +59,7 @@ func newTenant(name string) *tenant {
 func (c *contents) clone() *contents {
 	boxes := make(map[boxName]*sureBox, len(c.boxes))
 	for name, b := range c.boxes {
-		boxes[name] = &sureBox{next: b.next, rights: b.rights, letters: maps.Clone(b.letters)}
+		boxes[name] = &sureBox{next: b.next, rights: b.rights, note: b.note, letters: maps.Clone(b.letters)}
 	}
 	return &contents{boxes: boxes, room: maps.Clone(c.room)}
 }
@@ -102,7 +103,7 @@ func (o *tenant) change(s *Store, rng *rand.Rand) error {
 		{35, o.deliver}, {10, o.deliverWide}, {5, o.deliverBig}, {15, o.flag}, {10, o.expunge},
 		{8, func(s *Store, rng *rand.Rand) error { return o.transfer(s, rng, false) }},
 		{8, func(s *Store, rng *rand.Rand) error { return o.transfer(s, rng, true) }},
-		{2, o.create}, {1, o.drop}, {1, o.rename}, {6, o.write}, {3, o.share},
+		{2, o.create}, {1, o.drop}, {1, o.rename}, {6, o.write}, {3, o.share}, {3, o.annotate},
 	}
 	total := 0
 	for _, c := range changes {
@@ -332,6 +333,22 @@ func (o *tenant) share(s *Store, rng *rand.Rand) error {
 	})
 }
 
+// annotate sets two annotations to the same, or removes both.
+func (o *tenant) annotate(s *Store, rng *rand.Rand) error {
+	name, note := o.box(rng), ""
+	var value []byte
+	if rng.IntN(3) > 0 {
+		note = fmt.Sprint("note ", rng.Uint64())
+		value = []byte(note)
+	}
+	return o.attempt(func(c *contents) { c.boxes[name].note = note }, func() error {
+		return o.with(s, name, func(m *Mailbox) error {
+			return s.Annotate(context.Background(), o.accounts[name.account], m.box.id,
+				[]Annotation{{"/private/comment", value}, {"/shared/comment", value}})
+		})
+	})
+}
+
 func (o *tenant) write(s *Store, rng *rand.Rand) error {
 	key, value := fmt.Sprint("key ", rng.IntN(20)), fmt.Sprint("value ", rng.Uint64())
 	return o.attempt(func(c *contents) { c.room[key] = value }, func() error {
@@ -365,6 +382,11 @@ func (o *tenant) read(s *Store) (*contents, error) {
 func (o *tenant) readBox(s *Store, m *Mailbox, name boxName, b *sureBox) error {
 	if i := slices.Index(o.accounts, m.box.account); len(o.accounts) > 1 {
 		b.rights = m.Rights(o.neighbour(i))
+	}
+	set := s.Annotations(m.box.account, m.box.id)
+	b.note, _ = set.Get("/private/comment")
+	if shared, _ := set.Get("/shared/comment"); shared != b.note {
+		return fmt.Errorf("half of an annotation: %q and %q", b.note, shared)
 	}
 	keywords := m.Keywords()
 	for _, r := range rows(m) {
@@ -428,6 +450,9 @@ func (o *tenant) difference(want, have *contents) string {
 		}
 		if h.rights != b.rights {
 			diff = append(diff, fmt.Sprintf("%v: rights %v, there are %v", name, b.rights, h.rights))
+		}
+		if h.note != b.note {
+			diff = append(diff, fmt.Sprintf("%v: annotation %q, there is %q", name, b.note, h.note))
 		}
 		for uid, l := range b.letters {
 			if got, ok := h.letters[uid]; !ok || got != l {

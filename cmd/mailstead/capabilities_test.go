@@ -12,7 +12,7 @@ import (
 // capabilityRFC is every IMAP capability there is, without its value, and the RFC
 // whose row of docs/STANDARDS.md says where it is made and which dialogues show it.
 var capabilityRFC = map[string]string{
-	"IMAP4rev1": "3501", "STARTTLS": "3501",
+	"IMAP4rev1": "3501", "IMAP4rev2": "9051", "STARTTLS": "3501",
 	"SASL-IR": "4959", "LITERAL+": "7888", "ENABLE": "5161", "ID": "2971", "IDLE": "2177", "NAMESPACE": "2342",
 	"CHILDREN": "3348", "UNSELECT": "3691", "UIDPLUS": "4315", "MOVE": "6851", "MULTIAPPEND": "3502", "APPENDLIMIT": "7889",
 	"BINARY": "3516", "CATENATE": "4469", "REPLACE": "8508", "UTF8=ACCEPT": "6855", "I18NLEVEL=1": "5255",

@@ -105,11 +105,31 @@ func TestTokens(t *testing.T) {
 
 // TestMailboxNames has names that no mailbox can have told from malformed commands.
 func TestMailboxNames(t *testing.T) {
-	for _, in := range []string{"\"\u00e4\"", "&", "a&b", "&AGE-", "{2+}\r\n\x80x"} {
+	for _, in := range []string{"&", "a&b", "&AGE-", "{2+}\r\n\x80x", "\"\xe4\"", "\"\u00e4 \xe4\""} {
 		d, _ := command(t, in+" x\r\n", Limits{})
 		d.Mailbox()
 		if !errors.Is(d.Err(), ErrUTF7) {
 			t.Errorf("%q: %v", in, d.Err())
+		}
+	}
+}
+
+// TestNamesInUTF8: a name with 8 bits is UTF-8 as a whole, whether that is enabled or not; one
+// of 7 bits is modified UTF-7 until then.
+func TestNamesInUTF8(t *testing.T) {
+	for _, test := range []struct{ in, plain, enabled string }{
+		{"\"\u00e4\"", "\u00e4", "\u00e4"},
+		{"{3+}\r\n&\u00e4", "&\u00e4", "&\u00e4"},
+		{"\"\u00e4&AOQ-\"", "\u00e4&AOQ-", "\u00e4&AOQ-"},
+		{"&AOQ-", "\u00e4", "&AOQ-"},
+		{"a&-b", "a&b", "a&-b"},
+	} {
+		for enabled, want := range map[bool]string{false: test.plain, true: test.enabled} {
+			d, _ := command(t, test.in+" x\r\n", Limits{})
+			d.SetUTF8(enabled)
+			if got := d.Mailbox(); got != want || d.Err() != nil {
+				t.Errorf("%q, enabled %v: %q, %v; want %q", test.in, enabled, got, d.Err(), want)
+			}
 		}
 	}
 }

@@ -172,21 +172,31 @@ func (d *Decoder) Mailbox() string {
 	return CanonicalInbox(name)
 }
 
-// SetUTF8 says whether the client enabled UTF-8: mailbox names are in it then instead of
-// modified UTF-7, and quoted strings that are not are refused (RFC 6855 section 3, RFC
-// 9051 section 5.1).
+// SetUTF8 says whether the client enabled UTF-8: mailbox names of 7 bits are in it then, too,
+// instead of modified UTF-7, and quoted strings that are not UTF-8 are refused (RFC 6855
+// section 3, RFC 9051 section 5.1).
 func (d *Decoder) SetUTF8(on bool) { d.utf8 = on }
 
 // DecodeName returns the mailbox name, or pattern of names, that the client sent, in
-// UTF-8; or ErrUTF7.
+// UTF-8; or ErrUTF7. One that has 8 bits is taken for UTF-8 from everybody: some clients
+// send those where IMAP4rev2 is announced, without enabling it, and nothing else can be meant.
 func (d *Decoder) DecodeName(sent string) (string, error) {
-	if !d.utf8 {
+	if !d.utf8 && isASCII(sent) {
 		return DecodeUTF7(sent)
 	}
 	if !utf8.ValidString(sent) {
 		return "", ErrUTF7
 	}
 	return sent, nil
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // CanonicalInbox returns "INBOX" for that name in any case, other names as they are.
