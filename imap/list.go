@@ -49,8 +49,8 @@ func (s *session) list(*request) (reply, error) {
 				return reply{}, err
 			}
 		}
-		if l.notes != nil && a.info != nil {
-			set := notes{AnnotationSet: s.options.Store.Annotations(s.account.ID, a.info.ID)}
+		if l.notes != nil && a.info != nil && a.info.Rights&noteRights != 0 {
+			set := s.notesOf(a.info.ID)
 			found, _ := l.notes.choose(set)
 			s.tellNotes(a.name, set, found)
 		}

@@ -38,16 +38,23 @@ func (n notes) Names() []string {
 	return names
 }
 
-// notesOf finds the mailbox of that name, or the server for an empty one, and its entries.
-func (s *session) notesOf(name string) (mailbox.ID, notes, error) {
+// annotated finds the mailbox of that name, or the server for an empty one, if the client
+// has the rights to see and set its entries.
+func (s *session) annotated(r *request, name string) (mailbox.ID, error) {
 	if name == "" {
-		return mailbox.ServerAnnotations, notes{s.options.Store.Annotations(s.account.ID, mailbox.ServerAnnotations), s.options.Admin}, nil
+		return mailbox.ServerAnnotations, nil
 	}
-	info, err := s.options.Store.Mailbox(s.account.ID, name)
-	if err != nil {
-		return 0, notes{}, err
+	_, info, err := s.named(name, r.needs())
+	return info.ID, err
+}
+
+// notesOf are the entries of a mailbox, or of the server.
+func (s *session) notesOf(id mailbox.ID) notes {
+	n := notes{AnnotationSet: s.options.Store.Annotations(s.account.ID, id)}
+	if id == mailbox.ServerAnnotations {
+		n.admin = s.options.Admin
 	}
-	return info.ID, notes{AnnotationSet: s.options.Store.Annotations(s.account.ID, info.ID)}, nil
+	return n
 }
 
 // noteQuery says which entries a GETMETADATA asks for.
@@ -58,16 +65,17 @@ type noteQuery struct {
 }
 
 // getMetadata is RFC 5464 section 4.2.
-func (s *session) getMetadata(*request) (reply, error) {
+func (s *session) getMetadata(r *request) (reply, error) {
 	name, q := s.noteQuery()
 	s.dec.End()
 	if err := s.dec.Err(); err != nil {
 		return reply{}, err
 	}
-	_, set, err := s.notesOf(name)
+	id, err := s.annotated(r, name)
 	if err != nil {
 		return reply{}, err
 	}
+	set := s.notesOf(id)
 	found, longest := q.choose(set)
 	s.tellNotes(name, set, found)
 	if longest == 0 {
@@ -215,7 +223,7 @@ func (s *session) tellNotes(name string, set notes, entries []string) {
 }
 
 // setMetadata is RFC 5464 section 4.3.
-func (s *session) setMetadata(*request) (reply, error) {
+func (s *session) setMetadata(r *request) (reply, error) {
 	s.dec.SP()
 	name := s.dec.Mailbox()
 	s.dec.SP()
@@ -227,16 +235,22 @@ func (s *session) setMetadata(*request) (reply, error) {
 		}
 		return reply{}, err
 	}
-	id, _, err := s.notesOf(name)
+	id, err := s.annotated(r, name)
 	if err != nil {
 		return reply{}, err
 	}
-	if err := s.options.Store.Annotate(s.ctx, s.account.ID, id, list); err != nil {
+	need := mailbox.RightLookup
+	if slices.ContainsFunc(list, isShared) {
+		need |= mailbox.RightWrite // what others see is changed like their flags
+	}
+	if err := s.options.Store.Annotate(s.ctx, s.account.ID, id, list, s.permit(need)); err != nil {
 		return reply{}, err
 	}
 	s.noted(id, list)
 	return reply{}, nil
 }
+
+func isShared(a mailbox.Annotation) bool { return strings.HasPrefix(a.Name, mailbox.SharedAnnotation) }
 
 // noteValues reads entries with their values. Of an entry that is named twice the last
 // value counts.

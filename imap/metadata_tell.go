@@ -39,15 +39,19 @@ func (s *session) followNotes() {
 	}
 }
 
-// allNotes are the entries of the server and of all mailboxes, and the mailboxes' names.
+// allNotes are the entries of the server and of all mailboxes whose entries the client may
+// see, and the mailboxes' names.
 func (s *session) allNotes() (of map[mailbox.ID]mailbox.AnnotationSet, names map[mailbox.ID]string) {
-	infos, err := s.options.Store.Mailboxes(s.account.ID)
+	infos, _, err := s.names()
 	if err != nil {
 		return nil, nil // the account is gone, and the session's next command says so
 	}
 	of = map[mailbox.ID]mailbox.AnnotationSet{mailbox.ServerAnnotations: s.options.Store.Annotations(s.account.ID, mailbox.ServerAnnotations)}
 	names = map[mailbox.ID]string{mailbox.ServerAnnotations: ""}
 	for i := range infos {
+		if infos[i].Rights&noteRights == 0 {
+			continue
+		}
 		of[infos[i].ID] = s.options.Store.Annotations(s.account.ID, infos[i].ID)
 		names[infos[i].ID] = infos[i].Name
 	}

@@ -42,6 +42,8 @@ var rightsOfCommands = map[string]needs{
 	"DELETEACL":    {named: mailbox.RightAdmin},
 	"GETACL":       {named: mailbox.RightAdmin},
 	"LISTRIGHTS":   {named: mailbox.RightAdmin},
+	"GETMETADATA":  {named: mailbox.RightLookup, anyOf: noteRights},
+	"SETMETADATA":  {named: mailbox.RightLookup, anyOf: noteRights}, // and w for shared entries
 	"MYRIGHTS": {anyOf: mailbox.RightLookup | mailbox.RightRead | mailbox.RightInsert | mailbox.RightCreate |
 		mailbox.RightDelete | mailbox.RightAdmin},
 }
@@ -49,6 +51,10 @@ var rightsOfCommands = map[string]needs{
 // writeRights are those of which one makes a mailbox more than READ-ONLY (RFC 4314
 // section 5.2): all flags are shared.
 const writeRights = mailbox.RightInsert | mailbox.RightExpunge | mailbox.RightSeen | mailbox.RightWrite | mailbox.RightDeleteMessages
+
+// noteRights are those of which one, with l, makes a mailbox's entries seen and set (RFC
+// 5464 section 3.3).
+const noteRights = mailbox.RightRead | mailbox.RightSeen | mailbox.RightWrite | mailbox.RightInsert | mailbox.RightPost
 
 // needs are those of the request's command.
 func (r *request) needs() needs { return rightsOfCommands[r.name] }

@@ -51,10 +51,12 @@ var rightsCases = []rightsCase{
 
 // elsewhere says what shows the commands of the table that cannot be tried alike.
 var elsewhere = map[string]string{
-	"CLOSE":    "shared-flags-follow-the-rights.dialog: it succeeds and expunges nothing",
-	"ESEARCH":  "esearch-looks-into-shared-mailboxes.dialog: it succeeds and finds nothing",
-	"GETQUOTA": "the-owners-quota-counts.dialog: it names no mailbox",
-	"MYRIGHTS": "TestAnyRightShowsRights: any of six will do",
+	"CLOSE":       "shared-flags-follow-the-rights.dialog: it succeeds and expunges nothing",
+	"ESEARCH":     "esearch-looks-into-shared-mailboxes.dialog: it succeeds and finds nothing",
+	"GETQUOTA":    "the-owners-quota-counts.dialog: it names no mailbox",
+	"GETMETADATA": "metadata-of-shared-mailboxes.dialog: any of five will do, with l",
+	"SETMETADATA": "metadata-of-shared-mailboxes.dialog: the same, and w for shared entries",
+	"MYRIGHTS":    "TestAnyRightShowsRights: any of six will do",
 }
 
 // rightsTest is bob with mailboxes of ann, made anew for each trial.

@@ -144,9 +144,9 @@ func (s *Store) LastAnnotated() ModSeq { return ModSeq(s.annotated.Load()) }
 
 // Annotate sets annotations of mailbox id, or of the server, as reader sees them:
 // all or none. A nil value removes one. The shared ones of the server cannot be set.
-// Setting SpecialUseAnnotation takes the use from the mailbox that has it. ErrGone,
-// ErrNoAccount, ErrAnnotationName, ErrAnnotationSize, ErrAnnotations, ErrSpecialUse, ErrNoSpace.
-func (s *Store) Annotate(ctx context.Context, reader AccountID, id ID, list []Annotation) error {
+// Setting SpecialUseAnnotation takes the use from the mailbox that has it. Permits are
+// asked for of a mailbox. ErrGone, ErrRights, ErrNoAccount, ErrAnnotationName, ErrAnnotationSize, ErrAnnotations, ErrSpecialUse, ErrNoSpace.
+func (s *Store) Annotate(ctx context.Context, reader AccountID, id ID, list []Annotation, permits ...Permit) error {
 	w, need := urgent, baseNeed
 	for i := range list {
 		a := &list[i]
@@ -161,7 +161,7 @@ func (s *Store) Annotate(ctx context.Context, reader AccountID, id ID, list []An
 			need += 2 * mailboxNeed(strings.Repeat("x", maxNameBytes))
 		}
 	}
-	return s.write(ctx, w, need, nil, func(d *decision) error { return d.annotate(reader, id, list) })
+	return s.write(ctx, w, need, nil, func(d *decision) error { return d.annotate(reader, id, list, permits) })
 }
 
 // annotationNeed bounds opAnnotation but for its texts, in bytes.
@@ -180,7 +180,7 @@ func checkAnnotation(id ID, a *Annotation) error {
 	return nil
 }
 
-func (d *decision) annotate(reader AccountID, id ID, list []Annotation) error {
+func (d *decision) annotate(reader AccountID, id ID, list []Annotation, permits []Permit) error {
 	l := d.s.pending.listings[id]
 	switch {
 	case d.s.pending.accounts[reader] == nil:
@@ -190,6 +190,9 @@ func (d *decision) annotate(reader AccountID, id ID, list []Annotation) error {
 	}
 	a := annotating{d: d, id: id, owner: reader, now: maps.Clone(d.s.pending.annotations[id])}
 	if l != nil {
+		if err := l.permits(permits); err != nil {
+			return err
+		}
 		a.owner = l.box.account
 	}
 	for _, one := range list {
