@@ -39,6 +39,7 @@ func onFaults(t *testing.T) (*directSession, *logtest.Faults, int) {
 	for i, text := range []string{"small", large, "small"} {
 		deliver(t, store, account, fmt.Appendf(nil, "Subject: %d\r\n\r\n%s %d", i+1, text, i+1), mailbox.Target{})
 	}
+	indexed(t, store) // so that faults are for the session, not for the index
 	return newDirectSession(t, store, account), faults, len(large)
 }
 

@@ -31,8 +31,6 @@ func (v value) String() string {
 	return v.text
 }
 
-func (v value) isNil() bool { return v.kind == 'w' && strings.EqualFold(v.text, "NIL") }
-
 // at is an element of a list; NIL where there is none.
 func (v value) at(i int) value {
 	if i < len(v.list) {
