@@ -375,6 +375,9 @@ func (w *worker) flagEverySecond(set bool) error {
 // go on with what makes room, lose nothing, survive being killed and stopped,
 // and serve again by itself when there is space.
 func TestFullDisk(t *testing.T) {
+	if testing.Short() {
+		t.Skip("fills 430 MiB; the short form runs under the race detector, under which this takes minutes")
+	}
 	for _, size := range []int64{300 << 20, 130 << 20} {
 		t.Run(fmt.Sprintf("%d MiB", size>>20), func(t *testing.T) {
 			disk := smallDisk(t, size)

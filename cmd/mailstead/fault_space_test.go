@@ -113,7 +113,7 @@ func (w *worker) expungeOldest(n int) error {
 // although deleted mail is kept for days where there is space.
 func TestFullOfMail(t *testing.T) {
 	if testing.Short() {
-		t.Skip("fills 300 MiB; the short form runs under the race detector, and TestFullDisk has the same refusals")
+		t.Skip("fills 300 MiB; the short form runs under the race detector, under which this takes minutes")
 	}
 	disk := smallDisk(t, 300<<20)
 	d := &fullDisk{instance: newInstance(t, filepath.Join(disk, "server"), "example.test", "--log-level", "warn"), filler: newFiller(t, disk)}
