@@ -74,13 +74,7 @@ func (s *session) identified(identifier string) (mailbox.Grant, error) {
 
 // getACL is RFC 4314 section 3.3.
 func (s *session) getACL(r *request) (reply, error) {
-	s.dec.SP()
-	name := s.dec.Mailbox()
-	s.dec.End()
-	if err := s.dec.Err(); err != nil {
-		return reply{}, err
-	}
-	p, info, err := s.named(name, r.needs())
+	p, info, err := s.onlyNamed(r)
 	if err != nil {
 		return reply{}, err
 	}
@@ -133,13 +127,7 @@ func (s *session) listRights(r *request) (reply, error) {
 
 // myRights is RFC 4314 section 3.5.
 func (s *session) myRights(r *request) (reply, error) {
-	s.dec.SP()
-	name := s.dec.Mailbox()
-	s.dec.End()
-	if err := s.dec.Err(); err != nil {
-		return reply{}, err
-	}
-	_, info, err := s.named(name, r.needs())
+	_, info, err := s.onlyNamed(r)
 	if err != nil {
 		return reply{}, err
 	}

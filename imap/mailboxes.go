@@ -85,13 +85,7 @@ func (s *session) useAttribute() goimap.MailboxAttr {
 // delete is RFC 3501 section 6.3.4. A session that deletes the mailbox it has selected
 // has none selected afterwards.
 func (s *session) delete(r *request) (reply, error) {
-	s.dec.SP()
-	name := s.dec.Mailbox()
-	s.dec.End()
-	if err := s.dec.Err(); err != nil {
-		return reply{}, err
-	}
-	p, _, err := s.named(name, r.needs())
+	p, _, err := s.onlyNamed(r)
 	if err != nil {
 		return reply{}, err
 	}

@@ -134,6 +134,18 @@ func (s *session) named(name string, n needs) (place, mailbox.Info, error) {
 	return p, info, n.allows(info.Rights)
 }
 
+// onlyNamed reads the arguments of a command that has a mailbox's name and nothing else,
+// and is named for it.
+func (s *session) onlyNamed(r *request) (place, mailbox.Info, error) {
+	s.dec.SP()
+	name := s.dec.Mailbox()
+	s.dec.End()
+	if err := s.dec.Err(); err != nil {
+		return place{}, mailbox.Info{}, err
+	}
+	return s.named(name, r.needs())
+}
+
 // unknown is the error of a mailbox that is not there: that its owner has gone just now is
 // nothing else.
 func (s *session) unknown(p place, err error) error {

@@ -66,7 +66,7 @@ func (d *fullDisk) fillWithMail() {
 }
 
 // expungeOldest takes the n oldest letters of INBOX away, as a mail program
-// does: \Deleted, then EXPUNGE.
+// does: \Deleted, then UID EXPUNGE.
 func (w *worker) expungeOldest(n int) error {
 	if err := w.selectBox(inboxA); err != nil {
 		return err
@@ -83,28 +83,7 @@ func (w *worker) expungeOldest(n int) error {
 	for _, uid := range uids {
 		names = append(names, w.oracle.boxes[inboxA].names[uid])
 	}
-	set := goimap.UIDSetNum(uids...)
-	w.oracle.begin(func(to world) {
-		for _, n := range names {
-			l := to[inboxA][n]
-			l.flags = flagList(append(flagsOf(l.flags), goimap.FlagDeleted))
-			to[inboxA][n] = l
-		}
-	})
-	if err := w.imap.Store(set, &goimap.StoreFlags{Op: goimap.StoreFlagsAdd, Silent: true, Flags: []goimap.Flag{goimap.FlagDeleted}}, nil).Close(); err != nil {
-		return err
-	}
-	w.oracle.done()
-	w.oracle.begin(func(to world) {
-		for _, n := range names {
-			delete(to[inboxA], n)
-		}
-	})
-	if err := w.imap.Expunge().Close(); err != nil {
-		return err
-	}
-	w.oracle.done()
-	return nil
+	return w.expungeLetters(inboxA, names, goimap.UIDSetNum(uids...))
 }
 
 // TestFullOfMail fills a small disk with nothing but mail. When it is full mail

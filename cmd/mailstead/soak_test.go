@@ -535,6 +535,11 @@ func (w *worker) expunge() error {
 	if err != nil || len(names) == 0 {
 		return err
 	}
+	return w.expungeLetters(box, names, uids)
+}
+
+// expungeLetters takes letters out of the selected mailbox.
+func (w *worker) expungeLetters(box string, names []string, uids goimap.UIDSet) error {
 	w.oracle.begin(func(to world) {
 		for _, n := range names {
 			l := to[box][n]

@@ -121,14 +121,7 @@ func TestARC(t *testing.T) {
 		{name: "an older one without key", s: newSealer().seal("s=ed; h", "s=gone; h").seals(2), want: ARCResult{OldestPass: 2}, sets: 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			message := c.s.message()
-			if c.change[0] != "" {
-				changed := strings.Replace(message, c.change[0], c.change[1], 1)
-				if changed == message {
-					t.Fatalf("%q is not in the message", c.change[0])
-				}
-				message = changed
-			}
+			message := changed(t, c.s.message(), c.change)
 			want := c.want
 			switch {
 			case c.sets > 0:
