@@ -64,7 +64,7 @@ func (s *session) replace(r *request) (reply, error) {
 	if err := s.dec.Err(); err != nil {
 		return reply{}, err
 	}
-	placed, err := in.Commit(s.ctx, s.selected.mailbox, uid)
+	placed, err := in.Commit(s.ctx, s.selected.mailbox, uid, s.permitSelected(r))
 	if err != nil {
 		return reply{}, target(err)
 	}

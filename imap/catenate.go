@@ -105,7 +105,8 @@ func (in *intake) source(name string) (m *mailbox.Mailbox, release func(), err e
 		}
 		return m, m.Close, nil
 	}
-	if s.selected == nil || s.selected.view.Gone() {
+	// The parts before this one may have taken long to come.
+	if s.selected == nil || !s.selected.mailbox.Rights(s.account.ID).Has(mailbox.RightRead) {
 		return nil, nil, mailbox.ErrNoMailbox
 	}
 	return s.selected.mailbox, func() {}, nil

@@ -17,7 +17,7 @@ func (s *session) copy(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	copied, err := s.selected.mailbox.CopyTo(s.ctx, s.selected.uidsOf(spans), to)
+	copied, err := s.selected.mailbox.CopyTo(s.ctx, s.selected.uidsOf(spans), to, s.permitSelected(r))
 	if err != nil {
 		return reply{}, target(err)
 	}
@@ -40,7 +40,7 @@ func (s *session) move(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	moved, err := s.selected.mailbox.MoveTo(s.ctx, s.selected.uidsOf(spans), to)
+	moved, err := s.selected.mailbox.MoveTo(s.ctx, s.selected.uidsOf(spans), to, s.permitSelected(r))
 	if err != nil {
 		return reply{}, target(err)
 	}
@@ -96,9 +96,9 @@ func (s *session) expunge(r *request) (reply, error) {
 	}
 	r.expunges = true
 	if !r.uid {
-		_, err := s.selected.mailbox.ExpungeAll(s.ctx, true)
+		_, err := s.selected.mailbox.ExpungeAll(s.ctx, true, s.permitSelected(r))
 		return reply{}, err
 	}
-	_, err := s.selected.mailbox.Expunge(s.ctx, s.selected.uidsOf(spans), true)
+	_, err := s.selected.mailbox.Expunge(s.ctx, s.selected.uidsOf(spans), true, s.permitSelected(r))
 	return reply{}, err
 }

@@ -46,12 +46,28 @@ func (s *directSession) Write(p []byte) (int, error) {
 // run runs a command and returns its untagged responses, valid until the next command.
 func (s *directSession) run(t testing.TB, command string) ([]byte, reply, error) {
 	t.Helper()
+	return s.runAfter(t, command, nil)
+}
+
+// runAfter is run; between, which may be nil, happens when the session has looked whether
+// the command may be said.
+func (s *directSession) runAfter(t testing.TB, command string, between func()) ([]byte, reply, error) {
+	t.Helper()
 	s.out.Reset()
 	s.commands.Reset("a " + command + "\r\n")
 	if err := s.dec.Next(); err != nil {
 		t.Fatal(err)
 	}
-	rep, err := s.runCommand(parseCommand(s.dec))
+	r := parseCommand(s.dec)
+	if between != nil {
+		late, run := *r.command, r.command.run
+		late.run = func(s *session, r *request) (reply, error) {
+			between()
+			return run(s, r)
+		}
+		r.command = &late
+	}
+	rep, err := s.runCommand(r)
 	if err := s.enc.Flush(); err != nil {
 		t.Fatal(err)
 	}

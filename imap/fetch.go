@@ -179,9 +179,10 @@ func (f *fetching) markSeen(spans []span) error {
 	}
 	result, err := s.selected.mailbox.Store(s.ctx, mailbox.StoreChange{
 		UIDs: unseen, Op: mailbox.FlagsAdd, Flags: []goimap.Flag{goimap.FlagSeen},
+		Permits: []mailbox.Permit{s.permit(mailbox.RightRead)},
 	})
-	if errors.Is(err, mailbox.ErrNoSpace) {
-		return nil // a full disk keeps nobody from reading
+	if errors.Is(err, mailbox.ErrNoSpace) || errors.Is(err, mailbox.ErrRights) {
+		return nil // a full disk keeps nobody from reading, nor does a right that is gone just now
 	}
 	if err != nil {
 		return err

@@ -194,6 +194,11 @@ func (s *session) permit(rights mailbox.Rights) mailbox.Permit {
 	return mailbox.Permit{Account: s.account.ID, Rights: rights}
 }
 
+// permitSelected is permit for the selected mailbox.
+func (s *session) permitSelected(r *request) mailbox.Permit {
+	return s.permit(mailbox.RightRead | r.needs().selected)
+}
+
 // mayChange asks whether the command may change the selected mailbox.
 func (s *session) mayChange(r *request) error {
 	switch {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	goimap "github.com/emersion/go-imap/v2"
+
 	"mailstead/mailbox"
 )
 
@@ -117,13 +119,13 @@ func (r *rightsTest) try(c rightsCase, parent, box mailbox.Rights) string {
 }
 
 // put puts a message into a mailbox.
-func (r *rightsTest) put(a mailbox.AccountID, name string) {
+func (r *rightsTest) put(a mailbox.AccountID, name string, flags ...goimap.Flag) {
 	r.t.Helper()
 	b := r.store.NewBody()
 	if _, err := b.Write([]byte("Subject: x\r\n\r\nx\r\n")); err != nil {
 		r.t.Fatal(err)
 	}
-	if _, err := r.store.Deliver(r.t.Context(), b, []mailbox.Target{{Account: a, Name: name}}, nil); err != nil {
+	if _, err := r.store.Deliver(r.t.Context(), b, []mailbox.Target{{Account: a, Name: name, Flags: flags}}, nil); err != nil {
 		r.t.Fatal(err)
 	}
 }

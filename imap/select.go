@@ -175,7 +175,8 @@ func (s *session) close(r *request) (reply, error) {
 		return reply{}, err
 	}
 	if s.mayChange(r) == nil { // RFC 4314 section 4: without e it closes all the same
-		if _, err := s.selected.mailbox.ExpungeAll(s.ctx, true); err != nil {
+		_, err := s.selected.mailbox.ExpungeAll(s.ctx, true, s.permitSelected(r))
+		if err != nil && !errors.Is(err, mailbox.ErrRights) {
 			return reply{}, err
 		}
 	}

@@ -23,13 +23,14 @@ func (s *session) store(r *request) (reply, error) {
 	if err := s.dec.Err(); err != nil {
 		return reply{}, err
 	}
-	if err := s.keepOthers(&change); err != nil {
-		return reply{}, err
+	if s.selected.readOnly {
+		return reply{}, errReadOnly
 	}
 	if change.UnchangedSince != nil {
 		s.enableCondstore()
 	}
 	change.UIDs, change.View = s.selected.uidsOf(spans), s.selected.view
+	change.Permits = []mailbox.Permit{s.permitSelected(r)}
 	result, err := s.selected.mailbox.Store(s.ctx, change)
 	if err != nil {
 		return reply{}, err
@@ -41,26 +42,6 @@ func (s *session) store(r *request) (reply, error) {
 		return reply{}, nil
 	}
 	return reply{Code: "MODIFIED " + s.modified(r, result.Modified), Text: "conditional STORE failed for some"}, nil
-}
-
-// keepOthers leaves those flags alone that the client may not change. It is refused if
-// there are no others (RFC 4314 section 4).
-func (s *session) keepOthers(change *mailbox.StoreChange) error {
-	sel := s.selected
-	if sel.readOnly {
-		return errReadOnly
-	}
-	allowed := sel.rights.Flags()
-	if allowed == mailbox.AllRights.Flags() {
-		return nil
-	}
-	some := len(change.Flags) > 0 && change.Op != mailbox.FlagsReplace
-	change.Kept = mailbox.FlagSet{^allowed[0], ^allowed[1]}
-	change.Flags = sel.settable(change.Flags)
-	if allowed == (mailbox.FlagSet{}) || some && len(change.Flags) == 0 {
-		return errNoRight
-	}
-	return nil
 }
 
 var errReadOnly = no(goimap.ResponseCodeNoPerm, "the mailbox is selected read-only")

@@ -118,10 +118,11 @@ type Placing struct {
 }
 
 // Commit adds all messages, at least one, as one change, and returns when it is on disk.
-// With replaced, which may be nil, it removes uid of that mailbox in the same change; the
-// quota counts what is left of both. After an error nothing has changed.
+// With replaced, which may be nil, it removes uid of that mailbox in the same change, for
+// which permits are asked; the quota counts what is left of both. After an error nothing
+// has changed.
 // ErrNoAccount, ErrNoMailbox, ErrNoMessage, ErrOverQuota, ErrLimit, ErrNoSpace, ErrGone, ErrRights, ErrClosed.
-func (p *Appending) Commit(ctx context.Context, replaced *Mailbox, uid goimap.UID) (Placing, error) {
+func (p *Appending) Commit(ctx context.Context, replaced *Mailbox, uid goimap.UID, permits ...Permit) (Placing, error) {
 	if p.last == nil {
 		return Placing{}, errors.New("mailbox: nothing to append")
 	}
@@ -130,7 +131,7 @@ func (p *Appending) Commit(ctx context.Context, replaced *Mailbox, uid goimap.UI
 	need := baseNeed + rangeNeed + keywordsNeed + len(p.list)*messageNeed + roomNeed(release)
 	err := p.s.write(ctx, ordinary, need, p.last, func(d *decision) error {
 		if replaced != nil {
-			if err := d.replace(replaced.box, uid); err != nil {
+			if err := d.replace(replaced.box, uid, permits); err != nil {
 				return err
 			}
 		}
@@ -159,9 +160,9 @@ func releases(holds []RoomChange) []RoomChange {
 }
 
 // replace decides that a message goes for others that come.
-func (d *decision) replace(b *box, uid goimap.UID) error {
-	if b.pending.gone {
-		return ErrGone
+func (d *decision) replace(b *box, uid goimap.UID, permits []Permit) error {
+	if _, err := d.permitted(b, permits); err != nil {
+		return err
 	}
 	c := d.change(b)
 	var gone runs

@@ -46,6 +46,17 @@ func TestAnswersRestOnDurableState(t *testing.T) {
 			},
 			want: ErrNoMailbox,
 		},
+		"rights that are gone": {
+			first: func(s *Store, m *Mailbox) error {
+				own := Grant{Account: m.box.account, Rights: RightExpunge}
+				return s.ChangeRights(t.Context(), m.box.account, "INBOX", RightsChange{Grant: own, Op: RightsRemove})
+			},
+			second: func(_ *Store, m *Mailbox) error {
+				_, err := m.Expunge(t.Context(), []goimap.UID{1}, false, Permit{Account: m.box.account, Rights: RightExpunge})
+				return err
+			},
+			want: ErrRights,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, m, _ := viewOf(t, 1)

@@ -16,12 +16,12 @@ type Copied struct {
 // account, all or none; their SAVEDATE is now (RFC 8514). UIDs (ascending) that are
 // gone are passed over. ErrNoMailbox, ErrOverQuota, ErrLimit, ErrNoSpace, ErrGone.
 func (m *Mailbox) Copy(ctx context.Context, uids []goimap.UID, name string) (Copied, error) {
-	return m.transferTo(ctx, uids, Destination{Account: m.box.account, Name: name}, false)
+	return m.transferTo(ctx, uids, Destination{Account: m.box.account, Name: name}, false, nil)
 }
 
 // Move is Copy and Expunge as one change (RFC 6851). Moving into the same mailbox gives new UIDs.
 func (m *Mailbox) Move(ctx context.Context, uids []goimap.UID, name string) (Copied, error) {
-	return m.transferTo(ctx, uids, Destination{Account: m.box.account, Name: name}, true)
+	return m.transferTo(ctx, uids, Destination{Account: m.box.account, Name: name}, true, nil)
 }
 
 // Destination is where messages are put, of any account, whose quota counts them. Permits
@@ -32,20 +32,26 @@ type Destination struct {
 	Permits []Permit
 }
 
-// CopyTo is Copy to any account. ErrRights, too.
-func (m *Mailbox) CopyTo(ctx context.Context, uids []goimap.UID, to Destination) (Copied, error) {
-	return m.transferTo(ctx, uids, to, false)
+// CopyTo is Copy to any account. Permits are those for the mailbox itself. ErrRights, too.
+func (m *Mailbox) CopyTo(ctx context.Context, uids []goimap.UID, to Destination, permits ...Permit) (Copied, error) {
+	return m.transferTo(ctx, uids, to, false, permits)
 }
 
-// MoveTo is Move to any account. What leaves the account can be restored there. ErrRights, too.
-func (m *Mailbox) MoveTo(ctx context.Context, uids []goimap.UID, to Destination) (Copied, error) {
-	return m.transferTo(ctx, uids, to, true)
+// MoveTo is Move to any account. What leaves the account can be restored there. Permits
+// are those for the mailbox itself. ErrRights, too.
+func (m *Mailbox) MoveTo(ctx context.Context, uids []goimap.UID, to Destination, permits ...Permit) (Copied, error) {
+	return m.transferTo(ctx, uids, to, true, permits)
 }
 
-func (m *Mailbox) transferTo(ctx context.Context, uids []goimap.UID, to Destination, move bool) (Copied, error) {
+func (m *Mailbox) transferTo(ctx context.Context, uids []goimap.UID, to Destination, move bool, permits []Permit) (Copied, error) {
 	var res Copied
 	to.Name = canonicalName(to.Name)
-	err := m.transfer(ctx, selection{uids: uids}, move, 0, to.open, &res)
+	err := m.transfer(ctx, selection{uids: uids}, move, 0, func(d *decision) (*change, FlagSet, error) {
+		if _, err := d.permitted(m.box, permits); err != nil {
+			return nil, FlagSet{}, err
+		}
+		return to.open(d)
+	}, &res)
 	if err != nil {
 		return Copied{}, err
 	}

@@ -15,25 +15,25 @@ type selection struct {
 
 // Expunge removes messages for good; durable when it returns. They are those of
 // uids (ascending), none without any; deleted restricts them to those with
-// \Deleted. It returns what was removed, ascending. ErrGone.
-func (m *Mailbox) Expunge(ctx context.Context, uids []goimap.UID, deleted bool) ([]goimap.UID, error) {
+// \Deleted. It returns what was removed, ascending. ErrGone, ErrRights.
+func (m *Mailbox) Expunge(ctx context.Context, uids []goimap.UID, deleted bool, permits ...Permit) ([]goimap.UID, error) {
 	if len(uids) == 0 {
 		return nil, nil
 	}
-	return m.expunge(ctx, selection{uids: uids}, deleted)
+	return m.expunge(ctx, selection{uids: uids}, deleted, permits)
 }
 
 // ExpungeAll is Expunge of every message in the mailbox.
-func (m *Mailbox) ExpungeAll(ctx context.Context, deleted bool) ([]goimap.UID, error) {
-	return m.expunge(ctx, selection{all: true}, deleted)
+func (m *Mailbox) ExpungeAll(ctx context.Context, deleted bool, permits ...Permit) ([]goimap.UID, error) {
+	return m.expunge(ctx, selection{all: true}, deleted, permits)
 }
 
-func (m *Mailbox) expunge(ctx context.Context, asked selection, deleted bool) ([]goimap.UID, error) {
+func (m *Mailbox) expunge(ctx context.Context, asked selection, deleted bool, permits []Permit) ([]goimap.UID, error) {
 	b := m.box
 	var removed []goimap.UID
 	err := m.s.write(ctx, urgent, baseNeed+m.count(asked)*rangeNeed, nil, func(d *decision) error {
-		if b.pending.gone {
-			return ErrGone
+		if _, err := d.permitted(b, permits); err != nil {
+			return err
 		}
 		if deleted && b.pending.deleted == 0 {
 			return nil

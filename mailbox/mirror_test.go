@@ -267,7 +267,7 @@ func (w *world) expunge() {
 		return gone
 	})
 	w.note("expunge %q %v %v %v", name, all, only, deleted)
-	got, err := w.mailbox(name).expunge(w.t.Context(), selection{all: all, uids: only}, deleted)
+	got, err := w.mailbox(name).expunge(w.t.Context(), selection{all: all, uids: only}, deleted, nil)
 	if err != nil || !slices.Equal(got, want) {
 		w.t.Errorf("expunge %q: %v, %v, want %v", name, got, err, want)
 	}

@@ -415,9 +415,9 @@ func (o *tenant) readBox(s *Store, m *Mailbox, name boxName, b *sureBox) error {
 
 func flagNames(f FlagSet, keywords []string) string {
 	var names []string
-	for bit, name := range map[int]string{FlagSeen: `\Seen`, FlagFlagged: `\Flagged`} {
+	for bit, name := range systemFlags {
 		if f.Has(bit) {
-			names = append(names, name)
+			names = append(names, string(name))
 		}
 	}
 	for k, name := range keywords {

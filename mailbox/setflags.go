@@ -21,9 +21,31 @@ type StoreChange struct {
 	UIDs           []goimap.UID // ascending; unknown ones are passed over
 	Op             FlagOp
 	Flags          []goimap.Flag
-	Kept           FlagSet // that stay as they are, whatever Flags say
-	UnchangedSince *ModSeq // only messages whose MODSEQ is not larger (RFC 7162 section 3.1.3)
-	View           *View   // of the session that asks; nil = nobody has to be told
+	UnchangedSince *ModSeq  // only messages whose MODSEQ is not larger (RFC 7162 section 3.1.3)
+	View           *View    // of the session that asks; nil = nobody has to be told
+	Permits        []Permit // flags that one of them does not allow stay as they are (RFC 4314 section 4)
+}
+
+// permitted returns the flags that may change, and those of change.Flags that are among
+// them. ErrRights where there are none, though there are some to add or remove (RFC 4314
+// section 4).
+func (change *StoreChange) permitted(l *listing) (allowed FlagSet, flags []goimap.Flag, err error) {
+	allowed, flags = l.allowedFlags(change.Permits), change.Flags
+	if allowed == AllRights.Flags() {
+		return allowed, flags, nil
+	}
+	flags = slices.DeleteFunc(slices.Clone(flags), func(f goimap.Flag) bool {
+		if isKeyword(f) {
+			return !allowed.Has(KeywordBit)
+		}
+		bit := systemFlag(f)
+		return bit < 0 || !allowed.Has(bit)
+	})
+	some := len(change.Flags) > 0 && change.Op != FlagsReplace
+	if allowed == (FlagSet{}) || some && len(flags) == 0 {
+		return allowed, nil, ErrRights
+	}
+	return allowed, flags, nil
 }
 
 // StoreResult is what a STORE did.
@@ -34,7 +56,7 @@ type StoreResult struct {
 }
 
 // Store changes flags; durable when it returns. Messages that have the flags
-// already keep their MODSEQ. ErrGone, ErrLimit.
+// already keep their MODSEQ. ErrGone, ErrLimit, ErrRights.
 func (m *Mailbox) Store(ctx context.Context, change StoreChange) (StoreResult, error) {
 	var res StoreResult
 	if len(change.UIDs) == 0 {
@@ -46,15 +68,20 @@ func (m *Mailbox) Store(ctx context.Context, change StoreChange) (StoreResult, e
 		need += keywordsNeed
 	}
 	err := m.s.write(ctx, urgent, need, nil, func(d *decision) error {
-		if b.pending.gone {
-			return ErrGone
+		l, err := d.permitted(b, change.Permits)
+		if err != nil {
+			return err
 		}
-		set, err := b.bits(change.Flags, change.Op != FlagsRemove)
+		allowed, flags, err := change.permitted(l)
+		if err != nil {
+			return err
+		}
+		set, err := b.bits(flags, change.Op != FlagsRemove)
 		if err != nil {
 			return err
 		}
 		c := d.change(b)
-		st := storing{change: change, set: set, header: &c.after}
+		st := storing{change: change, set: set, allowed: allowed, header: &c.after}
 		b.candidates(selection{uids: change.UIDs}, st.take)
 		res.Modified, res.Surprise = st.modified, st.surprise
 		if len(st.groups) == 0 {
@@ -76,6 +103,7 @@ func (m *Mailbox) Store(ctx context.Context, change StoreChange) (StoreResult, e
 type storing struct {
 	change   StoreChange
 	set      FlagSet
+	allowed  FlagSet // the others stay as they are
 	header   *header
 	modified []goimap.UID
 	surprise []goimap.UID
@@ -109,14 +137,14 @@ func (st *storing) take(c *candidate) {
 
 // flags is what a message with flags old gets.
 func (st *storing) flags(old FlagSet) FlagSet {
-	set, kept := st.set, st.change.Kept
+	set, allowed := st.set, st.allowed
 	switch st.change.Op {
 	case FlagsAdd:
 		set = FlagSet{old[0] | set[0], old[1] | set[1]}
 	case FlagsRemove:
 		set = FlagSet{old[0] &^ set[0], old[1] &^ set[1]}
 	}
-	return FlagSet{set[0]&^kept[0] | old[0]&kept[0], set[1]&^kept[1] | old[1]&kept[1]}
+	return FlagSet{set[0]&allowed[0] | old[0]&^allowed[0], set[1]&allowed[1] | old[1]&^allowed[1]}
 }
 
 func (st *storing) group(flags FlagSet) *storeGroup {

@@ -36,6 +36,16 @@ func (l *listing) permits(permits []Permit) error {
 	return nil
 }
 
+// permitted returns the listing of an open mailbox that is to be changed, where all permits
+// are given on it. ErrGone, ErrRights.
+func (d *decision) permitted(b *box, permits []Permit) (*listing, error) {
+	l := d.s.pending.listings[b.id]
+	if b.pending.gone || l == nil {
+		return nil, ErrGone
+	}
+	return l, l.permits(permits)
+}
+
 // permitsBelow asks the same of the nearest existing level above a name. Where there is
 // none, all is the owner's (RFC 4314 section 4, CREATE).
 func (a *account) permitsBelow(owner AccountID, name string, permits []Permit) error {

@@ -3,6 +3,7 @@ package mailbox
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	goimap "github.com/emersion/go-imap/v2"
@@ -137,15 +138,49 @@ func TestPermits(t *testing.T) {
 			_, err := open(t, s, owner, "INBOX").CopyTo(t.Context(), []goimap.UID{1}, Destination{Account: owner, Name: "team", Permits: []Permit{p}})
 			return err
 		}},
+		"copy from": {"INBOX", "r", func(s *Store, owner AccountID, p Permit) error {
+			_, err := open(t, s, owner, "INBOX").CopyTo(t.Context(), []goimap.UID{1}, Destination{Account: owner, Name: "team/old"}, p)
+			return err
+		}},
+		"move from": {"INBOX", "rte", func(s *Store, owner AccountID, p Permit) error {
+			_, err := open(t, s, owner, "INBOX").MoveTo(t.Context(), []goimap.UID{1}, Destination{Account: owner, Name: "team/old"}, p)
+			return err
+		}},
+		"expunge": {"INBOX", "re", func(s *Store, owner AccountID, p Permit) error {
+			_, err := open(t, s, owner, "INBOX").Expunge(t.Context(), []goimap.UID{1}, false, p)
+			return err
+		}},
+		"expunge all": {"INBOX", "re", func(s *Store, owner AccountID, p Permit) error {
+			_, err := open(t, s, owner, "INBOX").ExpungeAll(t.Context(), true, p)
+			return err
+		}},
+		"store": {"INBOX", "rs", func(s *Store, owner AccountID, p Permit) error {
+			change := storeOf(1, FlagsAdd, `\Seen`, nil)
+			change.Permits = []Permit{p}
+			_, err := open(t, s, owner, "INBOX").Store(t.Context(), change)
+			return err
+		}},
+		"replace": {"INBOX", "rte", func(s *Store, owner AccountID, p Permit) error {
+			appending := s.StartAppending(owner, "team/old")
+			defer appending.Abort()
+			b := s.NewBody()
+			if _, err := b.Write([]byte(letter(3))); err != nil {
+				return err
+			}
+			if err := appending.Add(t.Context(), b, nil, s.now()); err != nil {
+				b.Abort()
+				return err
+			}
+			_, err := appending.Commit(t.Context(), open(t, s, owner, "INBOX"), 1, p)
+			return err
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStore(t)
 			ann, bob := newAccount(t, s), newAccount(t, s)
 			deliver(t, s, ann, "INBOX", letter(1))
-			for _, name := range []string{c.on, "team/old"} {
-				if _, err := s.Create(t.Context(), ann, name, ""); err != nil {
-					t.Fatal(err)
-				}
+			if _, err := s.Create(t.Context(), ann, "team/old", ""); err != nil { // and team with it
+				t.Fatal(err)
 			}
 			need := rightsFrom(c.letters)
 			p := Permit{Account: bob, Rights: need}
@@ -168,6 +203,44 @@ func TestPermits(t *testing.T) {
 				t.Errorf("with %s: %v", c.letters, err)
 			}
 		})
+	}
+}
+
+// TestPermittedChanges: STORE changes the flags that the permits allow, makes no keyword for
+// others, and is refused where there is nothing that it may change (RFC 4314 section 4).
+func TestPermittedChanges(t *testing.T) {
+	for _, c := range []struct {
+		letters string
+		op      FlagOp
+		flags   string
+		want    string // of a message that has \Seen and \Answered
+		err     error
+	}{
+		{"r", FlagsReplace, `\Deleted`, `\Answered \Seen`, ErrRights},
+		{"rs", FlagsReplace, `\Deleted work`, `\Answered`, nil},
+		{"rs", FlagsAdd, `\Deleted work`, `\Answered \Seen`, ErrRights},
+		{"rs", FlagsAdd, "", `\Answered \Seen`, nil},
+		{"rt", FlagsReplace, `\Deleted work`, `\Answered \Deleted \Seen`, nil},
+		{"rt", FlagsRemove, `\Seen \Answered`, `\Answered \Seen`, ErrRights},
+		{"rw", FlagsReplace, `\Deleted work`, `\Seen work`, nil},
+		{"rw", FlagsRemove, `\Seen \Answered`, `\Seen`, nil},
+		{"rswt", FlagsReplace, `\Deleted work`, `\Deleted work`, nil},
+	} {
+		s := newStore(t)
+		ann, bob := newAccount(t, s), newAccount(t, s)
+		share(t, s, ann, "INBOX", bob, c.letters)
+		deliver(t, s, ann, "INBOX", letter(1), `\Seen`, `\Answered`)
+		m := open(t, s, ann, "INBOX")
+		_, err := m.Store(t.Context(), StoreChange{UIDs: []goimap.UID{1}, Op: c.op, Flags: splitFlags(c.flags), Permits: []Permit{{Account: bob, Rights: RightRead}}})
+		if !errors.Is(err, c.err) {
+			t.Errorf("%+v: %v", c, err)
+		}
+		if got := flagNames(rows(m)[0].Flags, m.Keywords()); got != c.want {
+			t.Errorf("%+v: the message has %q", c, got)
+		}
+		if has := len(m.Keywords()) > 0; has != strings.Contains(c.want, "work") {
+			t.Errorf("%+v: keywords %q", c, m.Keywords())
+		}
 	}
 }
 
@@ -203,18 +276,7 @@ func TestPermittedFlags(t *testing.T) {
 		}
 		m := open(t, s, ann, "Archive")
 		for _, r := range rows(m) {
-			var names []goimap.Flag
-			for bit, name := range systemFlags {
-				if r.Flags.Has(bit) {
-					names = append(names, name)
-				}
-			}
-			for k, name := range m.Keywords() {
-				if r.Flags.Has(KeywordBit + k) {
-					names = append(names, goimap.Flag(name))
-				}
-			}
-			if got := joinFlags(names); got != want {
+			if got := flagNames(r.Flags, m.Keywords()); got != want {
 				t.Errorf("%s, UID %d: %q, want %q", letters, r.UID, got, want)
 			}
 		}
