@@ -22,6 +22,8 @@ type incoming struct {
 	content
 	limits Limits
 	body   *mailbox.NewBody
+	seal   seal                                // nil where the header is stored as soon as it is there
+	held   *mailbox.Spool                      // the body that a seal sees before
 	edit   func(header []byte) ([]byte, error) // what is stored for the header, with the trace in front
 	header []byte                              // so far, while it is not whole
 	inBody bool
@@ -33,7 +35,10 @@ type incoming struct {
 
 // newMessage begins the transaction's message.
 func (s *session) newMessage(dots bool) *incoming {
-	m := &incoming{limits: s.server.limits, body: s.server.o.Deliver.NewBody(), edit: s.editHeader}
+	m := &incoming{limits: s.server.limits, body: s.server.o.Deliver.NewBody(), edit: s.editHeader, seal: s.sealFor()}
+	if m.seal != nil {
+		m.held = s.server.o.Deliver.NewSpool()
+	}
 	m.content = content{out: m, dots: dots, repair: s.submission()}
 	return m
 }
@@ -45,7 +50,7 @@ func (m *incoming) Write(p []byte) (int, error) {
 	}
 	m.eightBit = m.eightBit || !ascii(p)
 	if m.inBody {
-		return m.body.Write(p)
+		return m.text(p)
 	}
 	h := p
 	if len(m.header) > 0 {
@@ -77,6 +82,17 @@ func headerEnd(h []byte, known int) int {
 	return -1
 }
 
+// text takes octets of the body.
+func (m *incoming) text(p []byte) (int, error) {
+	if m.seal == nil {
+		return m.body.Write(p)
+	}
+	if n, err := m.seal.Write(p); err != nil {
+		return n, err
+	}
+	return m.held.Write(p)
+}
+
 // begin stores the header and what came with it.
 func (m *incoming) begin(header, rest []byte) error {
 	m.inBody = true
@@ -84,14 +100,23 @@ func (m *incoming) begin(header, rest []byte) error {
 		return errHeaderTooBig
 	}
 	m.asciiHeader = ascii(header)
+	err := m.storeHeader(header)
+	if err == nil && len(rest) > 0 {
+		_, err = m.text(rest)
+	}
+	m.header = nil
+	return err
+}
+
+// storeHeader is for a header that is whole; a seal keeps it for itself.
+func (m *incoming) storeHeader(header []byte) error {
+	if m.seal != nil {
+		return m.seal.begin(header)
+	}
 	h, err := m.edit(header)
 	if err == nil {
 		_, err = m.body.Write(h)
 	}
-	if err == nil && len(rest) > 0 {
-		_, err = m.body.Write(rest)
-	}
-	m.header = nil
 	return err
 }
 
@@ -101,10 +126,31 @@ func (m *incoming) finish() error {
 	if m.err == nil && !m.inBody {
 		m.fail(m.begin(m.header, nil))
 	}
+	if m.err == nil && m.seal != nil {
+		m.fail(m.release())
+	}
 	return m.err
 }
 
-func (m *incoming) abort() { m.body.Abort() }
+// release stores what was held back.
+func (m *incoming) release() error {
+	h, err := m.seal.finish(!m.asciiHeader)
+	if err != nil {
+		return err
+	}
+	if _, err = m.body.Write(h); err == nil {
+		_, err = m.held.WriteTo(m.body)
+	}
+	m.held.Free()
+	return err
+}
+
+func (m *incoming) abort() {
+	m.body.Abort()
+	if m.held != nil {
+		m.held.Free()
+	}
+}
 
 // ascii reports whether p has no octet above 127, eight at a time: every
 // message passes through here.

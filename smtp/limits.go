@@ -24,6 +24,7 @@ type Limits struct {
 	AuthFailures          int           // of a connection, then it is cut; 5
 	Idle                  time.Duration // waiting for the peer's next octets; 300 s (RFC 5321 section 4.5.3.2.7)
 	Session               time.Duration // whole session of those not logged in; 30 min
+	CheckWait             time.Duration // waiting for the DNS when a message has come to its end; 30 s (senders wait for 10 min: RFC 5321 section 4.5.3.2.6)
 	ConnectionsPerAddress int           // that have not logged in; 80
 	ConnectionsPerAccount int           // 0 = without limit
 }
@@ -45,6 +46,7 @@ func (l Limits) withDefaults() Limits {
 	l.AuthFailures = cmp.Or(l.AuthFailures, 5)
 	l.Idle = cmp.Or(l.Idle, 300*time.Second)
 	l.Session = cmp.Or(l.Session, 30*time.Minute)
+	l.CheckWait = cmp.Or(l.CheckWait, 30*time.Second)
 	l.ConnectionsPerAddress = cmp.Or(l.ConnectionsPerAddress, 80)
 	return l
 }

@@ -31,6 +31,9 @@ func mail(s *session, arg []byte) (reply, error) {
 		return reply{}, err // before the message is sent in vain (RFC 1870 section 6.1)
 	}
 	s.tx = s.newTransaction(from, p)
+	if s.server.o.Checks != nil && !s.submission() {
+		s.tx.examination = s.examine(s.tx.From)
+	}
 	return say(250, "2.1.0", "Sender ok"), nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"mailstead/mailbox"
 	"mailstead/mailbox/directory"
 	"mailstead/smtp/local"
+	"mailstead/smtp/mailauth"
 	"mailstead/tls/serve"
 )
 
@@ -44,6 +45,8 @@ type Acceptor interface {
 	HasQuota(to directory.Route, n int64) error
 	// NewBody begins a message.
 	NewBody() *mailbox.NewBody
+	// NewSpool begins to hold a message that cannot be stored before its end.
+	NewSpool() *mailbox.Spool
 	// Accept takes responsibility for a message: nil means that for every
 	// recipient it is on disk, in a mailbox or in the queue. *local.Refusal, or
 	// an error of the store: then nothing was taken.
@@ -60,8 +63,12 @@ type Options struct {
 	TLSConfig     *tls.Config // for STARTTLS; nil = not offered. Implicit TLS is the listener's matter
 	CleartextAuth bool        // submission accepts AUTH without TLS; it is never announced
 	Limits        Limits
-	Now           func() time.Time // nil = time.Now
-	Logger        *slog.Logger     // nil = none
+	Checks        *Checks // of mail from outside, for the receiver; nil = nothing is checked
+	// SigningKeys gives the keys that sign for an author's domain, in A-labels, for
+	// submission. None, or nil: its mail leaves without a signature.
+	SigningKeys func(domain string) []mailauth.SigningKey
+	Now         func() time.Time // nil = time.Now
+	Logger      *slog.Logger     // nil = none
 }
 
 // Server serves one role on any number of listeners.

@@ -199,6 +199,9 @@ func (s *session) drop() {
 	if s.tx != nil && s.tx.message != nil {
 		s.tx.message.abort()
 	}
+	if s.tx != nil && s.tx.examination != nil {
+		s.tx.examination.close()
+	}
 	s.tx = nil
 }
 

@@ -7,11 +7,17 @@ const dateFormat = "Mon, 2 Jan 2006 15:04:05 -0700"
 
 // trace is what is stored in front of a message: the same for all recipients
 // and without their names, so that it gives no hidden one away.
-func (s *session) trace() []byte {
-	var b []byte
-	if s.tx.finalForAll() {
-		b = append(append(append(b, "Return-Path: <"...), s.tx.From...), ">\r\n"...)
+func (s *session) trace() []byte { return s.appendReceived(s.returnPath()) }
+
+// returnPath is the first of its fields, where there is one.
+func (s *session) returnPath() []byte {
+	if !s.tx.finalForAll() {
+		return nil
 	}
+	return append(append([]byte("Return-Path: <"), s.tx.From...), ">\r\n"...)
+}
+
+func (s *session) appendReceived(b []byte) []byte {
 	b = append(b, "Received: from "...)
 	b = append(b, s.traceFrom()...)
 	b = append(append(b, "\r\n\tby "...), s.server.o.Hostname...)

@@ -17,6 +17,8 @@ type transaction struct {
 	message *incoming // since DATA or the first BDAT
 	failed  bool      // a chunk was refused; only RSET and further chunks follow
 	read    int64     // octets of chunks
+
+	examination *examination // nil where nothing is checked
 }
 
 // chunks reports whether BDAT began.

@@ -20,13 +20,14 @@ type admin struct {
 	store          *mailbox.Store
 	directory      *directory.Directory
 	queue          *queue.Queue
+	keys           *keyring
 	domainsChanged func() error
 	alone          bool // no server runs
 }
 
 // admin is that of the running server.
 func (s *server) admin() *admin {
-	return &admin{store: s.store, directory: s.directory, queue: s.queue, domainsChanged: s.renameCertificate}
+	return &admin{store: s.store, directory: s.directory, queue: s.queue, keys: s.keys, domainsChanged: s.renameCertificate}
 }
 
 // newAdmin is one alone on the folder. Its queue is only looked at and changed.
@@ -35,8 +36,11 @@ func newAdmin(store *mailbox.Store, d *directory.Directory, log *slog.Logger) (*
 	if _, err := s.openQueue(); err != nil {
 		return nil, err
 	}
-	q := s.queue
-	return &admin{store: store, directory: d, queue: q, domainsChanged: func() error { return nil }, alone: true}, nil
+	keys, err := openKeyring(store)
+	if err != nil {
+		return nil, err
+	}
+	return &admin{store: store, directory: d, queue: s.queue, keys: keys, domainsChanged: func() error { return nil }, alone: true}, nil
 }
 
 // nothing is the result of actions that only succeed or fail.
@@ -142,11 +146,17 @@ func (a *admin) domainAdd(ctx context.Context, p name) (nothing, error) {
 	if err := a.directory.AddDomain(ctx, p.Name); err != nil {
 		return nothing{}, err
 	}
+	if err := a.keys.ensure(ctx, p.Name); err != nil {
+		return nothing{}, err // the next start makes them
+	}
 	return nothing{}, a.domainsChanged()
 }
 
 func (a *admin) domainRemove(ctx context.Context, p name) (nothing, error) {
 	if err := a.directory.RemoveDomain(ctx, p.Name); err != nil {
+		return nothing{}, err
+	}
+	if err := a.keys.remove(ctx, p.Name); err != nil {
 		return nothing{}, err
 	}
 	return nothing{}, a.domainsChanged()
@@ -156,8 +166,19 @@ func (a *admin) domainList(context.Context, nothing) ([]directory.Domain, error)
 	return a.directory.Domains(), nil
 }
 
-func (a *admin) domainShow(_ context.Context, p name) (directory.Domain, error) {
-	return a.directory.Domain(p.Name)
+// domainDetails is a domain with what its owner has to publish.
+type domainDetails struct {
+	directory.Domain
+	Records []dnsRecord `json:"records"`
+}
+
+func (a *admin) domainShow(_ context.Context, p name) (domainDetails, error) {
+	d, err := a.directory.Domain(p.Name)
+	if err != nil {
+		return domainDetails{}, err
+	}
+	records, err := a.keys.records(d.Name)
+	return domainDetails{d, records}, err
 }
 
 type catchAllParams struct {

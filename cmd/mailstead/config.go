@@ -15,6 +15,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"mailstead/mailbox"
+	"mailstead/smtp/mailauth"
 )
 
 // settings are what the wiring in serve.go is told. `serve` reads them from
@@ -47,6 +48,17 @@ type settings struct {
 	// RetentionDays is for how many days deleted messages, mailboxes and accounts
 	// can be restored. Default 7; 0 = not at all.
 	RetentionDays int `toml:"retention_days"`
+	// TrustedRelays are addresses and networks of hosts that hand mail on to us.
+	// Default: none.
+	TrustedRelays []string `toml:"trusted_relays"`
+	// DNSLists and DNSAllowLists are lists of clients, as mailauth.ParseDNSList
+	// reads them: of those whose mail is refused, and of those that are trusted.
+	// Default: none.
+	DNSLists      []string `toml:"dns_lists"`
+	DNSAllowLists []string `toml:"dns_allow_lists"`
+	// Overrides are what is done with mail in a domain's name: accept, junk or
+	// refuse. Default: none.
+	Overrides map[string]string `toml:"overrides"`
 	// Admin is a URI by which users reach the administrator, for mail programs that
 	// ask (RFC 5464 section 3.2.1.1). Default "": they are not told.
 	Admin string `toml:"admin"`
@@ -162,6 +174,7 @@ func (s *settings) check() error {
 	if u, err := url.Parse(s.Admin); s.Admin != "" && (err != nil || u.Scheme == "") {
 		problem("admin must be a URI, like mailto:postmaster@example.org")
 	}
+	errs = append(errs, s.checkJudging())
 	for _, r := range s.Resolvers {
 		if _, err := netip.ParseAddrPort(r); err != nil {
 			problem("resolvers: %q is not IP:PORT", r)
@@ -174,6 +187,25 @@ func (s *settings) check() error {
 			}
 		}
 	}
+	return errors.Join(errs...)
+}
+
+// checkJudging checks the settings that mail from outside is judged by.
+func (s *settings) checkJudging() error {
+	var errs []error
+	note := func(name string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	_, err := parseNetworks(s.TrustedRelays)
+	note("trusted_relays", err)
+	_, err = parseLists(s.DNSLists)
+	note("dns_lists", err)
+	_, err = parseLists(s.DNSAllowLists)
+	note("dns_allow_lists", err)
+	_, err = mailauth.ParseOverrides(s.Overrides)
+	note("overrides", err)
 	return errors.Join(errs...)
 }
 

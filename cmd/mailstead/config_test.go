@@ -26,12 +26,20 @@ func TestParseConfig(t *testing.T) {
 			max_message_size = 1000000
 			sessions_per_account = 0
 			quota = "5GB"
+			trusted_relays = ["192.0.2.7", "2001:db8:1::/48"]
+			dns_lists = ["bad.example.test"]
+			dns_allow_lists = ["good.example.test=127.0.0.2"]
+			[overrides]
+			"news.example.test" = "junk"
 			[listen]
 			smtp = ["192.0.2.1:25", "[2001:db8::1]:25"]
 			pop3 = []`, "", func(s *settings) {
 			s.Dir, s.Certificate, s.Key = "/srv/mail", "/c.pem", "/k.pem"
 			s.Resolvers = []string{"192.0.2.1:53", "[2001:db8::1]:5353"}
 			s.MXPort, s.MaxMessageSize, s.SessionsPerAccount, s.Quota = 2525, 1000000, 0, "5GB"
+			s.TrustedRelays = []string{"192.0.2.7", "2001:db8:1::/48"}
+			s.DNSLists, s.DNSAllowLists = []string{"bad.example.test"}, []string{"good.example.test=127.0.0.2"}
+			s.Overrides = map[string]string{"news.example.test": "junk"}
 			s.Listen.SMTP, s.Listen.POP3 = []string{"192.0.2.1:25", "[2001:db8::1]:25"}, []string{}
 		}},
 		{"no resolver is not the system's", host + "resolvers = []", "", func(s *settings) { s.Resolvers = []string{} }},
@@ -55,6 +63,10 @@ func TestParseConfig(t *testing.T) {
 		{"huge messages", host + "max_message_size = 1073741825", "max_message_size", nil},
 		{"fewer than no sessions", host + "sessions_per_account = -1", "sessions_per_account", nil},
 		{"a quota of no size", host + `quota = "much"`, `quota: "much" is no size`, nil},
+		{"a relay by name", host + `trusted_relays = ["mx.example.test"]`, `trusted_relays: "mx.example.test" is no address`, nil},
+		{"a list of nothing", host + `dns_lists = [""]`, "dns_lists: not a DNS list", nil},
+		{"a list of good ones with wrong answers", host + `dns_allow_lists = ["a.test=192.0.2.0/24"]`, "dns_allow_lists: not a DNS list", nil},
+		{"an override to nothing", host + "[overrides]\n\"a.test\" = \"drop\"", "the action for a.test must be accept, junk or refuse", nil},
 		{"a resolver by name", host + `resolvers = ["ns.example.test:53"]`, `"ns.example.test:53" is not IP:PORT`, nil},
 		{"a resolver without port", host + `resolvers = ["192.0.2.1"]`, `"192.0.2.1" is not IP:PORT`, nil},
 		{"a listener without port", host + "[listen]\nimaps = [\"127.0.0.1\"]", `listen.imaps: "127.0.0.1" is not HOST:PORT`, nil},

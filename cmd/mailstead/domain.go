@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"log/slog"
 
 	"mailstead/mailbox/directory"
+	"mailstead/smtp/mailauth"
 )
 
 // domainCommand is `mailstead domain`.
@@ -56,17 +59,39 @@ type domainShowCommand struct {
 }
 
 func (c domainShowCommand) Run(ctx context.Context, std streams, log *slog.Logger) error {
-	row, err := call[directory.Domain](ctx, c.place, log, "domain show", name{c.Domain})
+	d, err := call[domainDetails](ctx, c.place, log, "domain show", name{c.Domain})
 	if err != nil {
 		return err
 	}
-	return printDomains(std, c.format, []directory.Domain{row})
+	if c.JSON {
+		return print(std.out, c.format, []domainDetails{d}, nil, nil)
+	}
+	if err := printDomains(std, c.format, []directory.Domain{d.Domain}); err != nil {
+		return err
+	}
+	return printRecords(std.out, d.Records)
 }
 
 func printDomains(std streams, f format, rows []directory.Domain) error {
 	return print(std.out, f, rows, []string{"DOMAIN", "CATCH-ALL"}, func(d directory.Domain) []any {
 		return []any{d.Name, d.CatchAll}
 	})
+}
+
+// printRecords prints records as lines of a zone file.
+func printRecords(w io.Writer, records []dnsRecord) error {
+	if len(records) == 0 {
+		return nil
+	}
+	if _, err := fmt.Fprint(w, "\nTo be published in the DNS, so that others can verify what is signed here:\n\n"); err != nil {
+		return err
+	}
+	for _, r := range records {
+		if _, err := fmt.Fprintln(w, mailauth.ZoneRecord(r.Name, r.Text)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 type domainCatchAllCommand struct {

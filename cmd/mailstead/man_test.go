@@ -143,6 +143,8 @@ func settingEntry(page, name string) string {
 // asTOML is how a default is written; nothing for an empty one.
 func asTOML(v reflect.Value) string {
 	switch v.Kind() {
+	case reflect.Map:
+		return "" // a table of none
 	case reflect.Slice:
 		if v.Len() == 0 {
 			return ""

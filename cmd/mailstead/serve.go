@@ -38,6 +38,8 @@ type server struct {
 	store       *mailbox.Store
 	directory   *directory.Directory
 	queue       *queue.Queue
+	resolver    *dns.Resolver
+	keys        *keyring // for DKIM
 	source      tls.Source
 	certificate *tls.Issued // of our own making, for when the operator has none
 	fronts      []front
@@ -76,11 +78,13 @@ func (s *server) open() (err error) {
 	if err != nil {
 		return err
 	}
+	if s.keys, err = openKeyring(s.store); err != nil {
+		return err
+	}
 	if err := s.openCertificates(); err != nil {
 		return err
 	}
-	s.makeFronts(here)
-	return nil
+	return s.makeFronts(here)
 }
 
 // storeDir is where in the server's folder the store is.
@@ -121,12 +125,13 @@ func openStore(s *settings, log *slog.Logger) (*mailbox.Store, *directory.Direct
 // openQueue makes the queue with its couriers, and returns the one to our
 // mailboxes, which also takes in what SMTP receives.
 func (s *server) openQueue() (*local.Courier, error) {
-	resolver, err := dns.New(dns.Options{Servers: s.settings.Resolvers})
+	var err error
+	s.resolver, err = dns.New(dns.Options{Servers: s.settings.Resolvers})
 	if err != nil {
 		return nil, fmt.Errorf("resolvers: %w", err)
 	}
 	world, err := remote.New(remote.Options{
-		Resolver: resolver, Hostname: s.settings.Hostname, MXPort: s.settings.MXPort, Own: s.ownAddress, Logger: s.log,
+		Resolver: s.resolver, Hostname: s.settings.Hostname, MXPort: s.settings.MXPort, Own: s.ownAddress, Logger: s.log,
 	})
 	if err != nil {
 		return nil, err
@@ -213,7 +218,11 @@ func (s *server) renameCertificate() error {
 }
 
 // makeFronts makes the protocol servers.
-func (s *server) makeFronts(here *local.Courier) {
+func (s *server) makeFronts(here *local.Courier) error {
+	checks, err := s.checks(s.resolver)
+	if err != nil {
+		return err
+	}
 	base := smtp.Options{
 		Hostname: s.settings.Hostname, Directory: s.directory, Deliver: here, Logger: s.log,
 		Limits: smtp.Limits{MessageSize: s.settings.MaxMessageSize, ConnectionsPerAccount: s.settings.SessionsPerAccount},
@@ -221,6 +230,7 @@ func (s *server) makeFronts(here *local.Courier) {
 	receiver, submission := base, base
 	receiver.Role, submission.Role = smtp.Receiver, smtp.Submission
 	receiver.TLSConfig, submission.TLSConfig = tls.Config(s.source, tls.SMTP), tls.Config(s.source, tls.Submission)
+	receiver.Checks, submission.SigningKeys = checks, s.keys.of
 	submission.CleartextAuth = s.settings.local
 	l := s.settings.Listen
 	s.fronts = []front{
@@ -235,6 +245,7 @@ func (s *server) makeFronts(here *local.Courier) {
 			MaxPerAccount: s.settings.SessionsPerAccount, Logger: s.log,
 		})},
 	}
+	return nil
 }
 
 // bound is a listener with the front that serves it.
@@ -246,6 +257,9 @@ type bound struct {
 // run listens, serves until ctx ends or a listener fails, then stops
 // everything. ready is called when every port listens, never earlier.
 func (s *server) run(ctx context.Context, ready func() error) error {
+	if err := s.makeKeys(ctx); err != nil {
+		return errors.Join(err, s.close())
+	}
 	all, err := s.listen(ctx)
 	if err != nil {
 		return errors.Join(err, s.close())

@@ -83,6 +83,9 @@ func (c *Courier) HasQuota(to directory.Route, n int64) error {
 // NewBody begins a message.
 func (c *Courier) NewBody() *mailbox.NewBody { return c.store.NewBody() }
 
+// NewSpool begins to hold a message that cannot be stored before its end.
+func (c *Courier) NewSpool() *mailbox.Spool { return c.store.NewSpool() }
+
 // Accept takes responsibility for a message from a session: when it returns
 // nil, each recipient has it in a mailbox or in the queue, on disk. Otherwise
 // nobody has it: *Refusal, or an error of the store.
@@ -99,7 +102,7 @@ func (c *Courier) Accept(ctx context.Context, t Transaction, b *mailbox.NewBody)
 // then, in rare cases, what some of them refused.
 func (c *Courier) take(ctx context.Context, p plan, e queue.Envelope, b *mailbox.NewBody) error {
 	var id mailbox.BodyID
-	placed, err := c.store.Deliver(ctx, b, targetsOf(p.local, e.Received), func(body mailbox.BodyID) []mailbox.RoomChange {
+	placed, err := c.store.Deliver(ctx, b, c.targets(p, e.Received), func(body mailbox.BodyID) []mailbox.RoomChange {
 		id = body
 		if len(p.remote) == 0 {
 			return nil
@@ -126,6 +129,20 @@ func (c *Courier) take(ctx context.Context, p plan, e queue.Envelope, b *mailbox
 		c.queue.Wake()
 	}
 	return nil
+}
+
+// targets are where the copies of a plan go.
+func (c *Courier) targets(p plan, date time.Time) []mailbox.Target {
+	targets := targetsOf(p.local, date)
+	for i := range targets {
+		if !p.junk[targets[i].Account] {
+			continue
+		}
+		if junk, err := c.store.SpecialUse(targets[i].Account, goimap.MailboxAttrJunk); err == nil {
+			targets[i].Name = junk.Name
+		}
+	}
+	return targets
 }
 
 func targetsOf(accounts []directory.Delivery, date time.Time) []mailbox.Target {

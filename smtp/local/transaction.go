@@ -25,6 +25,7 @@ type Transaction struct {
 type Recipient struct {
 	Address string          // as the client wrote it, without brackets
 	Route   directory.Route // a relayed address is its own Remote
+	Junk    bool            // the copies here are filed into Junk
 }
 
 // Refusal is why a message was not taken, as SMTP says it.

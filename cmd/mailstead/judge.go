@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"mailstead/smtp"
+	"mailstead/smtp/dns"
+	"mailstead/smtp/mailauth"
+)
+
+// checks are those of mail from outside. Without a DNS server nothing can be
+// proven, so nothing is decided: what was found is written down as "none".
+func (s *server) checks(resolver *dns.Resolver) (*smtp.Checks, error) {
+	relays, err := parseNetworks(s.settings.TrustedRelays)
+	if err != nil {
+		return nil, fmt.Errorf("trusted_relays: %w", err)
+	}
+	blocked, err := parseLists(s.settings.DNSLists)
+	if err != nil {
+		return nil, fmt.Errorf("dns_lists: %w", err)
+	}
+	allowed, err := parseLists(s.settings.DNSAllowLists)
+	if err != nil {
+		return nil, fmt.Errorf("dns_allow_lists: %w", err)
+	}
+	overrides, err := mailauth.ParseOverrides(s.settings.Overrides)
+	if err != nil {
+		return nil, fmt.Errorf("overrides: %w", err)
+	}
+	return &smtp.Checks{
+		Resolver: resolver, RecordOnly: len(s.settings.Resolvers) == 0, TrustedRelays: relays,
+		Blocked: blocked, Allowed: allowed, Overrides: overrides, Names: s.domainNames,
+	}, nil
+}
+
+// domainNames are the domains of this server.
+func (s *server) domainNames() []string {
+	var names []string
+	for _, d := range s.directory.Domains() {
+		names = append(names, d.Name)
+	}
+	return names
+}
+
+// parseNetworks reads addresses and networks.
+func parseNetworks(texts []string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, text := range texts {
+		p, err := netip.ParsePrefix(text)
+		if ip, e := netip.ParseAddr(text); e == nil {
+			p, err = ip.Unmap().WithZone("").Prefix(ip.Unmap().BitLen())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%q is no address and no network", text)
+		}
+		all = append(all, p.Masked())
+	}
+	return all, nil
+}
+
+func parseLists(texts []string) ([]mailauth.DNSList, error) {
+	var all []mailauth.DNSList
+	for _, text := range texts {
+		l, err := mailauth.ParseDNSList(text)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, l)
+	}
+	return all, nil
+}
+
+// makeKeys makes the keys of domains that have none, where mail leaves at all.
+func (s *server) makeKeys(ctx context.Context) error {
+	if len(s.settings.Resolvers) == 0 {
+		return nil
+	}
+	for _, d := range s.domainNames() {
+		if err := s.keys.ensure(ctx, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,55 @@
+package smtp
+
+import (
+	"net/netip"
+	"slices"
+
+	"mailstead/smtp/dns"
+	"mailstead/smtp/mailauth"
+)
+
+// Checks are what is found out about mail from outside, and how it is decided
+// on. Resolver is needed, the zero value of each other field is good.
+type Checks struct {
+	// Resolver answers the look-ups.
+	Resolver mailauth.HostResolver
+	// RecordOnly writes down what was found, but nothing is refused or filed into
+	// Junk for it.
+	RecordOnly bool
+	// TrustedRelays are hosts that hand mail on to us: another exchanger of
+	// ours, a tunnel, the provider of before. Their mail is judged by the host
+	// that they had it from, and never refused for what it is.
+	TrustedRelays []netip.Prefix
+	// Blocked and Allowed are lists of clients whose mail is refused, and of
+	// clients that can be trusted.
+	Blocked, Allowed []mailauth.DNSList
+	// Overrides are what is done with mail in a domain's name, or in the name of
+	// one below it. The domains are in A-labels.
+	Overrides map[string]mailauth.Override
+	// Rules are those of the decision.
+	Rules mailauth.Rules
+	// Names gives the names and domains that are ours: a client that says HELO
+	// with one lies, and so does an Authentication-Results field that is there
+	// already. nil = the server's Hostname alone.
+	Names func() []string
+}
+
+// trusts reports whether a host is a trusted relay.
+func (c *Checks) trusts(ip netip.Addr) bool {
+	ip = ip.Unmap().WithZone("")
+	return slices.ContainsFunc(c.TrustedRelays, func(p netip.Prefix) bool { return p.Contains(ip) })
+}
+
+// names are those that are ours, in A-labels.
+func (s *Server) names() []string {
+	names := []string{s.o.Hostname}
+	if s.o.Checks.Names != nil {
+		names = append(names, s.o.Checks.Names()...)
+	}
+	for i, n := range names {
+		if ascii, err := dns.ASCII(n); err == nil {
+			names[i] = ascii
+		}
+	}
+	return names
+}

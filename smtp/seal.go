@@ -1,0 +1,74 @@
+package smtp
+
+import (
+	"mailstead/smtp/mailauth"
+)
+
+// seal is what has to see a whole message before its header can be stored, as
+// what it finds out is written into the header: an examination, or a signature.
+type seal interface {
+	// begin takes the header with its empty line, as received.
+	begin(header []byte) error
+	// Write takes the next octets of the body.
+	Write(p []byte) (int, error)
+	// finish gives what is stored in front of the body. With unicode the header
+	// has UTF-8 already. An error refuses the message.
+	finish(unicode bool) ([]byte, error)
+}
+
+// sealFor is the seal of the transaction's message; nil where the header can be
+// stored as soon as it is there.
+func (s *session) sealFor() seal {
+	switch {
+	case s.tx.examination != nil:
+		return s.tx.examination
+	case s.submission() && s.server.o.SigningKeys != nil && !s.tx.finalForAll():
+		return &signing{session: s}
+	}
+	return nil
+}
+
+// signing signs a user's message that leaves the server, for the domain of its
+// author (RFC 6409 section 8, RFC 6376 section 5).
+type signing struct {
+	session *session
+	header  []byte // as it is stored
+	signer  *mailauth.Signer
+}
+
+func (g *signing) begin(header []byte) error {
+	s := g.session
+	var err error
+	if g.header, err = s.editHeader(header); err != nil {
+		return err
+	}
+	domain := mailauth.ReadAuthor(g.header).Domain
+	if domain == "" {
+		return nil
+	}
+	if keys := s.server.o.SigningKeys(domain); len(keys) > 0 {
+		g.signer = mailauth.NewSigner(keys, s.tx.Received, g.header)
+	}
+	return nil
+}
+
+func (g *signing) Write(p []byte) (int, error) {
+	if g.signer == nil {
+		return len(p), nil
+	}
+	return g.signer.Write(p)
+}
+
+// finish puts the signatures in front. A message that cannot be signed is sent
+// all the same: the other server decides what it thinks of that.
+func (g *signing) finish(bool) ([]byte, error) {
+	if g.signer == nil {
+		return g.header, nil
+	}
+	fields, err := g.signer.Finish()
+	if err != nil {
+		g.session.log.Error("smtp: message was not signed", "id", g.session.tx.ID, "err", err)
+		return g.header, nil
+	}
+	return append(fields, g.header...), nil
+}
