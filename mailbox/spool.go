@@ -36,6 +36,12 @@ func (p *Spool) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// Size is what was written so far, in bytes.
+func (p *Spool) Size() int64 { return p.body.size }
+
+// ReadAt reads what was written, as io.ReaderAt does; until Free.
+func (p *Spool) ReadAt(b []byte, off int64) (int, error) { return p.body.ReadAt(b, off) }
+
 // spoolWindow is how many bytes of a spool's file are read at a time.
 const spoolWindow = 256 << 10
 

@@ -29,8 +29,8 @@ func TestSpool(t *testing.T) {
 				t.Errorf("%d octets: came back as %d, %v", size, n, err)
 			}
 		}
-		if got, want := len(bigFiles(t, dir)), size>>20; (got > 0) != (want > 0 && size > 1<<20) {
-			t.Errorf("%d octets: %d files", size, got)
+		if n := len(bigFiles(t, dir)); n != min(size>>20, 1) { // tests have small segments, so a megabyte is large
+			t.Errorf("%d octets: %d files", size, n)
 		}
 		p.Free()
 		p.Free()

@@ -13,8 +13,8 @@ import (
 type Checks struct {
 	// Resolver answers the look-ups.
 	Resolver mailauth.HostResolver
-	// RecordOnly writes down what was found, but nothing is refused or filed into
-	// Junk for it.
+	// RecordOnly writes down what was found about the sender, but nothing is refused or filed
+	// into Junk for it: only accounts' lists and the filter decide.
 	RecordOnly bool
 	// TrustedRelays are hosts that hand mail on to us: another exchanger of
 	// ours, a tunnel, the provider of before. Their mail is judged by the host
@@ -28,6 +28,10 @@ type Checks struct {
 	Overrides map[string]mailauth.Override
 	// Rules are those of the decision.
 	Rules mailauth.Rules
+	// Senders are the lists of senders that accounts have. nil = none have any.
+	Senders Senders
+	// Filter judges what messages say. nil = nothing is thought of it.
+	Filter Filter
 	// Names gives the names and domains that are ours: a client that says HELO
 	// with one lies, and so does an Authentication-Results field that is there
 	// already. nil = the server's Hostname alone.
@@ -39,6 +43,9 @@ func (c *Checks) trusts(ip netip.Addr) bool {
 	ip = ip.Unmap().WithZone("")
 	return slices.ContainsFunc(c.TrustedRelays, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
+
+// isClient reports whether ip is the other end of the connection.
+func (s *session) isClient(ip netip.Addr) bool { return ip == s.remote.Unmap().WithZone("") }
 
 // names are those that are ours, in A-labels.
 func (s *Server) names() []string {

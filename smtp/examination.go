@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net/netip"
 	"sync"
 	"time"
 
+	"mailstead/mailbox"
+	"mailstead/mailbox/directory"
 	"mailstead/smtp/mailauth"
 )
 
@@ -19,47 +20,29 @@ type examination struct {
 	checks  *Checks
 	ctx     context.Context
 	cancel  context.CancelFunc
-	asked   sync.WaitGroup // look-ups about the client
-	relayed bool           // the client is a trusted relay
+	asked   sync.WaitGroup // look-ups about the author
 	ours    []string       // names of this server
+	client  *inquiry       // about whom is judged; nil where nobody can be asked about
+	behind  *inquiry       // about the host before an account's forwarder; nil while no account needs it
 
-	// The look-ups write these, each its own; asked.Wait comes before reading.
-	spf              mailauth.SPFResult
-	iprev            mailauth.IPRevResult
-	blocked, allowed []mailauth.ListHit
-
-	facts    mailauth.Facts
-	header   []byte // as received
+	facts    mailauth.Facts // but for those of single accounts
+	header   []byte         // as received, and then without what claims to be ours
 	verifier *mailauth.Verifier
-	verdict  mailauth.Verdict
+	found    mailauth.Results
+	parties  []party
+	verdict  mailauth.Verdict // of the message
 }
 
 // examine begins with what is known at MAIL: a client that is judged itself is
 // asked about while it goes on.
 func (s *session) examine(from string) *examination {
-	e := &examination{session: s, checks: s.server.o.Checks, relayed: s.server.o.Checks.trusts(s.remote), ours: s.server.names()}
+	e := &examination{session: s, checks: s.server.o.Checks, ours: s.server.names()}
 	e.ctx, e.cancel = context.WithCancel(s.ctx())
-	e.facts.TrustedRelay = e.relayed
-	if !e.relayed && s.remote.IsValid() {
-		e.ask(s.remote, s.helo, from)
+	e.facts.TrustedRelay = e.checks.trusts(s.remote)
+	if !e.facts.TrustedRelay && s.remote.IsValid() {
+		e.client = s.inquire(e.ctx, s.remote, s.helo, from)
 	}
 	return e
-}
-
-// ask starts all look-ups about a client beside each other.
-func (e *examination) ask(ip netip.Addr, helo, from string) {
-	c, resolver := e.checks, e.checks.Resolver
-	e.facts.Client = ip
-	e.facts.Helo = mailauth.CheckHeloName(helo, ip, e.ours)
-	spf := mailauth.SPF{Resolver: resolver, Receiver: e.session.server.o.Hostname, Now: e.session.server.o.Now}
-	e.asked.Go(func() { e.spf = spf.CheckMailFrom(e.ctx, ip, helo, from) })
-	e.asked.Go(func() { e.iprev = mailauth.CheckIPRev(e.ctx, resolver, ip) })
-	if len(c.Blocked) > 0 {
-		e.asked.Go(func() { e.blocked = mailauth.CheckLists(e.ctx, resolver, ip, c.Blocked) })
-	}
-	if len(c.Allowed) > 0 {
-		e.asked.Go(func() { e.allowed = mailauth.CheckLists(e.ctx, resolver, ip, c.Allowed) })
-	}
 }
 
 // begin reads the header and starts with the signatures. Of mail through a
@@ -69,10 +52,8 @@ func (e *examination) begin(header []byte) error {
 		return err
 	}
 	e.header = bytes.Clone(header) // the window it stands in moves on
-	if e.relayed {
-		if ip, helo, ok := mailauth.ClientBehind(e.header, e.checks.trusts); ok {
-			e.ask(ip, helo, e.session.tx.From)
-		}
+	if e.facts.TrustedRelay {
+		e.client = e.inquireBehind()
 	}
 	e.facts.Author = mailauth.ReadAuthor(e.header)
 	e.facts.MailingList = mailauth.IsMailingList(e.header)
@@ -85,44 +66,139 @@ func (e *examination) begin(header []byte) error {
 	return nil
 }
 
+// inquireBehind asks about the host that the client had the message from; nil
+// where the header does not tell.
+func (e *examination) inquireBehind() *inquiry {
+	trusted := e.checks.trusts
+	if !e.facts.TrustedRelay { // the client is trusted by an account
+		trusted = e.session.isClient
+	}
+	ip, helo, ok := mailauth.ClientBehind(e.header, trusted)
+	if !ok {
+		return nil
+	}
+	return e.session.inquire(e.ctx, ip, helo, e.session.tx.From)
+}
+
 // Write takes the next octets of the body. It never fails.
 func (e *examination) Write(p []byte) (int, error) { return e.verifier.Write(p) }
 
 // finish waits for all answers, which had the time of the transfer before, and
 // decides; what is not known by then is a temporary error. The header is what is stored: ours
 // in front, and without what claims to be ours. An error is the refusal.
-func (e *examination) finish(unicode bool) ([]byte, error) {
+func (e *examination) finish(unicode bool, body *mailbox.Spool) ([]byte, error) {
 	defer time.AfterFunc(e.session.server.limits.CheckWait, e.cancel).Stop()
-	found := e.verifier.Finish()
+	e.found = e.verifier.Finish()
 	e.asked.Wait()
-	dmarc := e.authenticate(found)
+	e.facts.DKIM, e.facts.ARC = e.found.DKIMFact(), e.found.ARCFact()
+	e.authenticate(&e.facts, e.client)
+	e.header = mailauth.RemoveForged(e.header, e.ours...)
+	e.decide(body)
 	if err := e.session.ctx().Err(); err != nil {
 		return nil, fmt.Errorf("the connection ended before the answers came: %w", err) // else whoever hangs up proves less
 	}
-	e.verdict = mailauth.Judge(e.facts, e.checks.Rules)
 	e.report()
 	if err := e.refusal(); err != nil {
 		return nil, err
 	}
 	e.file()
-	s := e.session
-	results := mailauth.AuthResults{ID: s.server.o.Hostname, Methods: found.Methods()}
-	results.Methods = append(results.Methods, e.spf.Method(), dmarc.Method(), e.iprev.Method(e.facts.Client))
-	head := results.AppendField(s.returnPath(), unicode && s.tx.utf8)
-	head = s.appendReceived(head)
-	return append(head, mailauth.RemoveForged(e.header, e.ours...)...), nil
+	return append(e.ourFields(unicode), e.header...), nil
 }
 
-// authenticate makes facts of what was found, with DMARC at their end.
-func (e *examination) authenticate(found mailauth.Results) mailauth.DMARCResult {
-	f := &e.facts
-	f.SPF, f.IPRev, f.Blocked, f.Allowed = e.spf, e.iprev.Result, e.blocked, e.allowed
-	f.DKIM, f.ARC = found.DKIMFact(), found.ARCFact()
+// ourFields are what is stored in front of the header.
+func (e *examination) ourFields(unicode bool) []byte {
+	s := e.session
+	results := mailauth.AuthResults{ID: s.server.o.Hostname, Methods: e.found.Methods()}
+	var iprev mailauth.IPRevResult
+	if e.client != nil {
+		iprev = e.client.iprev
+	}
+	results.Methods = append(results.Methods, e.facts.SPF.Method(), e.facts.DMARC.Method(), iprev.Method(e.facts.Client))
+	return s.appendReceived(results.AppendField(s.returnPath(), unicode && s.tx.utf8))
+}
+
+// authenticate makes facts of what is known about a client, with DMARC at their
+// end.
+func (e *examination) authenticate(f *mailauth.Facts, about *inquiry) {
+	if about != nil {
+		about.tell(f)
+	}
 	if f.Author.Domain != "" {
 		d := mailauth.DMARC{Resolver: e.checks.Resolver}
-		f.DMARC = d.Check(e.ctx, f.Author.Domain, mailauth.Identifiers(e.spf, found.DKIM))
+		f.DMARC = d.Check(e.ctx, f.Author.Domain, mailauth.Identifiers(f.SPF, e.found.DKIM))
 	}
-	return f.DMARC
+}
+
+// decide judges the message for each party, and then as a whole.
+func (e *examination) decide(body *mailbox.Spool) {
+	e.parties = partiesOf(e.session.tx.Recipients)
+	opinions := e.opinions(body)
+	for i := range e.parties {
+		p := &e.parties[i]
+		p.opinion = opinions[i]
+		p.facts = e.factsFor(p)
+		p.verdict = mailauth.Judge(p.facts, e.checks.Rules)
+	}
+	e.verdict = settle(e.parties)
+}
+
+// opinions are the filter's, one for each party.
+func (e *examination) opinions(body *mailbox.Spool) []Opinion {
+	none := make([]Opinion, len(e.parties))
+	if e.checks.Filter == nil {
+		return none
+	}
+	accounts := make([]mailbox.AccountID, len(e.parties))
+	for i, p := range e.parties {
+		accounts[i] = p.account
+	}
+	got := e.checks.Filter.Assess(e.ctx, Letter{
+		Raw: letterReader{e.header, body}, Size: int64(len(e.header)) + body.Size(),
+		ReversePath: e.session.tx.From, Facts: &e.facts,
+	}, accounts)
+	copy(none, got)
+	return none
+}
+
+// factsFor are the facts as one party sees them.
+func (e *examination) factsFor(p *party) mailauth.Facts {
+	f := e.facts
+	if e.checks.RecordOnly {
+		f = mailauth.Facts{Author: mailauth.Author{Domain: f.Author.Domain}} // what could be proven is not
+	} else if e.forwarded(p) {
+		f = e.forwardedFacts()
+	}
+	if p.account != 0 {
+		f.Standing = e.checks.standing(p.account, e.session.tx.From, e.facts.Author.Address)
+	}
+	f.JunkScore, f.KnownCorrespondent = p.opinion.Score, p.opinion.Known
+	return f
+}
+
+// forwarded reports whether the client hands on mail for this account.
+func (e *examination) forwarded(p *party) bool {
+	if e.checks.Senders == nil || e.client == nil || e.facts.TrustedRelay || p.account == 0 {
+		return false
+	}
+	hop := directory.Hop{Client: e.client.client, Names: e.client.iprev.Names}
+	if e.facts.SPF.Result == mailauth.Pass {
+		hop.ReversePath = e.session.tx.From
+	}
+	return e.checks.Senders.IsForwarder(p.account, hop)
+}
+
+// forwardedFacts are those for accounts of whom the client is a forwarder: about the host
+// before it, once for all of them.
+func (e *examination) forwardedFacts() mailauth.Facts {
+	if e.behind == nil {
+		if e.behind = e.inquireBehind(); e.behind == nil {
+			e.behind = &inquiry{} // the message began there: nothing is known
+		}
+	}
+	f := e.facts
+	f.TrustedRelay = true
+	e.authenticate(&f, e.behind)
+	return f
 }
 
 // report tells the log what was found and decided.
@@ -136,19 +212,18 @@ func (e *examination) report() {
 // refusal is the reply for a verdict that takes nothing.
 func (e *examination) refusal() error {
 	v := &e.verdict
-	if e.checks.RecordOnly || v.Action != mailauth.Defer && v.Action != mailauth.Refuse {
+	if v.Action != mailauth.Defer && v.Action != mailauth.Refuse {
 		return nil
 	}
 	return say(v.Code, v.Enhanced, v.Text)
 }
 
-// file sends the copies to Junk, if that is where they go.
+// file sends copies to Junk, where that is decided.
 func (e *examination) file() {
-	if e.checks.RecordOnly || e.verdict.Action != mailauth.Junk {
-		return
-	}
-	for i := range e.session.tx.Recipients {
-		e.session.tx.Recipients[i].Junk = true
+	for _, p := range e.parties {
+		if p.verdict.Action == mailauth.Junk && p.account != 0 {
+			e.session.tx.Junk = append(e.session.tx.Junk, p.account)
+		}
 	}
 }
 
@@ -157,6 +232,11 @@ func (e *examination) close() {
 	e.cancel()
 	if e.verifier != nil {
 		e.verifier.Close()
+	}
+	for _, q := range []*inquiry{e.client, e.behind} {
+		if q != nil {
+			q.asked.Wait()
+		}
 	}
 	e.asked.Wait()
 }

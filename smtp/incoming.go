@@ -134,7 +134,7 @@ func (m *incoming) finish() error {
 
 // release stores what was held back.
 func (m *incoming) release() error {
-	h, err := m.seal.finish(!m.asciiHeader)
+	h, err := m.seal.finish(!m.asciiHeader, m.held)
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,9 @@ func rcpt(s *session, arg []byte) (reply, error) {
 	if err != nil {
 		return s.unknownRecipient(err)
 	}
+	if s.blockedByAll(route) {
+		return reply{}, say(550, "5.7.1", "Your mail is not wanted by the recipient")
+	}
 	if err := s.server.o.Deliver.HasQuota(route, s.tx.size); err != nil {
 		s.log.Info("smtp: recipient over quota", "id", s.tx.ID, "to", to.String(), "size", s.tx.size)
 		return reply{}, err // for this recipient alone (RFC 1870 section 6.4), who may have room when it comes again

@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"mailstead/mailbox"
 	"mailstead/smtp/mailauth"
 )
 
@@ -11,9 +12,9 @@ type seal interface {
 	begin(header []byte) error
 	// Write takes the next octets of the body.
 	Write(p []byte) (int, error)
-	// finish gives what is stored in front of the body. With unicode the header
-	// has UTF-8 already. An error refuses the message.
-	finish(unicode bool) ([]byte, error)
+	// finish gives what is stored in front of the body, which is whole. With unicode
+	// the header has UTF-8 already. An error refuses the message.
+	finish(unicode bool, body *mailbox.Spool) ([]byte, error)
 }
 
 // sealFor is the seal of the transaction's message; nil where the header can be
@@ -61,7 +62,7 @@ func (g *signing) Write(p []byte) (int, error) {
 
 // finish puts the signatures in front. A message that cannot be signed is sent
 // all the same: the other server decides what it thinks of that.
-func (g *signing) finish(bool) ([]byte, error) {
+func (g *signing) finish(bool, *mailbox.Spool) ([]byte, error) {
 	if g.signer == nil {
 		return g.header, nil
 	}

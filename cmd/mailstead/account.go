@@ -22,6 +22,10 @@ type accountCommand struct {
 	Quota       accountQuotaCommand       `cmd:"" help:"Limit what an account may hold."`
 	Capability  accountCapabilityCommand  `cmd:"" help:"Hide IMAP capabilities from an account's clients."`
 	Address     addressCommand            `cmd:"" help:"Further addresses of an account."`
+
+	Block     sendersCommand[blockList]     `cmd:"" help:"Senders whose mail an account refuses."`
+	Allow     sendersCommand[allowList]     `cmd:"" help:"Senders whose mail is not filed into Junk."`
+	Forwarder sendersCommand[forwarderList] `cmd:"" help:"Hosts that hand on what was sent to an account elsewhere."`
 }
 
 type accountAddCommand struct {

@@ -68,6 +68,15 @@ var actions = map[string]action{
 	"account capability":            act((*admin).accountCapability),
 	"account address add":           act((*admin).addressAdd),
 	"account address remove":        act((*admin).addressRemove),
+	"account block add":             act(senderAdd(directory.Blocked)),
+	"account block remove":          act(senderRemove(directory.Blocked)),
+	"account block list":            act(senderList(directory.Blocked)),
+	"account allow add":             act(senderAdd(directory.Allowed)),
+	"account allow remove":          act(senderRemove(directory.Allowed)),
+	"account allow list":            act(senderList(directory.Allowed)),
+	"account forwarder add":         act(senderAdd(directory.Forwarders)),
+	"account forwarder remove":      act(senderRemove(directory.Forwarders)),
+	"account forwarder list":        act(senderList(directory.Forwarders)),
 	"account list-deleted":          act((*admin).accountListDeleted),
 	"account restore":               act((*admin).accountRestore),
 	"alias add":                     act((*admin).aliasAdd),
@@ -127,6 +136,7 @@ var failures = []struct {
 	{directory.ErrCapability, exitUsage, "that is no capability that can be hidden"},
 	{directory.ErrTangle, exitFailed, "the alias would lead to too many addresses"},
 	{mailbox.ErrNoMailbox, exitNoSuch, ""},
+	{directory.ErrTooMany, exitFailed, ""},
 	{directory.ErrInUse, exitFailed, "it is still in use"},
 }
 

@@ -32,6 +32,7 @@ func (s *server) checks(resolver *dns.Resolver) (*smtp.Checks, error) {
 	return &smtp.Checks{
 		Resolver: resolver, RecordOnly: len(s.settings.Resolvers) == 0, TrustedRelays: relays,
 		Blocked: blocked, Allowed: allowed, Overrides: overrides, Names: s.domainNames,
+		Senders: s.directory,
 	}, nil
 }
 

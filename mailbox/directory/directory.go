@@ -107,6 +107,7 @@ type Alias struct {
 type accountRecord struct {
 	Entry
 	Password credentials `json:"password"`
+	Senders  senders     `json:"senders,omitzero"`
 }
 
 // Open loads the directory from the store.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	goimap "github.com/emersion/go-imap/v2"
@@ -91,18 +92,20 @@ func (c *Courier) NewSpool() *mailbox.Spool { return c.store.NewSpool() }
 // nobody has it: *Refusal, or an error of the store.
 func (c *Courier) Accept(ctx context.Context, t Transaction, b *mailbox.NewBody) error {
 	p := planFor(t.Recipients)
+	targets := targetsOf(p.local, t.Received)
+	c.fileAsJunk(targets, t.Junk)
 	e := queue.Envelope{
 		From: t.From, Recipients: p.remote, Account: t.Account, Size: b.Size(),
 		EightBit: t.EightBit, UTF8: t.UTF8, Received: t.Received,
 	}
-	return c.take(ctx, p, e, b)
+	return c.take(ctx, p, targets, e, b)
 }
 
 // take stores the copies of one message: mailboxes and queue in one record,
 // then, in rare cases, what some of them refused.
-func (c *Courier) take(ctx context.Context, p plan, e queue.Envelope, b *mailbox.NewBody) error {
+func (c *Courier) take(ctx context.Context, p plan, targets []mailbox.Target, e queue.Envelope, b *mailbox.NewBody) error {
 	var id mailbox.BodyID
-	placed, err := c.store.Deliver(ctx, b, c.targets(p, e.Received), func(body mailbox.BodyID) []mailbox.RoomChange {
+	placed, err := c.store.Deliver(ctx, b, targets, func(body mailbox.BodyID) []mailbox.RoomChange {
 		id = body
 		if len(p.remote) == 0 {
 			return nil
@@ -131,18 +134,16 @@ func (c *Courier) take(ctx context.Context, p plan, e queue.Envelope, b *mailbox
 	return nil
 }
 
-// targets are where the copies of a plan go.
-func (c *Courier) targets(p plan, date time.Time) []mailbox.Target {
-	targets := targetsOf(p.local, date)
+// fileAsJunk turns the copies of some accounts to Junk, where there is one.
+func (c *Courier) fileAsJunk(targets []mailbox.Target, accounts []mailbox.AccountID) {
 	for i := range targets {
-		if !p.junk[targets[i].Account] {
+		if !slices.Contains(accounts, targets[i].Account) {
 			continue
 		}
 		if junk, err := c.store.SpecialUse(targets[i].Account, goimap.MailboxAttrJunk); err == nil {
 			targets[i].Name = junk.Name
 		}
 	}
-	return targets
 }
 
 func targetsOf(accounts []directory.Delivery, date time.Time) []mailbox.Target {
@@ -239,10 +240,11 @@ func (c *Courier) deliverQueued(ctx context.Context, address string, m queue.Mes
 	if err := copyQueued(b, m); err != nil {
 		return err
 	}
-	return c.take(ctx, p, queue.Envelope{
+	e := queue.Envelope{
 		From: m.From, Recipients: p.remote, Account: m.Account, Size: b.Size(),
 		EightBit: m.EightBit, UTF8: m.UTF8, Received: c.now(),
-	}, b)
+	}
+	return c.take(ctx, p, targetsOf(p.local, e.Received), e, b)
 }
 
 var returnPath = []byte("Return-Path: <")

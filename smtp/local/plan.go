@@ -13,11 +13,8 @@ import (
 type plan struct {
 	local  []directory.Delivery
 	remote []string
-	junk   map[mailbox.AccountID]bool // accounts whose copy goes to Junk
 }
 
-// planFor plans for recipients. A copy goes to Junk only if that was said for
-// each recipient it is meant for.
 func planFor(recipients []Recipient) plan {
 	var p plan
 	local, remote := map[mailbox.AccountID]bool{}, map[string]bool{}
@@ -26,9 +23,6 @@ func planFor(recipients []Recipient) plan {
 			if !local[d.Account] {
 				local[d.Account] = true
 				p.local = append(p.local, d)
-				p.fileAsJunk(d.Account, r.Junk)
-			} else if !r.Junk {
-				delete(p.junk, d.Account)
 			}
 		}
 		for _, a := range r.Route.Remote {
@@ -39,16 +33,6 @@ func planFor(recipients []Recipient) plan {
 		}
 	}
 	return p
-}
-
-func (p *plan) fileAsJunk(a mailbox.AccountID, junk bool) {
-	if !junk {
-		return
-	}
-	if p.junk == nil {
-		p.junk = map[mailbox.AccountID]bool{}
-	}
-	p.junk[a] = true
 }
 
 // verdict is what becomes of a message after its copies were tried.

@@ -19,13 +19,13 @@ type Transaction struct {
 	EightBit   bool              // the message has octets above 127
 	UTF8       bool              // an address or a header field has them (RFC 6531)
 	Received   time.Time
+	Junk       []mailbox.AccountID // accounts whose copy is filed into Junk
 }
 
 // Recipient is a recipient that was accepted, with where it leads.
 type Recipient struct {
 	Address string          // as the client wrote it, without brackets
 	Route   directory.Route // a relayed address is its own Remote
-	Junk    bool            // the copies here are filed into Junk
 }
 
 // Refusal is why a message was not taken, as SMTP says it.

@@ -9,7 +9,7 @@ import (
 // to be decided on. The zero value of each says that nothing is known, and what
 // is not known speaks against nobody.
 //
-// KnownCorrespondent, TrustedRelay, Override and JunkScore can differ from one
+// Standing, KnownCorrespondent, TrustedRelay and JunkScore can differ from one
 // recipient to the next; a message is then judged once for each.
 type Facts struct {
 	// Client is the address that is judged, for the words of a refusal: that of
@@ -46,6 +46,8 @@ type Facts struct {
 	// TrustedRelay says that it came through a host that the operator, or the
 	// recipient as a forwarder of theirs, trusts to hand on mail.
 	TrustedRelay bool
+	// Standing is what the recipient has set for the sender.
+	Standing Standing
 	// KnownCorrespondent says that the recipient has written to the author, or
 	// rescued their mail from Junk.
 	KnownCorrespondent bool
@@ -61,6 +63,15 @@ type Facts struct {
 	// it: from 0 to 1.
 	JunkScore float64
 }
+
+// Standing is what a recipient wants done with a sender's mail.
+type Standing string
+
+// The standings. The empty one leaves it to the rules.
+const (
+	SenderBlocked Standing = "block" // refused, whatever else is known
+	SenderAllowed Standing = "allow" // not filed into Junk
+)
 
 // Override is what an operator wants done with mail in a domain's name, whatever
 // its owner asks for.
@@ -132,6 +143,7 @@ var order = []struct {
 	rule func(*judgement) (Verdict, bool)
 }{
 	{"limit", (*judgement).limit},
+	{"sender", (*judgement).sender},
 	{"override", (*judgement).override},
 	{"from", (*judgement).from},
 	{"dmarc", (*judgement).dmarc},
@@ -144,7 +156,9 @@ var order = []struct {
 //
 // Mail through a trusted relay is neither refused nor deferred, as nobody would
 // be told but the relay, and a known correspondent is refused only where the
-// mail is malformed or the operator says so. What could not be looked up for now
+// mail is malformed or the operator says so. A sender that the recipient lets in is
+// a known correspondent whose mail goes to Junk only where the operator says so, or
+// where the author's domain asks to refuse it and nothing explains why. What could not be looked up for now
 // is never a reason to refuse.
 func Judge(f Facts, rules Rules) Verdict {
 	if rules.JunkAt <= 0 {

@@ -14,6 +14,18 @@ func (j *judgement) limit() (Verdict, bool) {
 	return deferred(450, "4.7.0", fmt.Sprintf("Too many %s from your address, try again later", j.Excess)), true
 }
 
+// sender refuses whom the recipient does not want to hear of. The one who blocks
+// may have others who do, so the words are about the sender alone.
+func (j *judgement) sender() (Verdict, bool) {
+	if j.Standing != SenderBlocked {
+		return Verdict{}, false
+	}
+	return refuse(550, "5.7.1", "Your mail is not wanted by the recipient"), true
+}
+
+// allowed tells whether the recipient lets the sender in.
+func (j *judgement) allowed() bool { return j.Standing == SenderAllowed }
+
 // override does what the operator has set for a domain.
 func (j *judgement) override() (Verdict, bool) {
 	switch j.Override {
@@ -45,8 +57,14 @@ func (j *judgement) dmarc() (Verdict, bool) {
 	}
 	switch j.DMARC.Policy {
 	case DMARCQuarantine:
+		if j.allowed() {
+			return Verdict{}, false
+		}
 		return junked("DMARC: %s asks to quarantine mail that is not proven to be its own", j.DMARC.Author), true
 	case DMARCReject:
+		if j.allowed() && j.detour() != "" {
+			return Verdict{}, false
+		}
 		if way := j.indirect(); way != "" {
 			return junked("DMARC: %s asks to refuse mail that is not proven to be its own, but %s", j.DMARC.Author, way), true
 		}
@@ -56,13 +74,24 @@ func (j *judgement) dmarc() (Verdict, bool) {
 	return Verdict{}, false
 }
 
-// indirect says what speaks for a way on which honest mail loses its proof.
+// indirect says what speaks for honest mail that has lost its proof.
 func (j *judgement) indirect() string {
+	switch way := j.detour(); {
+	case way != "":
+		return way
+	case j.KnownCorrespondent:
+		return "the author is a known correspondent"
+	case j.allowed():
+		return "the recipient lets the sender in"
+	}
+	return ""
+}
+
+// detour says what speaks for a way on which mail loses its proof.
+func (j *judgement) detour() string {
 	switch {
 	case j.TrustedRelay:
 		return "a trusted relay handed it on"
-	case j.KnownCorrespondent:
-		return "the author is a known correspondent"
 	case j.MailingList:
 		return "it came through a mailing list"
 	case j.ARC == Pass:
@@ -80,7 +109,7 @@ func (j *judgement) list() (Verdict, bool) {
 	if !ok {
 		return Verdict{}, false
 	}
-	if _, ok := listed(j.Allowed); ok || j.KnownCorrespondent && j.authenticated() {
+	if _, ok := listed(j.Allowed); ok || j.allowed() || j.KnownCorrespondent && j.authenticated() {
 		return Verdict{}, false
 	}
 	if j.KnownCorrespondent {
@@ -108,6 +137,9 @@ func listed(hits []ListHit) (ListHit, bool) {
 // junk does what the content asks for. Whoever is trusted for other reasons has
 // to write extreme things to be filed, and nobody is refused for content alone.
 func (j *judgement) junk() (Verdict, bool) {
+	if j.allowed() {
+		return Verdict{}, false
+	}
 	extreme := j.JunkScore >= j.rules.ExtremeAt
 	if extreme && j.failing() && !j.KnownCorrespondent {
 		v := refuse(550, "5.7.1", "Refused as junk, and it is not proven to come from whom it says")

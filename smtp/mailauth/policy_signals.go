@@ -45,11 +45,11 @@ func (f *Facts) spfWords(what string) string {
 	return words
 }
 
-// suspicion weighs the signals against a stranger. Known correspondents, relays
-// and clients on a list of good ones are none.
+// suspicion weighs the signals against a stranger. Known correspondents, senders
+// whom the recipient lets in, relays and clients on a list of good ones are none.
 func (j *judgement) suspicion() (Verdict, bool) {
 	_, allowed := listed(j.Allowed)
-	if allowed || j.TrustedRelay || j.KnownCorrespondent {
+	if allowed || j.allowed() || j.TrustedRelay || j.KnownCorrespondent {
 		return Verdict{}, false
 	}
 	weight := 0

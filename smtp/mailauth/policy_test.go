@@ -69,6 +69,25 @@ var verdicts = []struct {
 		"refuse override 550 5.7.1 Mail in the name of example.org is not accepted here"},
 	{"shut out, by a relay", with(func(f *Facts) { f.Override, f.TrustedRelay = OverrideRefuse, true }), Rules{}, "junk override"},
 
+	// What the recipient sets.
+	{"a blocked sender", with(func(f *Facts) { f.DMARC, f.Standing, f.KnownCorrespondent = dmarcPass, SenderBlocked, true }), Rules{},
+		"refuse sender 550 5.7.1 Your mail is not wanted by the recipient"},
+	{"blocked, whom the operator lets in", with(func(f *Facts) { f.Standing, f.Override = SenderBlocked, OverrideAccept }), Rules{},
+		"refuse sender 550 5.7.1 Your mail is not wanted by the recipient"},
+	{"blocked, by a relay", with(func(f *Facts) { f.Standing, f.TrustedRelay = SenderBlocked, true }), Rules{}, "junk sender"},
+	{"allowed, with junk", with(func(f *Facts) { f.Standing, f.JunkScore = SenderAllowed, 1 }), Rules{}, "accept default"},
+	{"allowed, quarantine", with(func(f *Facts) { f.Standing, f.DMARC = SenderAllowed, dmarcFail(DMARCQuarantine) }), Rules{}, "accept default"},
+	{"allowed, reject", with(func(f *Facts) { f.Standing, f.DMARC = SenderAllowed, dmarcFail(DMARCReject) }), Rules{}, "junk dmarc"},
+	{"allowed, reject, by a list", with(func(f *Facts) { f.Standing, f.DMARC, f.MailingList = SenderAllowed, dmarcFail(DMARCReject), true }), Rules{}, "accept default"},
+	{"allowed, of a bad client", with(func(f *Facts) { *f = badClient; f.Standing, f.Fresh = SenderAllowed, true }), Rules{Greylist: true}, "accept default"},
+	{"allowed, of a listed client", with(func(f *Facts) { f.Standing, f.Blocked = SenderAllowed, listedAt }), Rules{}, "accept default"},
+	{"allowed, shut out", with(func(f *Facts) { f.Standing, f.Override = SenderAllowed, OverrideRefuse }), Rules{},
+		"refuse override 550 5.7.1 Mail in the name of example.org is not accepted here"},
+	{"allowed, beyond a limit", with(func(f *Facts) { f.Standing, f.Excess = SenderAllowed, "messages" }), Rules{},
+		"defer limit 450 4.7.0 Too many messages from your address, try again later"},
+	{"allowed, without author", Facts{Standing: SenderAllowed, Author: Author{Problem: AuthorMissing}}, Rules{},
+		"refuse from 554 5.6.0 A message must have one author that can be checked: there is no From field with an address"},
+
 	// Authors.
 	{"no author", Facts{Author: Author{Problem: AuthorMissing}}, Rules{},
 		"refuse from 554 5.6.0 A message must have one author that can be checked: there is no From field with an address"},
