@@ -120,9 +120,36 @@ func (r *fieldReader) uint64() uint64 {
 	return v
 }
 
-func (r *fieldReader) int64() int64 {
-	v := r.uint64()
-	return int64(v>>1) ^ -int64(v&1)
+func (r *fieldReader) int64() int64 { return zigzag(r.uint64()) }
+
+// zigzag is the signed number that a zigzag varint stands for.
+func zigzag(v uint64) int64 { return int64(v>>1) ^ -int64(v&1) }
+
+// uvarints reads as many numbers at position at of p as dst has place for, and returns
+// what is behind them: more than p is long where there are fewer. For lists in which
+// a call for each number would be most of the work.
+func uvarints(dst []uint64, p []byte, at int) (next int) {
+	for i := range dst {
+		if at >= len(p) {
+			return len(p) + 1
+		}
+		v := uint64(p[at])
+		at++
+		switch {
+		case v < 0x80:
+		case at < len(p) && p[at] < 0x80:
+			v = v&0x7f | uint64(p[at])<<7
+			at++
+		default:
+			var n int
+			if v, n = binary.Uvarint(p[at-1:]); n <= 0 {
+				return len(p) + 1
+			}
+			at += n - 1
+		}
+		dst[i] = v
+	}
+	return at
 }
 
 func (r *fieldReader) uint32() uint32 {
@@ -215,7 +242,7 @@ func (r *fieldReader) ranges() []uidRange {
 	return list
 }
 
-// added is the reverse of appendAdded; m's flags are left alone.
+// added is the reverse of appendAdded; m's flags are left alone. before may be m.
 func (r *fieldReader) added(m, before *added) {
 	m.UID = before.UID + goimap.UID(r.uint32())
 	m.Size = r.int64()

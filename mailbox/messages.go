@@ -64,6 +64,29 @@ func (m *messages) add(a *added, modseq ModSeq) {
 	m.body = append(m.body, a.Body)
 }
 
+// addBlock appends messages above all others, as state.db has them, one array after
+// the other: so each is written in one go.
+func (m *messages) addBlock(block []Message) {
+	m.grow(len(block))
+	for i := range block {
+		m.uids = append(m.uids, block[i].UID)
+		m.modseq = append(m.modseq, block[i].ModSeq)
+		m.flagged = max(m.flagged, block[i].ModSeq)
+	}
+	for i := range block {
+		m.sets = append(m.sets, m.intern(block[i].Flags))
+		m.size = append(m.size, uint32(block[i].Size))
+	}
+	for i := range block {
+		m.date = append(m.date, block[i].Internal.Unix)
+		m.zone = append(m.zone, block[i].Internal.Zone)
+	}
+	for i := range block {
+		m.saved = append(m.saved, block[i].Saved)
+		m.body = append(m.body, block[i].Body)
+	}
+}
+
 // at fills in the message with index i.
 func (m *messages) at(i int, out *Message) {
 	out.UID = m.uids[i]
@@ -102,6 +125,18 @@ func (m *messages) has(uid goimap.UID) uint32 {
 		return 1
 	}
 	return 0
+}
+
+// applyAll moves the arrays by changes, in their order.
+func (m *messages) applyAll(changes []*change) {
+	n := 0
+	for _, c := range changes {
+		n += len(c.added)
+	}
+	m.grow(n)
+	for _, c := range changes {
+		m.apply(c)
+	}
 }
 
 // apply moves the arrays by a change.
@@ -228,7 +263,8 @@ func cut[E any](list []E, spans []span) []E {
 type flagTable struct {
 	sets []FlagSet
 	ids  map[FlagSet]uint32
-	full int // number of sets at which those no message has any more are dropped
+	last uint32 // given out last: most messages have the flags of the one before
+	full int    // number of sets at which those no message has any more are dropped
 }
 
 // minFlagTable is the size up to which a table is never rebuilt.
@@ -238,9 +274,20 @@ const minFlagTable = 1024
 // a rebuild drops what no message has.
 func (m *messages) intern(f FlagSet) uint32 {
 	t := &m.flags
-	if id, ok := t.ids[f]; ok {
-		return id
+	if int(t.last) < len(t.sets) && t.sets[t.last] == f {
+		return t.last
 	}
+	id, ok := t.ids[f]
+	if !ok {
+		id = m.number(f)
+	}
+	t.last = id
+	return id
+}
+
+// number gives a set that the table lacks its number.
+func (m *messages) number(f FlagSet) uint32 {
+	t := &m.flags
 	if t.ids == nil {
 		t.ids, t.full = make(map[FlagSet]uint32), minFlagTable
 	}

@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -80,11 +81,7 @@ func (s *Store) hold(b *box) error {
 	b.mu.Lock()
 	b.keep = false
 	if err == nil {
-		for _, c := range b.changes[:b.published] {
-			if c.lsn > applied {
-				m.apply(c)
-			}
-		}
+		m.applyAll(b.since(applied))
 		b.messages = m
 	}
 	b.mu.Unlock()
@@ -102,20 +99,19 @@ func (s *Store) load(b *box) (*messages, ModSeq, error) {
 	b.mu.RUnlock()
 	m := new(messages)
 	m.grow(n + n/64 + 16)
-	var a added
-	lsn, err := s.disk.loadMessages(b.id, func(block []Message) {
-		for i := range block {
-			msg := &block[i]
-			a = added{UID: msg.UID, Flags: msg.Flags, Size: msg.Size, Internal: msg.Internal, Saved: msg.Saved, Body: msg.Body}
-			m.add(&a, msg.ModSeq)
-			m.flagged = max(m.flagged, msg.ModSeq)
-		}
-	})
+	lsn, err := s.disk.loadMessages(b.id, m.addBlock)
 	if err != nil {
 		return nil, 0, errors.Join(errors.New("mailbox: loading messages"), err)
 	}
 	m.lateFrom = m.flagged
 	return m, ModSeq(lsn), nil
+}
+
+// since returns the published changes behind lsn. The caller holds mu.
+func (b *box) since(lsn ModSeq) []*change {
+	published := b.changes[:b.published]
+	n, _ := slices.BinarySearchFunc(published, lsn+1, func(c *change, lsn ModSeq) int { return cmp.Compare(c.lsn, lsn) })
+	return published[n:]
 }
 
 // take counts a session in.

@@ -99,3 +99,33 @@ func FuzzDecodeStored(f *testing.F) {
 		}
 	})
 }
+
+// What opens a mailbox and what applies records read the same of whatever is stored.
+func FuzzDecodeChunks(f *testing.F) {
+	messages := []added{testMessage(1, 1, FlagSet{}), testMessage(5, 9, bits(seen)), testMessage(200, 1<<40, FlagSet{})}
+	messages[2].Internal = Date{Unix: -5, Zone: -720}
+	f.Add(appendMessageChunk(nil, messages), appendFlagChunk(nil, []flagged{{1, bits(seen), 5}, {5, FlagSet{}, 1 << 50}, {200, FlagSet{1 << 63, 1}, 2}}))
+	f.Add(appendMessageChunk(nil, messages[:1]), appendFlagChunk(nil, []flagged{{1, bits(seen), 5}, {3, FlagSet{}, 2}}))
+	f.Add([]byte{1, 2, 3, 0xff, 0xff, 0x7f, 4, 5}, []byte{1, 0, 0, 1})
+	f.Fuzz(func(t *testing.T, messages, flags []byte) {
+		got, err := decodeChunks(nil, messages, flags)
+		list, errMessages := decodeMessageChunk(nil, messages)
+		marks, errFlags := decodeFlagChunk(nil, flags)
+		same := errMessages == nil && errFlags == nil && len(list) == len(marks)
+		for i := 0; same && i < len(list); i++ {
+			same = list[i].UID == marks[i].UID
+		}
+		if (err == nil) != same {
+			t.Fatalf("%v; apart: %v, %v, of the same UIDs: %v", err, errMessages, errFlags, same)
+		}
+		if !same {
+			return
+		}
+		for i, m := range list {
+			want := Message{UID: m.UID, Flags: marks[i].Flags, ModSeq: marks[i].ModSeq, Size: m.Size, Internal: m.Internal, Saved: m.Saved, Body: m.Body}
+			if got[i] != want {
+				t.Fatalf("message %d: %+v, apart %+v", i, got[i], want)
+			}
+		}
+	})
+}

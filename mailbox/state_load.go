@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	goimap "github.com/emersion/go-imap/v2"
 	"go.etcd.io/bbolt"
 
 	"mailstead/mailbox/log"
@@ -91,7 +92,7 @@ func (d *disk) loadMessages(id ID, f func(block []Message)) (lsn log.LSN, err er
 }
 
 func readMessages(tx *bbolt.Tx, id ID, ahead readAheadTx, f func(block []Message)) error {
-	var block []Message
+	block := make([]Message, 0, 1<<chunkBits)
 	var err error
 	prefix := idKey(id)
 	c, cf := tx.Bucket(bucketMessages).Cursor(), tx.Bucket(bucketFlags).Cursor()
@@ -117,22 +118,33 @@ func readMessages(tx *bbolt.Tx, id ID, ahead readAheadTx, f func(block []Message
 }
 
 // decodeChunks appends the messages of a chunk, whose two values must be about
-// the same UIDs, to block.
+// the same UIDs, to block. It does what fieldReader.added and fieldReader.flagged do for whoever
+// opens a mailbox, and waits for all of its messages.
 func decodeChunks(block []Message, messages, flags []byte) ([]Message, error) {
-	r, rf := fieldReader{rest: messages}, fieldReader{rest: flags}
-	var before, msg added
-	var f flagged
-	for len(r.rest) > 0 {
-		r.added(&msg, &before)
-		rf.flagged(&f)
-		if r.bad || rf.bad || msg.UID <= before.UID || msg.UID != f.UID {
-			return block, fmt.Errorf("%w: malformed messages or flags behind UID %d", errDatabase, before.UID)
+	var m Message
+	var f [6]uint64 // in the order of appendAdded
+	var g [4]uint64 // in that of appendFlagChunk
+	at, atFlags := 0, 0
+	for at < len(messages) {
+		at, atFlags = uvarints(f[:], messages, at), uvarints(g[:], flags, atFlags)
+		before := m.UID
+		m.UID += goimap.UID(f[0])
+		m.Size = zigzag(f[1])
+		m.Internal = Date{Unix: m.Internal.Unix + zigzag(f[2]), Zone: int16(zigzag(f[3]))}
+		m.Saved += zigzag(f[4])
+		m.Body += BodyID(zigzag(f[5]))
+		m.Flags = FlagSet{g[1], g[2]}
+		m.ModSeq += ModSeq(zigzag(g[3]))
+		tooLarge := f[0]>>32|f[3]>>16 != 0
+		if tooLarge || f[0] != g[0] || m.UID <= before || at > len(messages) || atFlags > len(flags) {
+			return block, fmt.Errorf("%w: malformed messages or flags behind UID %d", errDatabase, before)
 		}
-		block = append(block, Message{UID: msg.UID, Flags: f.Flags, ModSeq: f.ModSeq,
-			Size: msg.Size, Internal: msg.Internal, Saved: msg.Saved, Body: msg.Body})
-		before = msg
+		block = append(block, m)
 	}
-	return block, rf.end("flags: more than messages")
+	if atFlags != len(flags) {
+		return block, fmt.Errorf("%w: more flags than messages", errDatabase)
+	}
+	return block, nil
 }
 
 // vanished returns the UIDs expunged from a mailbox after since, ascending and
