@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -305,7 +304,7 @@ func damage(t *testing.T, dir, from, to string) {
 }
 
 // indexed waits until the full-text index has every message.
-func indexed(t *testing.T, store *mailbox.Store) {
+func indexed(t testing.TB, store *mailbox.Store) {
 	t.Helper()
 	if err := store.RebuildSearch(t.Context(), nil); err != nil {
 		t.Fatal(err)
@@ -341,34 +340,6 @@ func TestDamagedBodyHarmsNoOther(t *testing.T) {
 	}
 	if out := s.say(t, "SEARCH NOT BODY pear"); string(out) != "* SEARCH 1 2 3\r\n" { // the index knows of 2
 		t.Errorf("SEARCH NOT answered %q", out)
-	}
-}
-
-// TestFetchAllocatesNothingPerLine is what the benchmarks show, as a test.
-func TestFetchAllocatesNothingPerLine(t *testing.T) {
-	if testing.Short() {
-		t.Skip("the short form runs under the race detector, which allocates on its own")
-	}
-	const n = 2000
-	store, account := directStore(t, t.TempDir(), 0)
-	for i := range n {
-		deliver(t, store, account, benchMessage(i), mailbox.Target{})
-	}
-	indexed(t, store)
-	s := newDirectSession(t, store, account)
-	s.drop = true
-	for _, command := range []string{
-		"UID FETCH 1:* (UID FLAGS)", "FETCH 1:* FAST", "FETCH 1:* (ENVELOPE BODYSTRUCTURE BODY)",
-		"UID FETCH 1:* (UID RFC822.SIZE FLAGS BODY.PEEK[HEADER.FIELDS (" + thunderbirdFields + ")])",
-	} {
-		s.say(t, command)
-		allocs := math.Inf(1)
-		for range 5 { // what works in the background allocates, too: the least is the session's own
-			allocs = min(allocs, testing.AllocsPerRun(1, func() { s.say(t, command) }))
-		}
-		if allocs > n/10 {
-			t.Errorf("%s: %.0f allocations for %d messages", command, allocs, n)
-		}
 	}
 }
 
