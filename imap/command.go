@@ -135,6 +135,10 @@ var uidCommands = map[string]bool{
 	"MOVE": true, "EXPUNGE": true, "REPLACE": true,
 }
 
+// removedCommands are those that IMAP4rev2 has not (RFC 9051 appendix E, 17 and 19): there
+// is NOOP, and LIST (SUBSCRIBED).
+var removedCommands = map[string]bool{"CHECK": true, "LSUB": true}
+
 // commandNamed finds commands by name.
 var commandNamed = func() map[string]*command {
 	m := make(map[string]*command, len(commands))

@@ -18,6 +18,7 @@ func (s *session) fetch(r *request) (reply, error) {
 	s.dec.SP()
 	plan := parseFetch(s.dec, r.uid && !s.uidOnly)
 	s.checkVanished(r, plan)
+	s.checkItems(plan)
 	if plan.partial != nil {
 		if !r.uid {
 			s.dec.Fail("PARTIAL belongs to UID FETCH")

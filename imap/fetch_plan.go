@@ -125,6 +125,7 @@ type fetchPlan struct {
 	index  bool // some need the stored index
 	bodies bool // some may need the body
 	seen   bool // some set \Seen
+	old    bool // RFC822, RFC822.HEADER or RFC822.TEXT is among them
 
 	changedSince mailbox.ModSeq // only messages with a larger MODSEQ
 	vanished     bool           // tell of those that are gone since then, too
@@ -177,6 +178,14 @@ func parseNotifyItems(d *wire.Decoder) *fetchPlan {
 	p.seen = false
 	p.compile()
 	return p
+}
+
+// checkItems refuses the items that IMAP4rev2 has not (RFC 9051 appendix E, 18): what asks
+// for them is answered under names that its clients do not know.
+func (s *session) checkItems(p *fetchPlan) {
+	if p.old && s.rev2 {
+		s.dec.Fail("RFC822, RFC822.HEADER and RFC822.TEXT are not in IMAP4rev2")
+	}
 }
 
 // addModSeq has MODSEQ told with the other items.
@@ -245,6 +254,7 @@ func (p *fetchPlan) parseItem(d *wire.Decoder, word string) {
 		return
 	}
 	if old, ok := rfc822Items[word]; ok {
+		p.old = true
 		p.seen = p.seen || !old.peek
 		p.add(d, fetchItem{kind: fetchSection, label: []byte(word + " "), section: &bodySection{what: old.what}})
 		return

@@ -35,7 +35,9 @@ func (s *session) create(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	s.tellRespelled(name)
+	if s.rev2 && p.sent != p.shown() { // RFC 9051 section 6.3.4
+		s.tellOldName(p.sent, answer{name: p.shown()})
+	}
 	s.caused(p.shown())
 	return reply{Code: "MAILBOXID (" + mailboxID(&info) + ")"}, nil // RFC 8474 section 4.1
 }
@@ -93,6 +95,9 @@ func (s *session) delete(r *request) (reply, error) {
 		return reply{}, err
 	}
 	s.caused(p.shown())
+	if s.rev2 && p.sent != p.shown() {
+		s.tellOldName(p.sent, answer{name: p.shown(), attrs: []goimap.MailboxAttr{goimap.MailboxAttrNonExistent}})
+	}
 	if s.selected != nil {
 		if _, err := s.selected.mailbox.Info(); err != nil {
 			s.deselect()
@@ -121,8 +126,23 @@ func (s *session) rename(r *request) (reply, error) {
 		return reply{}, err
 	}
 	s.caused(old.shown(), changed.shown())
-	s.tellRespelled(to)
+	s.tellRenamed(old, changed)
 	return reply{}, nil
+}
+
+// tellRenamed tells clients of IMAP4rev2 which mailbox has which name now, where they
+// spelt one of them otherwise (RFC 9051 section 6.3.6). INBOX is there as before.
+func (s *session) tellRenamed(old, changed place) {
+	inbox := old.name == "INBOX"
+	switch {
+	case !s.rev2:
+	case old.sent != old.shown() && !inbox:
+		s.tellOldName(old.sent, answer{name: changed.shown()})
+	case changed.sent != changed.shown() && inbox:
+		s.tellOldName(changed.sent, answer{name: changed.shown()})
+	case changed.sent != changed.shown():
+		s.tellOldName(old.sent, answer{name: changed.shown()})
+	}
 }
 
 // renaming finds out what is renamed, and to what. An own level need not be a mailbox; a

@@ -256,6 +256,7 @@ func (s *session) notifyEvents(plan **fetchPlan) (events notifyEvent, unknown bo
 		said++
 		if s.dec.Peek() == '(' && last == notifyNew && plan != nil && *plan == nil {
 			*plan = parseNotifyItems(s.dec)
+			s.checkItems(*plan)
 			return
 		}
 		var ok bool

@@ -91,6 +91,7 @@ type place struct {
 	account mailbox.AccountID // the owner
 	name    string            // within that account
 	prefix  string            // that the client's name has in front of it
+	sent    string            // the client's name, as it spelt it
 }
 
 // shown is the name that the client knows.
@@ -100,10 +101,10 @@ func (p place) shown() string { return p.prefix + p.name }
 // others' mailboxes begin with "Other Users/ACCOUNT/": an account's name has one "@", with
 // no slash behind it, so that it ends at the first slash there. ErrNoMailbox where there is
 // no such account.
-func (s *session) place(name string) (place, error) {
-	name = mailbox.CanonicalName(name)
+func (s *session) place(sent string) (place, error) {
+	name := mailbox.CanonicalName(sent)
 	if !isOthers(name) {
-		return place{account: s.account.ID, name: name}, nil
+		return place{account: s.account.ID, name: name, sent: sent}, nil
 	}
 	rest := strings.TrimPrefix(name, othersPrefix)
 	at := strings.IndexByte(rest, '@')
@@ -116,7 +117,7 @@ func (s *session) place(name string) (place, error) {
 	if err != nil || e.Name != owner || e.ID == s.account.ID {
 		return place{}, mailbox.ErrNoMailbox
 	}
-	return place{account: e.ID, name: mailbox.CanonicalName(within), prefix: othersPrefix + owner + delimiter}, nil
+	return place{account: e.ID, name: mailbox.CanonicalName(within), prefix: othersPrefix + owner + delimiter, sent: sent}, nil
 }
 
 // named finds the mailbox that a command names, and asks for the rights that it needs there.

@@ -49,6 +49,9 @@ func (s *session) checkSearch(r *request, prog *searchProgram) error {
 	if err := s.checkContext(r.tag, prog); err != nil {
 		return err
 	}
+	if prog.recent && s.rev2 {
+		return bad("NEW, OLD and RECENT are not in IMAP4rev2") // RFC 9051 appendix E, 12
+	}
 	if prog.charset && s.utf8Accept && !s.rev2 {
 		return bad("texts are in UTF-8, which leaves no charset to name") // RFC 6855 section 3
 	}

@@ -29,6 +29,7 @@ type searchProgram struct {
 	modseq   bool         // MODSEQ is among the keys
 	bySeq    bool         // sequence numbers are among the keys
 	fuzzy    bool         // FUZZY is among the keys
+	recent   bool         // NEW, OLD or RECENT is among the keys
 	charset  bool         // a charset was named
 	key      searchKey
 }
@@ -41,6 +42,7 @@ type searchParser struct {
 	modseq  bool
 	bySeq   bool
 	fuzzy   bool
+	recent  bool
 	inFuzzy int // so many FUZZY are around the key being read
 	charset error
 }
@@ -101,7 +103,7 @@ func (p *searchParser) finish(prog *searchProgram) error {
 		}
 	}
 	p.End()
-	prog.modseq, prog.bySeq, prog.fuzzy = p.modseq, p.bySeq, p.fuzzy
+	prog.modseq, prog.bySeq, prog.fuzzy, prog.recent = p.modseq, p.bySeq, p.fuzzy, p.recent
 	if p.Err() != nil {
 		return p.Err()
 	}
@@ -223,11 +225,11 @@ var searchKeys = map[string]readKey{
 	"KEYWORD":           (*searchParser).keyword,
 	"LARGER":            sizeKey(keyLarger),
 	"MODSEQ":            (*searchParser).modSeqKey,
-	"NEW":               plainKey(searchKey{kind: keyAnd, kids: []searchKey{{kind: keyRecent}, not(hasFlag(goimap.FlagSeen))}}),
-	"OLD":               plainKey(not(searchKey{kind: keyRecent})),
+	"NEW":               recentKey(searchKey{kind: keyAnd, kids: []searchKey{{kind: keyRecent}, not(hasFlag(goimap.FlagSeen))}}),
+	"OLD":               recentKey(not(searchKey{kind: keyRecent})),
 	"OLDER":             ageKey(keyOlder),
 	"ON":                dateKey(keyOn),
-	"RECENT":            plainKey(searchKey{kind: keyRecent}),
+	"RECENT":            recentKey(searchKey{kind: keyRecent}),
 	"SAVEDBEFORE":       dateKey(keySavedBefore),
 	"SAVEDATESUPPORTED": plainKey(searchKey{kind: keyAll}),
 	"SAVEDON":           dateKey(keySavedOn),
@@ -257,6 +259,14 @@ var searchKeys = map[string]readKey{
 // plainKey is a key without arguments. Each use is a copy: resolving changes it.
 func plainKey(k searchKey) readKey {
 	return func(*searchParser) searchKey { return k.clone() }
+}
+
+// recentKey is a plainKey about \Recent.
+func recentKey(k searchKey) readKey {
+	return func(p *searchParser) searchKey {
+		p.recent = true
+		return k.clone()
+	}
 }
 
 func (k searchKey) clone() searchKey {

@@ -113,29 +113,18 @@ func (s *session) tellSelected(name string) error {
 			break
 		}
 	}
-	s.tellListed("LIST", a)
-	s.tellOldName(name, a.name)
+	s.tellOldName(name, a)
 	return nil
 }
 
-// tellOldName ends a LIST response, and tells what the client called the mailbox where
-// that is another spelling of its name (RFC 9051 section 6.3.9.7).
-func (s *session) tellOldName(sent, name string) {
-	if sent != name {
-		s.enc.Text(` ("OLDNAME" (`).Mailbox(sent).Text("))")
+// tellOldName writes a LIST response for a mailbox, and in it what the client called the
+// mailbox where that is not its name (RFC 9051 section 6.3.9.7).
+func (s *session) tellOldName(called string, a answer) {
+	s.tellListed("LIST", a)
+	if called != a.name {
+		s.enc.Text(` ("OLDNAME" (`).Mailbox(called).Text("))")
 	}
 	s.enc.CRLF()
-}
-
-// tellRespelled tells clients of IMAP4rev2 under which name a mailbox was made, where that
-// is not the one they sent (RFC 9051 sections 6.3.4 and 6.3.6).
-func (s *session) tellRespelled(sent string) {
-	name := mailbox.CanonicalName(sent)
-	if !s.rev2 || name == sent {
-		return
-	}
-	s.tellListed("LIST", answer{name: name})
-	s.tellOldName(sent, name)
 }
 
 // firstUnseen returns the sequence number of the first of the unseen messages, of

@@ -164,6 +164,9 @@ func (s *session) runCommand(r *request) (reply, error) {
 	if r.states&s.state == 0 {
 		return reply{}, bad("%s is not allowed in the state %q", r.fullName(), s.state)
 	}
+	if s.rev2 && removedCommands[r.name] {
+		return reply{}, bad("%s is not in IMAP4rev2", r.name)
+	}
 	if s.uidOnly && r.numbers() {
 		return reply{}, errUIDRequired
 	}

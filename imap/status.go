@@ -54,6 +54,9 @@ func (s *session) statusItem(o *statusItems) {
 	case "MESSAGES":
 		o.NumMessages = true
 	case "RECENT":
+		if s.rev2 {
+			s.dec.Fail("RECENT is not in IMAP4rev2") // RFC 9051 appendix E, 12
+		}
 		o.NumRecent = true
 	case "UIDNEXT":
 		o.UIDNext = true
