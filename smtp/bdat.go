@@ -29,6 +29,7 @@ func bdat(s *session, arg []byte) (reply, error) {
 		return s.accept()
 	}
 	if err := s.tx.message.err; err != nil {
+		s.noteRefused(err)
 		s.tx.fail()
 		return reply{}, err
 	}

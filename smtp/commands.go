@@ -67,6 +67,7 @@ func (s *session) run(line []byte) (reply, error) {
 		return bye(421, "4.7.0", "Too many commands without a message"), nil
 	}
 	r, err := c.run(s, arg)
+	s.noteRefusal(verb, arg, r, err)
 	if err != nil && (verb == "MAIL" || verb == "RCPT") { // what others say may be a secret
 		s.log.Info("smtp: refused", "command", printable(string(line)), "err", err)
 	}

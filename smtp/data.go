@@ -1,5 +1,7 @@
 package smtp
 
+import "mailstead/smtp/journal"
+
 // errFloodMessage ends a connection on which a message goes on long after it
 // was too big.
 var errFloodMessage = bye(552, "5.3.4", "Message too big")
@@ -13,6 +15,7 @@ func data(s *session, arg []byte) (reply, error) {
 	defer s.drop()
 	s.write(say(354, "", "End with a dot on a line of its own"))
 	if err := s.readDots(s.tx.message); err != nil {
+		s.noteRefused(err)
 		return reply{}, err
 	}
 	return s.accept()
@@ -41,13 +44,15 @@ func (s *session) readDots(m *incoming) error {
 // accept hands a whole message over. The reply 250 makes it ours
 // (RFC 5321 section 6.1).
 func (s *session) accept() (reply, error) {
-	m := s.tx.message
+	m, came := s.tx.message, s.server.o.Now()
 	err := m.finish()
 	if err == nil {
 		s.tx.EightBit, s.tx.UTF8 = m.eightBit, !m.asciiHeader || !s.tx.ascii()
+		s.noteMessage(journal.Received, came, reply{})
 		err = s.server.o.Deliver.Accept(s.ctx(), s.tx.Transaction, m.body)
 	}
 	if err != nil {
+		s.noteRefused(err)
 		s.log.Info("smtp: message refused", "id", s.tx.ID, "from", s.tx.From, "size", m.size, "err", err)
 		return reply{}, err
 	}

@@ -98,6 +98,7 @@ func (e *examination) finish(unicode bool, body *mailbox.Spool) ([]byte, error) 
 		return nil, fmt.Errorf("the connection ended before the answers came: %w", err) // else whoever hangs up proves less
 	}
 	e.report()
+	e.noteVerdicts()
 	if err := e.refusal(); err != nil {
 		return nil, err
 	}

@@ -29,8 +29,9 @@ type incoming struct {
 	inBody bool
 	size   int64
 
-	asciiHeader bool // the header has no octets above 127
-	eightBit    bool // something has
+	messageID   string // "" without one
+	asciiHeader bool   // the header has no octets above 127
+	eightBit    bool   // something has
 }
 
 // newMessage begins the transaction's message.
@@ -99,7 +100,7 @@ func (m *incoming) begin(header, rest []byte) error {
 	if len(header) > m.limits.HeaderSize {
 		return errHeaderTooBig
 	}
-	m.asciiHeader = ascii(header)
+	m.asciiHeader, m.messageID = ascii(header), messageIDOf(header)
 	err := m.storeHeader(header)
 	if err == nil && len(rest) > 0 {
 		_, err = m.text(rest)

@@ -13,6 +13,7 @@ import (
 
 	"mailstead/mailbox"
 	"mailstead/mailbox/directory"
+	"mailstead/smtp/journal"
 	"mailstead/smtp/local"
 	"mailstead/smtp/mailauth"
 	"mailstead/tls/serve"
@@ -63,7 +64,8 @@ type Options struct {
 	TLSConfig     *tls.Config // for STARTTLS; nil = not offered. Implicit TLS is the listener's matter
 	CleartextAuth bool        // submission accepts AUTH without TLS; it is never announced
 	Limits        Limits
-	Checks        *Checks // of mail from outside, for the receiver; nil = nothing is checked
+	Journal       *journal.Journal // is told what becomes of each message; nil = nobody is
+	Checks        *Checks          // of mail from outside, for the receiver; nil = nothing is checked
 	// SigningKeys gives the keys that sign for an author's domain, in A-labels, for
 	// submission. None, or nil: its mail leaves without a signature.
 	SigningKeys func(domain string) []mailauth.SigningKey

@@ -196,6 +196,9 @@ func (s *session) submission() bool { return s.server.o.Role == Submission }
 
 // drop ends the transaction, if there is one.
 func (s *session) drop() {
+	if s.tx != nil {
+		s.noteAbandoned()
+	}
 	if s.tx != nil && s.tx.message != nil {
 		s.tx.message.abort()
 	}

@@ -93,8 +93,9 @@ func (s *session) missingFields(h submitted) []byte {
 	}
 	if !h.messageID {
 		domain := from[strings.LastIndexByte(from, '@')+1:]
-		b = append(append(append(b, "Message-ID: <"...), rand.Text()...), '@')
-		b = append(append(b, domain...), ">\r\n"...)
+		id := "<" + rand.Text() + "@" + domain + ">"
+		b = append(append(append(b, "Message-ID: "...), id...), "\r\n"...)
+		s.tx.message.messageID = id
 	}
 	return b
 }

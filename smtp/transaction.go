@@ -17,6 +17,7 @@ type transaction struct {
 	message *incoming // since DATA or the first BDAT
 	failed  bool      // a chunk was refused; only RSET and further chunks follow
 	read    int64     // octets of chunks
+	told    bool      // the journal knows how it ended
 
 	examination *examination // nil where nothing is checked
 }
@@ -39,9 +40,12 @@ func (t *transaction) ascii() bool {
 func (s *session) newTransaction(from path, p mailParams) *transaction {
 	now := s.server.o.Now()
 	return &transaction{Transaction: local.Transaction{
-		ID: nameAt(now, s.server.counter.Add(1)), From: from.String(), Account: s.account.ID, Received: now,
+		ID: s.server.newName(now), From: from.String(), Account: s.account.ID, Received: now,
 	}, utf8: p.utf8, size: p.size}
 }
+
+// newName names a transaction.
+func (s *Server) newName(now time.Time) string { return nameAt(now, s.counter.Add(1)) }
 
 // nameAt names the nth transaction: by time, so that logs of years have no two.
 func nameAt(now time.Time, n uint64) string {

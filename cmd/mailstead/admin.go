@@ -11,6 +11,7 @@ import (
 
 	"mailstead/mailbox"
 	"mailstead/mailbox/directory"
+	"mailstead/smtp/journal"
 	"mailstead/smtp/queue"
 )
 
@@ -21,13 +22,17 @@ type admin struct {
 	directory      *directory.Directory
 	queue          *queue.Queue
 	keys           *keyring
+	journal        *journal.Journal // nil without a server: nothing happens
 	domainsChanged func() error
 	alone          bool // no server runs
 }
 
 // admin is that of the running server.
 func (s *server) admin() *admin {
-	return &admin{store: s.store, directory: s.directory, queue: s.queue, keys: s.keys, domainsChanged: s.renameCertificate}
+	return &admin{
+		store: s.store, directory: s.directory, queue: s.queue, keys: s.keys, journal: s.journal,
+		domainsChanged: s.renameCertificate,
+	}
 }
 
 // newAdmin is one alone on the folder. Its queue is only looked at and changed.
@@ -95,6 +100,7 @@ var actions = map[string]action{
 	"queue hold":                    act((*admin).queueHold),
 	"queue release":                 act((*admin).queueRelease),
 	"queue remove":                  act((*admin).queueRemove),
+	"log flush":                     act((*admin).logFlush),
 	"verify":                        actLong((*admin).verify),
 	"verify --reindex":              actLong((*admin).reindex),
 	"backup snapshot":               actLong((*admin).backupSnapshot),

@@ -185,8 +185,8 @@ func (c backupCommand) drop(dir string, snap mailbox.Snapshot) error {
 // octets: keys, certificates and settings are far smaller.
 const besideLimit = 1 << 20
 
-// beside lists the files of the server's folder but the store, and the
-// configuration file.
+// beside lists the files of the server's folder but the store and the journal,
+// which is to be gone after its days, and the configuration file.
 func (c backupCommand) beside(dir string, log *slog.Logger) ([]backup.Beside, error) {
 	var list []backup.Beside
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
@@ -194,7 +194,7 @@ func (c backupCommand) beside(dir string, log *slog.Logger) ([]backup.Beside, er
 			return err
 		}
 		if e.IsDir() {
-			if path == storeDir(dir) || path != dir && backup.IsBackup(path) {
+			if path == storeDir(dir) || path == journalDir(dir) || path != dir && backup.IsBackup(path) {
 				return fs.SkipDir
 			}
 			return nil

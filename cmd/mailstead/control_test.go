@@ -157,6 +157,9 @@ var administration = []step{
 	{action: "queue hold", args: "$id", code: exitNoSuch},
 	{action: "queue release", args: "$id", code: exitNoSuch},
 	{action: "queue list", args: "--json", out: "[]"},
+	{action: "log", args: "--to nobody@far.test --json", out: "[]"},
+	{action: "log", args: "--limit=-1", code: exitUsage},
+	{action: "log", args: "--since tomorrow", code: exitUsage},
 	{action: "verify", args: "--json --quiet", out: "[]"},
 	{action: "verify", out: "whole: "},
 	{action: "verify --reindex", out: "the full-text index was made again"},
@@ -186,7 +189,7 @@ func TestAdministrationBothWays(t *testing.T) {
 			t.Errorf("%s %s:\nserving %+v\nalone   %+v", s.action, s.args, a, b)
 		}
 	}
-	for _, step := range []string{"backup snapshot", "backup drop", "backup log"} { // steps of `backup`: TestBackupCommands
+	for _, step := range []string{"backup snapshot", "backup drop", "backup log", "log flush"} { // steps of `backup`: TestBackupCommands; of `log`: TestWhereIsMyMail
 		used[step] = true
 	}
 	for _, action := range slices.Sorted(maps.Keys(actions)) {

@@ -27,7 +27,7 @@ var layers = [][]string{
 	{"smtp/queue", "smtp/mailauth", "mailbox/junk", "mailbox/transfer", "mailbox/backup"},
 	{"mailbox/directory"}, // keeps its state in mailbox
 	{"mailbox"},           // storage
-	{"imap/wire", "imap/deflate", "mailbox/log", "mailbox/message", "mailbox/search", "mailbox/sieve", "smtp/dns", "tls", "tls/serve"}, // leaves
+	{"imap/wire", "imap/deflate", "mailbox/log", "mailbox/message", "mailbox/search", "mailbox/sieve", "smtp/dns", "smtp/journal", "tls", "tls/serve"}, // leaves
 }
 
 // testPackages help tests, or are nothing but tests: only test files and each other import them.

@@ -27,6 +27,7 @@ type cli struct {
 	Alias   aliasCommand   `cmd:"" help:"Addresses that lead to others."`
 	Mailbox mailboxCommand `cmd:"" help:"Mailboxes of an account, and what was deleted of them."`
 	Queue   queueCommand   `cmd:"" help:"Mail on its way out."`
+	Log     logCommand     `cmd:"" help:"What became of messages: where is my mail?"`
 	Backup  backupCommand  `cmd:"" help:"Copy all that the server keeps, while it runs, into a folder or an archive."`
 	Restore restoreCommand `cmd:"" help:"Bring a backup back, into a folder without a store."`
 	Verify  verifyCommand  `cmd:"" help:"Check all that is stored: the log, the databases, every message."`

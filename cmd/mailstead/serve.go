@@ -19,6 +19,7 @@ import (
 	"mailstead/pop3"
 	"mailstead/smtp"
 	"mailstead/smtp/dns"
+	"mailstead/smtp/journal"
 	"mailstead/smtp/local"
 	"mailstead/smtp/queue"
 	"mailstead/smtp/remote"
@@ -40,6 +41,7 @@ type server struct {
 	queue       *queue.Queue
 	resolver    *dns.Resolver
 	keys        *keyring // for DKIM
+	journal     *journal.Journal
 	source      tls.Source
 	certificate *tls.Issued // of our own making, for when the operator has none
 	fronts      []front
@@ -62,6 +64,7 @@ func newServer(s settings, log *slog.Logger) (*server, error) {
 		return nil, fmt.Errorf("make the server's folder: %w", err)
 	}
 	srv := &server{settings: s, log: log}
+	srv.journal = journal.Open(journalDir(s.Dir), journal.Options{Logger: log})
 	if err := srv.open(); err != nil {
 		return nil, errors.Join(err, srv.close())
 	}
@@ -136,10 +139,10 @@ func (s *server) openQueue() (*local.Courier, error) {
 	if err != nil {
 		return nil, err
 	}
-	here := local.New(local.Options{Store: s.store, Directory: s.directory, Logger: s.log})
+	here := local.New(local.Options{Store: s.store, Directory: s.directory, Journal: s.journal, Logger: s.log})
 	s.queue, err = queue.Open(s.store, queue.Options{
 		Remote: world, Local: here, IsLocal: s.directory.IsLocal,
-		Disabled: len(s.settings.Resolvers) == 0, Hostname: s.settings.Hostname, Logger: s.log,
+		Disabled: len(s.settings.Resolvers) == 0, Hostname: s.settings.Hostname, Journal: s.journal, Logger: s.log,
 		Limits: queue.Limits{Grace: patience},
 	})
 	if err != nil {
@@ -224,7 +227,7 @@ func (s *server) makeFronts(here *local.Courier) error {
 		return err
 	}
 	base := smtp.Options{
-		Hostname: s.settings.Hostname, Directory: s.directory, Deliver: here, Logger: s.log,
+		Hostname: s.settings.Hostname, Directory: s.directory, Deliver: here, Journal: s.journal, Logger: s.log,
 		Limits: smtp.Limits{MessageSize: s.settings.MaxMessageSize, ConnectionsPerAccount: s.settings.SessionsPerAccount},
 	}
 	receiver, submission := base, base
@@ -344,6 +347,7 @@ func (s *server) shutdownFronts() {
 
 // close gives back what newServer opened.
 func (s *server) close() error {
+	s.journal.Close()
 	if s.store == nil {
 		return nil
 	}

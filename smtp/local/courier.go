@@ -15,6 +15,7 @@ import (
 
 	"mailstead/mailbox"
 	"mailstead/mailbox/directory"
+	"mailstead/smtp/journal"
 	"mailstead/smtp/queue"
 )
 
@@ -33,6 +34,7 @@ type Queue interface {
 type Options struct {
 	Store     *mailbox.Store
 	Directory Directory
+	Journal   *journal.Journal // is told where each copy is; nil = nobody is
 	Now       func() time.Time // nil = time.Now
 	Logger    *slog.Logger     // nil = none
 }
@@ -43,13 +45,14 @@ type Courier struct {
 	store     *mailbox.Store
 	directory Directory
 	queue     Queue
+	journal   *journal.Journal
 	now       func() time.Time
 	log       *slog.Logger
 }
 
 // New returns a courier. It needs UseQueue before its first message.
 func New(o Options) *Courier {
-	c := &Courier{store: o.Store, directory: o.Directory, now: o.Now, log: o.Logger}
+	c := &Courier{store: o.Store, directory: o.Directory, journal: o.Journal, now: o.Now, log: o.Logger}
 	if c.now == nil {
 		c.now = time.Now
 	}
@@ -96,7 +99,7 @@ func (c *Courier) Accept(ctx context.Context, t Transaction, b *mailbox.NewBody)
 	c.fileAsJunk(targets, t.Junk)
 	e := queue.Envelope{
 		From: t.From, Recipients: p.remote, Account: t.Account, Size: b.Size(),
-		EightBit: t.EightBit, UTF8: t.UTF8, Received: t.Received,
+		EightBit: t.EightBit, UTF8: t.UTF8, Received: t.Received, Transaction: t.ID,
 	}
 	return c.take(ctx, p, targets, e, b)
 }
@@ -125,6 +128,7 @@ func (c *Courier) take(ctx context.Context, p plan, targets []mailbox.Target, e 
 	if v.refuse != nil {
 		return v.refuse
 	}
+	c.noteFiled(p, targets, failed, e.Transaction)
 	if err := c.retain(ctx, v, e, id); err != nil {
 		return err
 	}
@@ -159,10 +163,13 @@ func targetsOf(accounts []directory.Delivery, date time.Time) []mailbox.Target {
 func (c *Courier) retain(ctx context.Context, v verdict, e queue.Envelope, id mailbox.BodyID) error {
 	again := v.queue
 	for _, d := range v.divert {
-		if err := c.divert(ctx, d, e.Received, id); err != nil {
+		place, err := c.divert(ctx, d, e.Received, id)
+		if err != nil {
 			c.log.Error("local: a refused copy found no other place", "account", d.Name, "err", err)
 			again = append(again, d.Name)
+			continue
 		}
+		c.journal.Add(journal.Event{Step: journal.Filed, ID: e.Transaction, Mailbox: place, To: []string{d.Name}})
 	}
 	if len(again) == 0 {
 		return nil
@@ -172,29 +179,31 @@ func (c *Courier) retain(ctx context.Context, v verdict, e queue.Envelope, id ma
 }
 
 // divert puts a copy that an account refused for good into its Junk, or where
-// there is none into the postmaster's INBOX.
-func (c *Courier) divert(ctx context.Context, d directory.Delivery, date time.Time, id mailbox.BodyID) error {
+// there is none into the postmaster's INBOX, and says in words which it was.
+func (c *Courier) divert(ctx context.Context, d directory.Delivery, date time.Time, id mailbox.BodyID) (place string, err error) {
 	var targets []mailbox.Target
 	if junk, err := c.store.SpecialUse(d.Account, goimap.MailboxAttrJunk); err == nil {
 		targets = []mailbox.Target{{Account: d.Account, Name: junk.Name, Date: date}}
+		place = junk.Name
 	} else {
 		route, err := c.directory.Resolve("postmaster")
 		if err != nil {
-			return fmt.Errorf("local: who is postmaster: %w", err)
+			return "", fmt.Errorf("local: who is postmaster: %w", err)
 		}
 		targets = targetsOf(route.Local, date)
+		place = "the postmaster's INBOX, instead"
 	}
 	body, err := c.store.OpenBody(id)
 	if err != nil {
-		return fmt.Errorf("local: reading the message back: %w", err)
+		return "", fmt.Errorf("local: reading the message back: %w", err)
 	}
 	defer body.Close()
 	b := c.store.NewBody()
 	defer b.Abort()
 	if _, err := body.WriteTo(b); err != nil {
-		return fmt.Errorf("local: copying the message: %w", err)
+		return "", fmt.Errorf("local: copying the message: %w", err)
 	}
-	return c.deliverSome(ctx, b, targets)
+	return place, c.deliverSome(ctx, b, targets)
 }
 
 // deliverSome stores a copy in each target; an error when none took it.
@@ -242,7 +251,7 @@ func (c *Courier) deliverQueued(ctx context.Context, address string, m queue.Mes
 	}
 	e := queue.Envelope{
 		From: m.From, Recipients: p.remote, Account: m.Account, Size: b.Size(),
-		EightBit: m.EightBit, UTF8: m.UTF8, Received: c.now(),
+		EightBit: m.EightBit, UTF8: m.UTF8, Received: c.now(), Transaction: m.Transaction,
 	}
 	return c.take(ctx, p, targetsOf(p.local, e.Received), e, b)
 }

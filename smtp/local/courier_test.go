@@ -271,7 +271,10 @@ func TestRefusedCopyWithoutPostmaster(t *testing.T) {
 func TestDivertToJunk(t *testing.T) {
 	o := newOffice(t)
 	must(t, o.accept(t, Transaction{From: "s@b.test", Recipients: o.recipients("x@c.test")}, "text"))
-	must(t, o.divert(t.Context(), o.accounts[1], time.Unix(1e9, 0), o.queue.bodies[0]))
+	place, err := o.divert(t.Context(), o.accounts[1], time.Unix(1e9, 0), o.queue.bodies[0])
+	if must(t, err); place != "Junk" {
+		t.Errorf("it is said to be in %q", place)
+	}
 	if got := o.messages(t, 1, "Junk"); !slices.Equal(got, []string{"text"}) {
 		t.Errorf("Junk has %q", got)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mailstead/mailbox"
+	"mailstead/smtp/journal"
 )
 
 // Info is an entry as administrators see it.
@@ -150,7 +151,12 @@ func (q *Queue) Release(ctx context.Context, id string) error {
 // Remove takes an entry out of the queue; nobody is told. An attempt under
 // way may still deliver it. ErrNoSuch.
 func (q *Queue) Remove(ctx context.Context, id string) error {
-	return q.edit(ctx, id, func(e *entry) { e.Recipients = nil })
+	var removed entry
+	err := q.edit(ctx, id, func(e *entry) { removed, e.Recipients = *e, nil })
+	if err == nil {
+		q.noteEntry(journal.Removed, id, &removed)
+	}
+	return err
 }
 
 // edit changes one entry.

@@ -41,7 +41,8 @@ type entry struct {
 	From        string            `json:"from"`
 	Account     mailbox.AccountID `json:"account,omitempty"`
 	Notice      noticeKind        `json:"notice,omitempty"`
-	Recipients  []recipient       `json:"recipients"` // those that are not delivered
+	Transaction string            `json:"transaction,omitempty"` // that the message came by; a notice has that of the message it is about
+	Recipients  []recipient       `json:"recipients"`            // those that are not delivered
 	Body        mailbox.BodyID    `json:"body"`
 	Size        int64             `json:"size"`
 	EightBit    bool              `json:"eight_bit,omitempty"`
@@ -127,6 +128,7 @@ func split(env Envelope, notice noticeKind, body mailbox.BodyID, now time.Time) 
 			entries = append(entries, entry{
 				Destination: destination, From: env.From, Account: env.Account, Notice: notice, Body: body,
 				Size: env.Size, EightBit: env.EightBit, UTF8: env.UTF8, Received: env.Received.UTC(), Next: now.UTC(),
+				Transaction: env.Transaction,
 			})
 		}
 		entries[i].Recipients = append(entries[i].Recipients, recipient{Address: address})

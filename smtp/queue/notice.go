@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"mailstead/mailbox"
+	"mailstead/smtp/journal"
 )
 
 // settle writes an entry as an attempt has left it. Where recipients have
@@ -100,6 +101,7 @@ func (q *Queue) tellOnce(ctx context.Context, id entryID, e *entry, n *notice) e
 	}
 	env := Envelope{
 		Recipients: []string{n.to}, Size: b.Size(), EightBit: n.hasEightBit(), UTF8: !isASCII(n.to), Received: n.now,
+		Transaction: e.Transaction,
 	}
 	_, err := q.store.Deliver(ctx, b, nil, func(body mailbox.BodyID) []mailbox.RoomChange {
 		return append(q.add(env, n.kind)(body), e.change(id))
@@ -108,6 +110,7 @@ func (q *Queue) tellOnce(ctx context.Context, id entryID, e *entry, n *notice) e
 		return fmt.Errorf("queue: store a notice: %w", err)
 	}
 	q.log.Info("queue: a failure notice is queued", "id", id, "to", n.to)
+	q.o.Journal.Add(journal.Event{Step: journal.Notified, At: n.now, ID: e.Transaction, Queue: id.String(), To: []string{n.to}})
 	q.Wake()
 	return nil
 }

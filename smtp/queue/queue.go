@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"mailstead/mailbox"
+	"mailstead/smtp/journal"
 )
 
 // Message is what a courier is given: one message for recipients of one destination.
@@ -39,6 +40,8 @@ type Message struct {
 	EightBit   bool              // the body has octets above 127
 	UTF8       bool              // needs SMTPUTF8: an address or a header has them (RFC 6531)
 	Open       func() (io.ReadCloser, error)
+
+	Transaction string // that the message came by, for the journal
 }
 
 // Status is how an attempt ended for one recipient. The zero value keeps the
@@ -78,6 +81,8 @@ type Envelope struct {
 	EightBit   bool
 	UTF8       bool
 	Received   time.Time // zero = now
+
+	Transaction string // that the message came by, for the journal; "" = not known
 }
 
 // Options are what a queue works with. Remote, Local and IsLocal are needed, the
@@ -91,6 +96,7 @@ type Options struct {
 	// visible, and never gets too old.
 	Disabled bool
 
+	Journal  *journal.Journal // is told of each attempt; nil = nobody is
 	Hostname string           // our name in notices; "" = localhost
 	Now      func() time.Time // nil = time.Now
 	Rand     func() float64   // in [0,1), spreads retries; nil = that of math/rand
@@ -241,6 +247,7 @@ func (q *Queue) adopt() {
 			q.mu.Lock()
 			q.board.add(f.id, &e)
 			q.mu.Unlock()
+			q.noteEntry(journal.Queued, f.id.String(), &e)
 		}
 		return err == nil || errors.Is(err, ErrNoSuch) && now.Sub(f.given) > freshFor
 	})

@@ -177,7 +177,7 @@ func (q *Queue) call(ctx context.Context, c Courier, j *job, e entry, open []str
 	}()
 	return c.Deliver(ctx, e.Destination, Message{
 		From: e.From, Recipients: open, Account: e.Account, Size: e.Size, EightBit: e.EightBit, UTF8: e.UTF8,
-		Open: func() (io.ReadCloser, error) { return q.openBody(e.Body) },
+		Transaction: e.Transaction, Open: func() (io.ReadCloser, error) { return q.openBody(e.Body) },
 	})
 }
 
@@ -270,6 +270,7 @@ func (q *Queue) noteOnce(ctx context.Context, j *job, outcomes []Outcome) (entry
 	left, err := q.settle(context.WithoutCancel(ctx), j.id, e)
 	if err == nil {
 		q.report(j.id, &e, outcomes)
+		q.noteAttempt(j.id, &e, outcomes)
 	}
 	return left, err
 }

@@ -1,0 +1,129 @@
+// Package journal keeps what became of every message for a while, so that "where
+// is my mail?" has an answer: who sent it, what was found and decided, where it
+// was filed, and what other servers said.
+//
+// A journal is a folder of files with one JSON object a line, a line a step. It
+// is no mail: a step is written to the system but not synced, one that cannot be
+// written is dropped and counted, and nobody who tells of a step ever waits.
+// Files are of a day, at most; they go when they are older than Days, and the
+// oldest go first when all together are larger than the bytes of their shelf.
+//
+// There are two shelves. What strangers did that came to nothing is on one of
+// its own, so that a flood of it pushes nothing out that was taken.
+package journal
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+)
+
+// Bounds of what is kept.
+const (
+	Days = 30 // files of before are removed
+
+	mailBytes    = 48 << 20 // of the shelf of mail that was taken: 100,000 messages or so
+	refusedBytes = 16 << 20 // of the shelf of what came to nothing
+	fileBytes    = 2 << 20  // of one file: what is removed at once
+
+	maxText = 1000 // octets of one string: a Message-ID may fill a line of 998
+	maxList = 50   // strings of a list; events with more recipients are made several
+)
+
+// Step is what happened to a message.
+type Step string
+
+// The steps of a message.
+const (
+	Received  Step = "received"  // it is here as a whole, and not yet answered
+	Refused   Step = "refused"   // MAIL, RCPT or the message was answered with Reply
+	Abandoned Step = "abandoned" // the client went away, or began anew, before the end of the message
+	Judged    Step = "judged"    // Verdict, for Reasons, from what was Found
+	Filed     Step = "filed"     // it is in the Mailbox of To
+	Queued    Step = "queued"    // it is on its way to To
+	Delivered Step = "delivered" // an attempt for To: Host has taken it
+	Deferred  Step = "deferred"  // an attempt for To failed, and there is another at Next
+	Failed    Step = "failed"    // it was given up for To
+	Notified  Step = "notified"  // a notice of failure is on its way to To
+	Removed   Step = "removed"   // an administrator took it out of the queue
+	Lost      Step = "lost"      // Count steps are missing here
+)
+
+// Event is one step. Fields that do not belong to it are empty.
+type Event struct {
+	At        time.Time `json:"at"`
+	Step      Step      `json:"step"`
+	ID        string    `json:"id,omitempty"`         // of the transaction that the message came by, as in our Received field
+	MessageID string    `json:"message_id,omitempty"` // with its brackets
+	Queue     string    `json:"queue,omitempty"`      // the entry in the queue
+	Peer      string    `json:"peer,omitempty"`       // address of the client
+	Helo      string    `json:"helo,omitempty"`       // what it calls itself
+	User      string    `json:"user,omitempty"`       // the account that it logged in as
+	From      string    `json:"from,omitempty"`       // reverse-path; "<>" is the null one
+	To        []string  `json:"to,omitempty"`         // recipients, or accounts where it is about mailboxes
+	Size      int64     `json:"size,omitempty"`       // octets
+	Command   string    `json:"command,omitempty"`    // that was refused
+	Found     []string  `json:"found,omitempty"`      // results of checks, like "spf=pass"
+	Verdict   string    `json:"verdict,omitempty"`    // "accept", "junk", "defer", "refuse"
+	Rule      string    `json:"rule,omitempty"`       // what decided
+	Reasons   []string  `json:"reasons,omitempty"`    // why, in words, the decisive first
+	Mailbox   string    `json:"mailbox,omitempty"`
+	Attempt   int       `json:"attempt,omitempty"` // from 1
+	Host      string    `json:"host,omitempty"`    // the other server
+	TLS       bool      `json:"tls,omitempty"`     // the attempt was encrypted
+	Reply     string    `json:"reply,omitempty"`   // ours, or the other server's
+	Next      time.Time `json:"next,omitzero"`     // when it is tried again
+	Count     int       `json:"count,omitempty"`
+}
+
+// Path is a reverse-path as events have it.
+func Path(from string) string {
+	if from == "" {
+		return "<>"
+	}
+	return from
+}
+
+// appendLine writes an event as a line.
+func appendLine(b []byte, e *Event) []byte {
+	e.bound()
+	line, err := json.Marshal(e)
+	if err != nil { // a year beyond 9999, from a clock gone mad
+		return b
+	}
+	return append(append(b, line...), '\n')
+}
+
+// bound cuts what others have said to a length that keeps a line below maxLine.
+func (e *Event) bound() {
+	for _, s := range []*string{&e.ID, &e.MessageID, &e.Queue, &e.Peer, &e.Helo, &e.User, &e.From, &e.Command,
+		&e.Verdict, &e.Rule, &e.Mailbox, &e.Host, &e.Reply} {
+		*s = clip(*s)
+	}
+	for _, list := range []*[]string{&e.To, &e.Found, &e.Reasons} {
+		*list = clipAll(*list)
+	}
+	e.At, e.Next = e.At.UTC(), e.Next.UTC()
+}
+
+// clipAll leaves the list alone, which may be the caller's.
+func clipAll(list []string) []string {
+	list = list[:min(len(list), maxList)]
+	for i, s := range list {
+		if len(s) > maxText {
+			clipped := append([]string{}, list...)
+			for j := i; j < len(clipped); j++ {
+				clipped[j] = clip(clipped[j])
+			}
+			return clipped
+		}
+	}
+	return list
+}
+
+func clip(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxText], "")
+}

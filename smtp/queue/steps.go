@@ -1,0 +1,58 @@
+package queue
+
+import (
+	"slices"
+
+	"mailstead/smtp/journal"
+)
+
+// noteEntry tells the journal what became of a whole entry.
+func (q *Queue) noteEntry(kind journal.Step, id string, e *entry) {
+	if q.o.Journal == nil {
+		return
+	}
+	addresses := make([]string, len(e.Recipients))
+	for i, r := range e.Recipients {
+		addresses[i] = r.Address
+	}
+	q.o.Journal.AddFor(journal.Event{Step: kind, At: q.o.Now(), ID: e.Transaction, Queue: id}, addresses)
+}
+
+// noteAttempt tells the journal of an attempt, which left e before anybody was told
+// of it. Neighbours for whom the same was said make one step.
+func (q *Queue) noteAttempt(id entryID, e *entry, outcomes []Outcome) {
+	if q.o.Journal == nil {
+		return
+	}
+	var step journal.Event
+	var to []string
+	for _, o := range outcomes {
+		s := q.attemptStep(id, e, o)
+		if len(to) > 0 && (s.Step != step.Step || s.Host != step.Host || s.Reply != step.Reply) {
+			q.o.Journal.AddFor(step, to)
+			to = nil
+		}
+		step, to = s, append(to, o.Recipient)
+	}
+	if len(to) > 0 {
+		q.o.Journal.AddFor(step, to)
+	}
+}
+
+// attemptStep is what became of one recipient.
+func (q *Queue) attemptStep(id entryID, e *entry, o Outcome) journal.Event {
+	f := failureOf(o, q.o.Now())
+	s := journal.Event{
+		Step: journal.Deferred, At: q.o.Now(), ID: e.Transaction, Queue: id.String(),
+		Attempt: e.Attempts, Host: f.Host, TLS: f.TLS, Reply: f.reply(),
+	}
+	switch {
+	case o.Status == Delivered:
+		s.Step = journal.Delivered
+	case o.Status == Permanent || slices.ContainsFunc(e.Recipients, func(r recipient) bool { return r.Failed && r.Address == o.Recipient }):
+		s.Step = journal.Failed
+	default:
+		s.Next = e.Next
+	}
+	return s
+}
