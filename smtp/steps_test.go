@@ -162,3 +162,37 @@ func TestJournalOfRefusedCopies(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+// TestJournalOfVerdicts has what was found and decided, and why, of mail that is
+// refused by policy, too.
+func TestJournalOfVerdicts(t *testing.T) {
+	h, j, _ := newTracedHouse(t)
+	j.Close()
+	dir := t.TempDir()
+	j = journal.Open(dir, journal.Options{})
+	defer j.Close()
+	o := h.options(Receiver)
+	o.Journal, o.Checks = j, newChecks(t)
+	address, _ := listen(t, o, false)
+	c := dial(t, address).hello()
+	c.send("a@pass.example", []string{"ann@example.test"}, "From: a@pass.example\r\n\r\nx\r\n", "250")
+	c.send("a@strict.example", []string{"ann@example.test"}, "From: a@strict.example\r\n\r\nx\r\n", "550")
+	must(t, j.Flush(t.Context()))
+	for from, want := range map[string][]string{
+		"a@pass.example":   {"received", "judged: accept (default); found "},
+		"a@strict.example": {"judged: refuse (dmarc): ", "refused at DATA: 550 5.7.1 "},
+	} {
+		found, _, err := journal.Stories(dir, journal.Filter{From: from})
+		if err != nil || len(found) != 1 || len(found[0].Steps) != len(want) {
+			t.Fatalf("%s: %v, %v", from, found, err)
+		}
+		for i, e := range found[0].Steps {
+			if !strings.HasPrefix(e.String(), want[i]) {
+				t.Errorf("%s: %q, want %q", from, e, want[i])
+			}
+			if e.Step == journal.Judged && (!slices.Contains(e.Found, "iprev=pass") || len(e.Found) < 3 || len(e.Reasons) == 0 && e.Verdict == "refuse") {
+				t.Errorf("%s: %+v", from, e)
+			}
+		}
+	}
+}
