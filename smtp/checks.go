@@ -20,6 +20,9 @@ type Checks struct {
 	// ours, a tunnel, the provider of before. Their mail is judged by the host
 	// that they had it from, and never refused for what it is.
 	TrustedRelays []netip.Prefix
+	// Own are the operator's own hosts, whose conduct is not watched: they may
+	// send as much as they like, and have a greeting at once.
+	Own []netip.Prefix
 	// Blocked and Allowed are lists of clients whose mail is refused, and of
 	// clients that can be trusted.
 	Blocked, Allowed []mailauth.DNSList
@@ -43,6 +46,9 @@ func (c *Checks) trusts(ip netip.Addr) bool {
 	ip = ip.Unmap().WithZone("")
 	return slices.ContainsFunc(c.TrustedRelays, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
+
+// within reports whether the client is in a network.
+func (s *session) within(p netip.Prefix) bool { return p.Contains(s.remote.Unmap().WithZone("")) }
 
 // isClient reports whether ip is the other end of the connection.
 func (s *session) isClient(ip netip.Addr) bool { return ip == s.remote.Unmap().WithZone("") }

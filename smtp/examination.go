@@ -39,6 +39,7 @@ func (s *session) examine(from string) *examination {
 	e := &examination{session: s, checks: s.server.o.Checks, ours: s.server.names()}
 	e.ctx, e.cancel = context.WithCancel(s.ctx())
 	e.facts.TrustedRelay = e.checks.trusts(s.remote)
+	e.facts.EarlyTalker = s.early
 	if !e.facts.TrustedRelay && s.remote.IsValid() {
 		e.client = s.inquire(e.ctx, s.remote, s.helo, from)
 	}
@@ -91,6 +92,7 @@ func (e *examination) finish(unicode bool, body *mailbox.Spool) ([]byte, error) 
 	e.found = e.verifier.Finish()
 	e.asked.Wait()
 	e.facts.DKIM, e.facts.ARC = e.found.DKIMFact(), e.found.ARCFact()
+	e.facts.Harvesting = e.session.harvests()
 	e.authenticate(&e.facts, e.client)
 	e.header = mailauth.RemoveForged(e.header, e.ours...)
 	e.decide(body)

@@ -81,7 +81,7 @@ func TestJudgedDialogues(t *testing.T) {
 			change(c)
 			mailboxtest.PlayDir(t, "testdata/"+folder+"/*.dialog", func(t *testing.T) mailboxtest.Player {
 				o := h.options(Receiver)
-				o.Checks = c
+				o.Checks, o.Limits.GreetDelay = c, time.Millisecond
 				address, _ := listen(t, o, false)
 				return mailboxtest.Player{TLS: clientTLS(), Dial: func(int) (net.Conn, error) { return net.Dial("tcp", address) }}
 			})
@@ -93,7 +93,7 @@ func TestJudgedDialogues(t *testing.T) {
 func judged(t *testing.T, h *house, change func(*Checks)) (*client, *Server) {
 	t.Helper()
 	o := h.options(Receiver)
-	o.Now, o.Checks = atNoon, newChecks(t)
+	o.Now, o.Checks, o.Limits.GreetDelay = atNoon, newChecks(t), time.Millisecond
 	if change != nil {
 		change(o.Checks)
 	}
@@ -234,7 +234,7 @@ func TestJudgedLargeMessage(t *testing.T) {
 func TestDNSWithoutAnswers(t *testing.T) {
 	h := newHouse(t)
 	o := h.options(Receiver)
-	o.Checks, o.Limits = newChecks(t), Limits{CheckWait: 20 * time.Millisecond}
+	o.Checks, o.Limits = newChecks(t), Limits{CheckWait: 20 * time.Millisecond, GreetDelay: time.Millisecond}
 	silent := dnstest.New(t, judgedZone)
 	for _, name := range []string{"strict.example", "_dmarc.strict.example", "1.0.0.127.in-addr.arpa", "1.0.0.127.bad.example"} {
 		silent.SetFault(name, dnstest.Fault{Drop: true})

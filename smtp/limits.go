@@ -26,6 +26,12 @@ type Limits struct {
 	Session               time.Duration // whole session of those not logged in; 30 min
 	CheckWait             time.Duration // waiting for the DNS when a message has come to its end; 30 s (senders wait for 10 min: RFC 5321 section 4.5.3.2.6)
 	ConnectionsPerAddress int           // that have not logged in; 80
+	ConnectionsPerNetwork int           // of strangers to a receiver that judges, by IPv4 /24 and IPv6 /48; 160
+	GreetDelay            time.Duration // that such a stranger has to wait for the greeting; 500 ms, more than what is sent at once takes around the world
+	HourlyConnections     int           // of such a stranger's address, and four times as many of its network; 1000: large providers open one for each message
+	HourlyMessages        int           // the same for MAIL; 1000: few people get so many, and none of them from one host
+	HourlyUnknown         int           // the same for unknown recipients: from there on answers are slow, from four times as many on there are none; 20: honest senders mistype, and lists are old
+	HourlyErrors          int           // the same for replies of 5xx, then it is not let in; 300
 	ConnectionsPerAccount int           // 0 = without limit
 }
 
@@ -47,6 +53,12 @@ func (l Limits) withDefaults() Limits {
 	l.Idle = cmp.Or(l.Idle, 300*time.Second)
 	l.Session = cmp.Or(l.Session, 30*time.Minute)
 	l.CheckWait = cmp.Or(l.CheckWait, 30*time.Second)
+	l.ConnectionsPerNetwork = cmp.Or(l.ConnectionsPerNetwork, 160)
+	l.GreetDelay = cmp.Or(l.GreetDelay, 500*time.Millisecond)
+	l.HourlyConnections = cmp.Or(l.HourlyConnections, 1000)
+	l.HourlyMessages = cmp.Or(l.HourlyMessages, 1000)
+	l.HourlyUnknown = cmp.Or(l.HourlyUnknown, 20)
+	l.HourlyErrors = cmp.Or(l.HourlyErrors, 300)
 	l.ConnectionsPerAddress = cmp.Or(l.ConnectionsPerAddress, 80)
 	return l
 }

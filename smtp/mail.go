@@ -27,6 +27,9 @@ func mail(s *session, arg []byte) (reply, error) {
 	if err := s.maySend(from.String()); err != nil {
 		return reply{}, err
 	}
+	if err := s.tooManyMessages(); err != nil {
+		return reply{}, err
+	}
 	if err := s.server.o.Deliver.HasSpace(p.size); err != nil {
 		return reply{}, err // before the message is sent in vain (RFC 1870 section 6.1)
 	}

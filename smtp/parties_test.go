@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"mailstead/mailbox"
 	"mailstead/mailbox/directory"
@@ -41,7 +42,7 @@ func TestSendersDialogues(t *testing.T) {
 	c.Senders = h.directory
 	mailboxtest.PlayDir(t, "testdata/receiver-senders/*.dialog", func(t *testing.T) mailboxtest.Player {
 		o := h.options(Receiver)
-		o.Checks = c
+		o.Checks, o.Limits.GreetDelay = c, time.Millisecond
 		address, _ := listen(t, o, false)
 		return mailboxtest.Player{TLS: clientTLS(), Dial: func(int) (net.Conn, error) { return net.Dial("tcp", address) }}
 	})

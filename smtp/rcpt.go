@@ -79,12 +79,10 @@ func (s *session) route(to path) (directory.Route, error) {
 func disguised(to path) bool { return strings.ContainsAny(to.local, "%!@") }
 
 // unknownRecipient counts a stranger's guesses; somebody who harvests
-// addresses is cut off.
+// addresses is slowed down and cut off.
 func (s *session) unknownRecipient(err error) (reply, error) {
-	if s.account.ID == 0 && errors.Is(err, directory.ErrNoSuch) {
-		if s.unknown++; s.unknown >= s.server.limits.UnknownRecipients {
-			return bye(421, "4.7.0", "Too many unknown recipients"), nil
-		}
+	if s.account.ID == 0 && errors.Is(err, directory.ErrNoSuch) && !s.guessed() {
+		return bye(421, "4.7.0", "Too many unknown recipients"), nil
 	}
 	return reply{}, err
 }

@@ -78,6 +78,7 @@ type Server struct {
 	o       Options
 	limits  Limits
 	conns   *serve.Server
+	ledger  *ledger       // nil where nobody's conduct is watched
 	counter atomic.Uint64 // makes transaction names unique; begins anywhere, so that servers side by side differ
 }
 
@@ -94,6 +95,9 @@ func New(o Options) *Server {
 	}
 	o.TLSConfig = serve.Remember(o.TLSConfig)
 	s := &Server{o: o, limits: o.Limits.withDefaults()}
+	if o.Role == Receiver && o.Checks != nil && !o.Checks.RecordOnly {
+		s.ledger = newLedger(s.limits)
+	}
 	s.counter.Store(minFirstName + rand.Uint64N(maxFirstName-minFirstName))
 	s.conns = serve.New(serve.Options{
 		Name: "smtp", Logger: o.Logger, WriteTimeout: writeTimeout,

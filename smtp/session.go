@@ -28,6 +28,9 @@ type session struct {
 	remote netip.Addr
 	end    time.Time // of a stranger's session; zero after login
 
+	watched bool // the client's conduct is counted
+	early   bool // it spoke before it was greeted
+
 	tls     *tls.ConnectionState // nil without
 	helo    string               // what the client calls itself; "" before HELO and EHLO
 	esmtp   bool                 // it said EHLO
@@ -70,6 +73,11 @@ func (s *session) serve() {
 		return
 	}
 	s.conn.SetDeadline(s.end)
+	if s.watches() && !s.welcome() {
+		return
+	}
+	defer s.goodbye()
+	s.listen()
 	s.write(say(220, "", s.server.o.Hostname+" ESMTP mailstead"))
 	for s.exchange() {
 	}
@@ -123,6 +131,7 @@ func (s *session) refusal(err error) reply {
 // speak sends r, counts mistakes and does what follows the reply.
 func (s *session) speak(r reply) bool {
 	if r.code >= 500 {
+		s.erred()
 		if s.mistakes++; s.mistakes >= s.server.limits.MaxErrors {
 			r = bye(421, "4.7.0", "Too many errors")
 		} else if s.mistakes > s.server.limits.Errors && !sleep(s.ctx(), s.server.limits.ErrorDelay) {

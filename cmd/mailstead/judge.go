@@ -30,11 +30,14 @@ func (s *server) checks(resolver *dns.Resolver) (*smtp.Checks, error) {
 		return nil, fmt.Errorf("overrides: %w", err)
 	}
 	return &smtp.Checks{
-		Resolver: resolver, RecordOnly: len(s.settings.Resolvers) == 0, TrustedRelays: relays,
+		Resolver: resolver, RecordOnly: len(s.settings.Resolvers) == 0, TrustedRelays: relays, Own: ownPrograms,
 		Blocked: blocked, Allowed: allowed, Overrides: overrides, Names: s.domainNames,
 		Senders: s.directory,
 	}, nil
 }
+
+// ownPrograms are on this machine: what they send was sent by its operator.
+var ownPrograms = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 
 // domainNames are the domains of this server.
 func (s *server) domainNames() []string {
