@@ -21,7 +21,7 @@ ERASURES      ?= 200
 FLIPS         ?= 3000
 FAULTS        ?= 1
 
-.PHONY: build run test race lint fuzz bench bench-import bench-large clients differential idle soak model faults powercut install vuln help
+.PHONY: build run test race lint fuzz bench bench-import bench-large clients differential junk idle soak model faults powercut install vuln help
 
 build: ## the binary, ./mailstead
 	$(GO) build -trimpath -o mailstead ./cmd/mailstead
@@ -60,6 +60,9 @@ clients: build ## real clients (curl, swaks, mbsync) against mailstead local
 
 differential: ## IMAP answers next to those of Dovecot 2.3, with 6,000 real letters (fetched once, with npm)
 	corpus=$$(.ci/corpus) && $(GO) test ./imap/differential -count 1 -run '^TestDifferential$$' -timeout 20m -v -corpus "$$corpus"
+
+junk: ## the junk filter's mistakes with 6,000 real letters (fetched once, with npm), next to plain naive Bayes; its speed
+	corpus=$$(.ci/corpus) && $(GO) test ./mailbox/junk -count 1 -run '^TestCorpus$$' -bench Corpus -timeout 20m -v -corpus "$$corpus"
 
 idle: ## memory of 10,000 idling IMAP connections at once: plain, TLS, with COMPRESS
 	$(GO) test ./imap -count 1 -run '^TestIdleMemory$$' -timeout 30m -v -idle 10000

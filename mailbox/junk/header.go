@@ -1,0 +1,256 @@
+package junk
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+
+	"mailstead/mailbox/message"
+)
+
+// headerReader makes features of a letter's header.
+type headerReader struct {
+	l *Letter
+	w *words
+}
+
+// passedOver are the fields that tell of a letter's way and keeping, or what other filters thought of it: our own server writes some,
+// and a judgement must not rest on what it wrote itself. Those that begin with "x-spam" go as well.
+var passedOver = map[string]bool{
+	"received": true, "return-path": true, "delivered-to": true, "x-original-to": true, "envelope-to": true,
+	"authentication-results": true, "received-spf": true, "arc-seal": true, "arc-message-signature": true,
+	"arc-authentication-results": true, "dkim-signature": true, "domainkey-signature": true, "status": true, "x-status": true,
+	"x-keywords": true, "x-uid": true, "x-uidl": true, "x-mozilla-status": true, "x-mozilla-status2": true, "x-pyzor": true,
+	"x-razor-id": true, "x-virus-scanned": true, "x-bogosity": true, "x-junk": true, "x-delivered-to": true, "content-length": true,
+	"lines": true, "x-envelope-to": true, "x-envelope-from": true, "x-loop": true, "replied": true, "forwarded": true,
+}
+
+// told are the fields whose short values become features as they stand.
+var told = map[string]bool{
+	"precedence": true, "x-priority": true, "importance": true, "priority": true, "x-msmail-priority": true, "organization": true,
+	"auto-submitted": true, "content-language": true, "mime-version": true, "content-transfer-encoding": true,
+	"content-disposition": true, "x-mimeole": true, "list-unsubscribe-post": true, "feedback-id": true, "errors-to": true,
+}
+
+// read takes the fields one by one.
+func (h *headerReader) read(header []byte) {
+	n := 0
+	for f := range message.Fields(header) {
+		if n++; n > maxHeaderFields {
+			break
+		}
+		name := strings.ToLower(string(f.Name[:min(len(f.Name), maxWord)]))
+		if name == "" || passedOver[name] || strings.HasPrefix(name, "x-spam") {
+			continue
+		}
+		h.l.add(kindHeader, name)
+		h.field(name, f.Value)
+	}
+}
+
+func (h *headerReader) field(name string, value []byte) {
+	e := &h.l.evidence
+	switch name {
+	case "from":
+		h.from(value)
+	case "reply-to":
+		h.replyTo(value)
+	case "to", "cc":
+		h.recipients(value)
+	case "subject":
+		h.subject(value)
+	case "message-id":
+		h.messageID(value)
+	case "date":
+		h.date(value)
+	case "content-type":
+		kind, _, _ := strings.Cut(string(value), ";")
+		h.l.add(kindValue, name, clip(kind))
+	case "x-mailer", "user-agent":
+		h.mailer(value)
+	case "list-id", "list-post", "mailing-list", "x-mailing-list", "x-beenthere":
+		e.list = true
+		h.l.add(kindList, clip(string(value)))
+	case "in-reply-to", "references":
+		e.answers = true
+	default:
+		if told[name] {
+			h.l.add(kindValue, name, clip(string(value)))
+		}
+	}
+}
+
+// clip makes a value short and takes the space around it off.
+func clip(value string) string {
+	value = strings.TrimSpace(value)
+	return value[:min(len(value), maxValue)]
+}
+
+func (h *headerReader) from(value []byte) {
+	e := &h.l.evidence
+	e.from = true
+	list := message.ParseAddressList(value)
+	if len(list) == 0 {
+		return
+	}
+	a := list[0]
+	e.fromDomain = strings.ToLower(clip(a.Domain))
+	h.l.add(kindFrom, clip(a.Local)+"@"+e.fromDomain)
+	h.l.add(kindFrom, "local part", strings.ToLower(clip(a.Local)))
+	addDomain(h.l, kindFromDomain, e.fromDomain)
+	name := message.DecodeHeader([]byte(a.Name))
+	e.spoofedName = namesOther(name, e.fromDomain)
+	h.text(kindFromName, kindFromName, name)
+	if name == "" {
+		h.l.add(kindStructure, "From without a name")
+	}
+	local := a.Local
+	if digits := strings.Count(mapDigits(local), "0"); digits >= 3 {
+		h.l.add(kindStructure, "digits in From", strconv.Itoa(min(digits, 8)))
+	}
+}
+
+// mapDigits replaces all digits by 0.
+func mapDigits(s string) string {
+	return strings.Map(func(r rune) rune {
+		if '0' <= r && r <= '9' {
+			return '0'
+		}
+		return r
+	}, clip(s))
+}
+
+// namesOther reports a display name that is an address of another domain than the author's.
+func namesOther(name, domain string) bool {
+	_, other, ok := strings.Cut(strings.ToLower(name), "@")
+	if !ok || domain == "" {
+		return false
+	}
+	end := strings.IndexFunc(other, func(r rune) bool { return r != '.' && r != '-' && !isHostByte(r) })
+	if end >= 0 {
+		other = other[:end]
+	}
+	return strings.Contains(other, ".") && baseDomain(other) != baseDomain(domain)
+}
+
+func isHostByte(r rune) bool { return 'a' <= r && r <= 'z' || '0' <= r && r <= '9' || r >= 0x80 }
+
+// baseDomain is the last two labels of a domain. That is not where one owner's names begin everywhere, but it only has to tell
+// strangers apart most of the time.
+func baseDomain(domain string) string {
+	if i := strings.LastIndexByte(domain, '.'); i > 0 {
+		if j := strings.LastIndexByte(domain[:i], '.'); j >= 0 {
+			return domain[j+1:]
+		}
+	}
+	return domain
+}
+
+// addDomain adds a domain, what is common to its neighbours, and its top-level domain.
+func addDomain(l *Letter, k kind, domain string) {
+	if domain == "" {
+		return
+	}
+	l.add(k, domain)
+	if base := baseDomain(domain); base != domain {
+		l.add(k, base)
+	}
+	l.add(k, domain[strings.LastIndexByte(domain, '.')+1:])
+}
+
+func (h *headerReader) replyTo(value []byte) {
+	list := message.ParseAddressList(value)
+	if len(list) == 0 {
+		return
+	}
+	domain := strings.ToLower(clip(list[0].Domain))
+	h.l.evidence.replyDomain = domain
+	h.l.add(kindReplyTo, domain)
+}
+
+func (h *headerReader) recipients(value []byte) {
+	e := &h.l.evidence
+	for _, a := range message.ParseAddressList(value) {
+		if a.Kind != message.Mailbox || a.Domain == "" {
+			if a.Kind == message.GroupStart {
+				h.l.add(kindTo, "group", clip(a.Name))
+			}
+			continue
+		}
+		if e.recipients++; e.recipients <= maxRecipients {
+			h.l.add(kindTo, strings.ToLower(clip(a.Local)+"@"+clip(a.Domain)))
+		}
+	}
+}
+
+func (h *headerReader) subject(value []byte) {
+	e := &h.l.evidence
+	e.subject = true
+	text := message.DecodeHeader(value[:min(len(value), 4<<10)])
+	_, e.reply = message.BaseSubject(value)
+	if h.text(kindSubject, kindSubjectPair, text); h.w.count.words == 0 {
+		e.subject = false
+	}
+	e.subjectCount = h.w.count
+	// Campaigns number their letters behind a gap, so that no two are the same.
+	if gap := strings.LastIndex(text, "     "); gap > 0 && gap+5 < len(text) {
+		e.numbered = true
+	}
+	if bytes.Contains(value, []byte("=?")) {
+		h.l.add(kindStructure, "encoded subject")
+	}
+}
+
+// text adds the words of a short text.
+func (h *headerReader) text(word, pair kind, text string) {
+	h.w.begin(h.l, word, pair, false)
+	h.w.write([]byte(text[:min(len(text), 1<<10)]))
+	h.w.end()
+}
+
+func (h *headerReader) messageID(value []byte) {
+	h.l.evidence.messageID = true
+	id := strings.Trim(string(bytes.TrimSpace(value)), "<>")
+	local, domain, ok := strings.Cut(id, "@")
+	if !ok {
+		h.l.add(kindStructure, "Message-ID without a domain")
+		return
+	}
+	addDomain(h.l, kindMessageID, strings.ToLower(clip(domain)))
+	h.l.add(kindMessageID, "like", idShape(clip(local)))
+}
+
+// idShape shows how a program makes its ids: each run of digits, of capitals, of small letters is one character.
+func idShape(id string) string {
+	var out []byte
+	for i := range len(id) {
+		c := id[i]
+		switch {
+		case '0' <= c && c <= '9':
+			c = '0'
+		case 'A' <= c && c <= 'Z':
+			c = 'x'
+		case 'a' <= c && c <= 'z':
+			c = 'a'
+		}
+		if len(out) == 0 || out[len(out)-1] != c {
+			out = append(out, c)
+		}
+	}
+	return string(out[:min(len(out), 24)])
+}
+
+func (h *headerReader) date(value []byte) {
+	t, ok := message.ParseDate(value)
+	if !ok {
+		h.l.add(kindStructure, "Date that is none")
+		return
+	}
+	h.l.evidence.date = true
+	h.l.add(kindValue, "zone", t.Format("-0700"))
+}
+
+// mailer adds the words of a program's name; versions are as long as they are.
+func (h *headerReader) mailer(value []byte) {
+	h.text(kindMailer, kindMailer, message.DecodeHeader(value[:min(len(value), 4*maxValue)]))
+}

@@ -1,0 +1,167 @@
+package junk
+
+import (
+	"errors"
+	"math"
+)
+
+// Model is what was learned: a weight for each bucket of hashed features, and how many letters taught it. It is not safe
+// for concurrent use while something is learned.
+type Model struct {
+	bits       int
+	weights    []int32 // in units of 1/unit logits
+	junk, good uint32
+}
+
+// unit is 1 as a weight. Weights are integers, so that a lesson can be taken back exactly. A step of a lesson is below
+// 2^14 (see maxStep), so a weight goes beyond 32 bits only after more than 2^17 of the largest steps in one direction, and
+// even then undoing a lesson is exact, as integers wrap around.
+const unit = 1 << 12
+
+// NewServer returns a server's model that knows nothing.
+func NewServer() *Model { return newModel(serverBits) }
+
+// NewAccount returns an account's model that knows nothing.
+func NewAccount() *Model { return newModel(accountBits) }
+
+func newModel(bits int) *Model { return &Model{bits: bits, weights: make([]int32, 1<<bits)} }
+
+// Letters is how many letters of each class the model has learned from, not counting those undone.
+func (m *Model) Letters() (junk, good int) { return int(m.junk), int(m.good) }
+
+// sum is what the model says of a letter, in logits.
+func (m *Model) sum(l *Letter) float64 {
+	if m == nil {
+		return 0
+	}
+	total, shift := int64(0), 32-m.bits
+	for _, f := range l.features {
+		total += int64(m.weights[f.hash>>shift])
+	}
+	return float64(total) / unit / l.norm()
+}
+
+// weight is what the model says of one feature.
+func (m *Model) weight(f feature) float64 {
+	if m == nil {
+		return 0
+	}
+	return float64(m.weights[f.hash>>(32-m.bits)]) / unit
+}
+
+// add changes the weights of all features of a letter by step. Two features in one bucket count twice, as they do in sum.
+func (m *Model) add(l *Letter, step int32) {
+	shift := 32 - m.bits
+	for _, f := range l.features {
+		m.weights[f.hash>>shift] += step
+	}
+}
+
+// Class is what a letter is to its reader.
+type Class uint8
+
+// The classes.
+const (
+	Good Class = iota
+	Junk
+)
+
+// Receipt is what a lesson changed. With it the lesson can be undone.
+type Receipt struct {
+	// Class is what was learned.
+	Class Class
+	// Server and Account are what was added to the weights of the letter's features; one that is zero was not changed.
+	Server, Account int32
+	// Features is a checksum of the letter's features.
+	Features uint32
+}
+
+// ErrOtherLetter says that a receipt is not for this letter: its bytes or its facts are others, or another version read it.
+var ErrOtherLetter = errors.New("junk: the receipt is for another letter")
+
+// How lessons are taught. The figures are from .ci/corpus, see docs/decisions/0015.
+const (
+	// rate is how much of the error goes into one step.
+	rate = 2.0
+	// margin is how sure of a class the model is to be after a lesson, in logits, if maxSteps steps are enough for it.
+	// What it is sure of teaches it nothing.
+	margin   = 4.0
+	maxSteps = 4
+	// maxStep bounds the sum of the steps of one lesson, in logits.
+	maxStep = rate * maxSteps
+)
+
+// Train teaches the models that a letter is of a class. weight is from 0 to 1: 1 for what the owner says, less for what
+// only hints at it. Either model may be nil. The account's learns what the server's does not know.
+//
+// Lessons are about the letter, not about who wrote it: reputations of the facts make no difference.
+func Train(l *Letter, server, account *Model, class Class, weight float64) Receipt {
+	r := Receipt{Class: class, Features: l.sum()}
+	z := l.prior() + server.sum(l)
+	if server != nil {
+		r.Server = lesson(l, z, class, weight)
+		server.learn(l, r.Server, class)
+		z = l.prior() + server.sum(l)
+	}
+	if account != nil {
+		r.Account = lesson(l, z+account.sum(l), class, weight)
+		account.learn(l, r.Account, class)
+	}
+	return r
+}
+
+// lesson is what to add to the weights of a letter of a class, of which the models say z. It is a few steps of gradient
+// descent at once: the gradient of all weights is the same, and one step on all of them moves z by as much.
+func lesson(l *Letter, z float64, class Class, weight float64) int32 {
+	sign := 1.0
+	if class == Good {
+		sign = -1
+	}
+	weight = min(max(weight, 0), 1)
+	total := 0.0
+	for range maxSteps {
+		if sure := sign * (z + sign*total); sure >= margin {
+			break
+		}
+		total += rate * (1 - sigmoid(sign*z+total))
+	}
+	return int32(math.Round(sign * weight * min(total, maxStep) * unit / l.norm()))
+}
+
+func (m *Model) learn(l *Letter, step int32, class Class) {
+	m.add(l, step)
+	if class == Junk {
+		m.junk++
+	} else {
+		m.good++
+	}
+}
+
+// Untrain takes a lesson back: afterwards the models are the sum of all their other lessons. The letter must have been
+// read with the facts of the lesson, and the models be those it was taught to. The error is ErrOtherLetter; then nothing has changed.
+func Untrain(l *Letter, server, account *Model, r Receipt) error {
+	if r.Features != l.sum() {
+		return ErrOtherLetter
+	}
+	for _, m := range [...]struct {
+		model *Model
+		step  int32
+	}{{server, r.Server}, {account, r.Account}} {
+		if m.model != nil {
+			m.model.unlearn(l, m.step, r.Class)
+		}
+	}
+	return nil
+}
+
+func (m *Model) unlearn(l *Letter, step int32, class Class) {
+	m.add(l, -step)
+	if class == Junk {
+		m.junk--
+	} else {
+		m.good--
+	}
+}
+
+// sigmoid makes a probability of logits.
+func sigmoid(z float64) float64 { return 1 / (1 + math.Exp(-z)) }
