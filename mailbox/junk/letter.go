@@ -89,7 +89,7 @@ func (l *Letter) add(k kind, parts ...string) {
 		}
 		l.text = appendPrintable(l.text, p)
 	}
-	if !l.insert(k, mix(hashOf(l.text[at:])+uint64(k)*kindStep), at) {
+	if !l.insert(k, mix(hashOf(l.text[at:])+k.seed()), at) {
 		l.text = l.text[:at]
 	}
 }
@@ -97,7 +97,7 @@ func (l *Letter) add(k kind, parts ...string) {
 // addWord adds a word that hashes to h.
 func (l *Letter) addWord(k kind, h uint64, word []byte) {
 	at := len(l.text)
-	if l.insert(k, mix(h+uint64(k)*kindStep), at) {
+	if l.insert(k, mix(h+k.seed()), at) {
 		l.text = append(l.text, word...)
 		l.features[len(l.features)-1].size = uint16(len(word))
 	}
@@ -106,7 +106,7 @@ func (l *Letter) addWord(k kind, h uint64, word []byte) {
 // addPair adds two words, the first of which stands in the text already.
 func (l *Letter) addPair(k kind, a spelled, h uint64, word []byte) {
 	at := len(l.text)
-	if l.insert(k, mix(a.hash*3+h+uint64(k)*kindStep), at) {
+	if l.insert(k, mix(a.hash*3+h+k.seed()), at) {
 		l.text = append(l.text, a.text[:a.size]...)
 		l.text = append(append(l.text, ' '), word...)
 		l.features[len(l.features)-1].size = uint16(len(l.text) - at)
@@ -140,8 +140,8 @@ func (l *Letter) insert(k kind, h uint64, at int) bool {
 // words returns the text of a feature.
 func (l *Letter) words(f feature) []byte { return l.text[f.at : f.at+uint32(f.size)] }
 
-// kindStep keeps the kinds' hashes apart: an odd number without a pattern.
-const kindStep = 0x9e3779b97f4a7c15
+// seed keeps the kinds' hashes apart: multiples of an odd number without a pattern.
+func (k kind) seed() uint64 { return uint64(k) * 0x9e3779b97f4a7c15 }
 
 // hashOf is FNV-1a of 64 bits.
 func hashOf(s []byte) uint64 {

@@ -158,7 +158,7 @@ var phrases = func() map[uint32]float64 {
 func phraseHash(text string) uint32 {
 	first, second, pair := strings.Cut(text, " ")
 	if !pair {
-		return uint32(mix(hashOf([]byte(first))+uint64(kindWord)*kindStep) >> 32)
+		return uint32(mix(hashOf([]byte(first))+kindWord.seed()) >> 32)
 	}
-	return uint32(mix(hashOf([]byte(first))*3+hashOf([]byte(second))+uint64(kindPair)*kindStep) >> 32)
+	return uint32(mix(hashOf([]byte(first))*3+hashOf([]byte(second))+kindPair.seed()) >> 32)
 }
