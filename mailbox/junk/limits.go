@@ -3,12 +3,11 @@ package junk
 // What a letter may cost. Beyond a limit it is judged by what was read before: a letter that hides its message behind
 // 100 KB of other text shows that to its reader, too.
 const (
-	// MaxFeatures bounds the features of a letter. An ordinary one has 500 to 1,500.
+	// MaxFeatures bounds the features of a letter.
 	MaxFeatures = 4096
 	// maxNames bounds the octets in which the words of a letter's features are kept, to tell its signals.
 	maxNames = 128 << 10
-	// maxText bounds the decoded text that is taken apart, in octets. Of six thousand real letters one in a hundred has
-	// more.
+	// maxText bounds the decoded text that is taken apart, in octets.
 	maxText = 48 << 10
 	// maxMarkup bounds the octets in which links and HTML tags are looked for.
 	maxMarkup = 64 << 10

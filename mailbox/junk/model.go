@@ -79,7 +79,7 @@ type Receipt struct {
 // ErrOtherLetter says that a receipt is not for this letter: its bytes or its facts are others, or another version read it.
 var ErrOtherLetter = errors.New("junk: the receipt is for another letter")
 
-// How lessons are taught. The figures are from .ci/corpus, see docs/decisions/0015.
+// How lessons are taught.
 const (
 	// rate is how much of the error goes into one step.
 	rate = 2.0

@@ -24,8 +24,7 @@ const (
 	maxEntry = 6
 )
 
-// MaxServerState and MaxAccountState bound the octets of a model. They are not reached in practice: a few thousand letters
-// take a few hundred kilobytes.
+// MaxServerState and MaxAccountState bound the octets of a model.
 const (
 	MaxServerState  = stateHeader + maxEntry<<serverBits
 	MaxAccountState = stateHeader + maxEntry<<accountBits
