@@ -82,7 +82,7 @@ var ErrOtherLetter = errors.New("junk: the receipt is for another letter")
 // How lessons are taught.
 const (
 	// rate is how much of the error goes into one step.
-	rate = 2.0
+	rate = 4.0
 	// margin is how sure of a class the model is to be after a lesson, in logits, if maxSteps steps are enough for it.
 	// What it is sure of teaches it nothing.
 	margin   = 4.0
