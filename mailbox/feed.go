@@ -24,6 +24,7 @@ type Change struct {
 	Body      BodyID // that is new with the record; 0 = none
 	Mailboxes []MailboxChange
 	Erased    []AccountID // accounts that were erased, with all their mailboxes
+	Restored  bool        // what came into mailboxes was taken out of what was deleted
 }
 
 // MailboxChange is what a record did to one mailbox, in the order of the fields.
@@ -112,6 +113,8 @@ func (s *Store) changeOf(r log.Record, ops []op) Change {
 			if o.Deleted {
 				c.Erased = append(c.Erased, o.Account)
 			}
+		case opRestored:
+			c.Restored = true
 		case opMailbox:
 			c.mailbox(o.ID).Described = true
 		case opMailboxGone:

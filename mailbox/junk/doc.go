@@ -10,11 +10,11 @@
 // Receipt; whoever keeps it can undo the lesson later, in whatever order, and the models are then, bit by bit, the sum
 // of their other lessons.
 //
-// Nothing here touches a disk, a network or a clock. A model is a value with a bounded form in octets ([Model.AppendTo]).
+// Nothing here touches a disk, a network or a clock. A model is a value with a bounded form in octets ([Model.AppendPart]).
 //
 // # Memory
 //
 // All of it stays within 8 MiB: the server's model takes ServerSize (4 MiB), an account's AccountSize (256 KiB), so that
-// MaxAccounts (12) of them can be in memory at once (3 MiB), and a Reader less than MaxReader (1 MiB). Callers
-// keep to one Reader and to MaxAccounts models, and drop the one that was unused for longest.
+// MaxAccounts (8) of them can be in memory at once (2 MiB), and a Reader less than MaxReader (1 MiB). Callers
+// keep to MaxReaders (2) and to MaxAccounts models, and drop the one that was unused for longest.
 package junk

@@ -203,7 +203,7 @@ func (h *headerReader) subject(value []byte) {
 
 // text adds the words of a short text.
 func (h *headerReader) text(word, pair kind, text string) {
-	h.w.begin(h.l, word, pair, false)
+	h.w.begin(h.l, word, pair)
 	h.w.write([]byte(text[:min(len(text), 1<<10)]))
 	h.w.end()
 }

@@ -62,15 +62,15 @@ func TestUntrain(t *testing.T) {
 	for i := range 40 {
 		lessons = append(lessons, teach(Class(i%2), []float64{1, 0.2}[i%3/2]))
 	}
-	before := server.AppendTo(account.AppendTo(nil))
+	before := append(octets(server), octets(account)...)
 	wrong := teach(Junk, 1)
-	if bytes.Equal(before, server.AppendTo(account.AppendTo(nil))) {
+	if bytes.Equal(before, append(octets(server), octets(account)...)) {
 		t.Fatal("a lesson changed nothing")
 	}
 	if err := Untrain(wrong.letter, server, account, wrong.receipt); err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(before, server.AppendTo(account.AppendTo(nil))) {
+	if !bytes.Equal(before, append(octets(server), octets(account)...)) {
 		t.Error("the last lesson was not undone")
 	}
 	if err := Untrain(lessons[0].letter, server, account, lessons[1].receipt); !errors.Is(err, ErrOtherLetter) {
@@ -82,7 +82,7 @@ func TestUntrain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if !bytes.Equal(server.AppendTo(nil), NewServer().AppendTo(nil)) || !bytes.Equal(account.AppendTo(nil), NewAccount().AppendTo(nil)) {
+	if !bytes.Equal(octets(server), octets(NewServer())) || !bytes.Equal(octets(account), octets(NewAccount())) {
 		t.Error("models that unlearned everything know something")
 	}
 }
@@ -97,7 +97,7 @@ func TestWeight(t *testing.T) {
 		return Classify(l, nil, account).Score
 	}
 	none, hint, word := score(0), score(0.2), score(1)
-	if !(none < hint && hint < word) || none != Classify(l, nil, nil).Score {
+	if !(none < hint && hint < word) || none > Classify(l, nil, nil).Score {
 		t.Errorf("scores %.3f, %.3f, %.3f after weights 0, 0.2, 1", none, hint, word)
 	}
 }
@@ -243,7 +243,7 @@ func TestFeatures(t *testing.T) {
 		}, []string{"secret", "received"}},
 		{"words", head + "\r\nSend $1,500 TO well-known o'clock- now!!! or not\r\n", Facts{}, []string{
 			`the word "$0"`, `the word "000"`, `the words "send $0"`, `the word "to"`, `the word "well-known"`, `the word "o'clock"`,
-			`the words "now !"`, `the words "send 000" near each other`,
+			`the words "now !"`,
 		}, []string{"1,500", "clock-"}},
 		{"charset", head + "Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nGr=FC=DFe =\r\naus K=F6ln",
 			Facts{}, []string{`the words "grüße aus"`, `the word "köln"`, `its form: "charset iso-8859-1"`}, nil},
@@ -304,6 +304,14 @@ func TestSignals(t *testing.T) {
 	}
 }
 
+// octets are all parts of a model.
+func octets(m *Model) (state []byte) {
+	for part := range m.Parts() {
+		state = m.AppendPart(state, part)
+	}
+	return state
+}
+
 // TestState writes models and reads them, and refuses what is none.
 func TestState(t *testing.T) {
 	rng := rand.New(rand.NewPCG(4, 4))
@@ -313,19 +321,23 @@ func TestState(t *testing.T) {
 		Train(readLetter(t, &r, generate(rng, Class(i%2)), Facts{}), server, account, Class(i%2), 1)
 	}
 	account.weights[0], account.weights[1], account.weights[len(account.weights)-1] = math.MinInt32, math.MaxInt32, 1
-	state := account.AppendTo(nil)
-	again, err := ReadAccount(state)
-	if err != nil || !slices.Equal(again.weights, account.weights) || again.junk != account.junk || again.good != account.good {
-		t.Errorf("read another model than was written: %v", err)
+	for _, m := range []*Model{server, account} {
+		again := newModel(m.bits)
+		for part := range m.Parts() {
+			if err := again.ReadPart(part, m.AppendPart(nil, part)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !slices.Equal(again.weights, m.weights) || again.junk != m.junk || again.good != m.good {
+			t.Error("read another model than was written")
+		}
 	}
-	if s, err := ReadServer(server.AppendTo(nil)); err != nil || !slices.Equal(s.weights, server.weights) {
-		t.Errorf("read another server's model than was written: %v", err)
-	}
+	state := account.AppendPart(nil, 0)
 	for i := range account.weights {
 		account.weights[i] = math.MinInt32
 	}
-	if full := account.AppendTo(nil); len(full) > MaxAccountState {
-		t.Errorf("a full model has %d octets", len(full))
+	if full := account.AppendPart(nil, 1); len(full) > MaxPart {
+		t.Errorf("a full part has %d octets", len(full))
 	}
 	damaged := func(at int) []byte {
 		d := slices.Clone(state)
@@ -336,13 +348,34 @@ func TestState(t *testing.T) {
 		state []byte
 		want  error
 	}{
-		"nothing": {nil, ErrCorrupt}, "version": {damaged(0), ErrVersion}, "size": {damaged(1), ErrCorrupt}, "zeros": {damaged(2), ErrCorrupt},
+		"nothing": {nil, ErrCorrupt}, "version": {damaged(0), ErrVersion}, "size": {damaged(1), ErrCorrupt}, "part": {damaged(2), ErrCorrupt},
 		"checksum": {damaged(4), ErrCorrupt}, "weights": {damaged(len(state) - 1), ErrCorrupt}, "short": {state[:len(state)-1], ErrCorrupt},
-		"server's": {server.AppendTo(nil), ErrCorrupt}, "long": {make([]byte, MaxAccountState+1), ErrVersion},
+		"server's": {server.AppendPart(nil, 0), ErrCorrupt}, "another": {account.AppendPart(nil, 1), ErrCorrupt}, "long": {make([]byte, MaxPart+1), ErrVersion},
 	} {
-		if _, err := ReadAccount(c.state); !errors.Is(err, c.want) {
+		if err := NewAccount().ReadPart(0, c.state); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestRedo repeats lessons on the parts that lack them, as after a crash that came while the parts were written.
+func TestRedo(t *testing.T) {
+	rng := rand.New(rand.NewPCG(6, 6))
+	account, partly := NewAccount(), NewAccount()
+	lacks := func(part int) bool { return part%2 == 1 }
+	var r Reader
+	for i := range 10 {
+		l := readLetter(t, &r, generate(rng, Class(i%2)), Facts{})
+		receipt := Train(l, nil, account, Class(i%2), 1)
+		step := Step{Class: receipt.Class, Size: receipt.Account}
+		partly.Redo(l, step, func(part int) bool { return !lacks(part) }) // what was written before the crash
+		partly.Redo(l, step, lacks)
+		if !receipt.Fits(l) {
+			t.Error("the receipt does not fit its letter")
+		}
+	}
+	if !bytes.Equal(octets(account), octets(partly)) {
+		t.Error("lessons that were repeated make another model")
 	}
 }
 
@@ -401,7 +434,7 @@ func TestBounds(t *testing.T) {
 	if text := 256<<10 + 4*(32<<10); own+text > MaxReader { // text is what message.TextReader may keep
 		t.Errorf("the reader keeps %d octets, and %d for text", own, text)
 	}
-	if all := ServerSize + MaxAccounts*AccountSize + MaxReader; all > 8<<20 {
+	if all := ServerSize + MaxAccounts*AccountSize + MaxReaders*MaxReader; all > 8<<20 {
 		t.Errorf("all together take %d octets", all)
 	}
 }
@@ -443,7 +476,7 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\nPGE+\r\n--b--"))
 	var r Reader
 	account := NewAccount()
-	empty := account.AppendTo(nil)
+	empty := octets(account)
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		l := readLetter(t, &r, raw, Facts{})
 		before := Classify(l, nil, account)
@@ -453,24 +486,23 @@ func FuzzRead(f *testing.F) {
 		if err := Untrain(readLetter(t, &r, raw, Facts{}), nil, account, receipt); err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(account.AppendTo(nil), empty) {
+		if !bytes.Equal(octets(account), empty) {
 			t.Error("a lesson was not undone")
 		}
 	})
 }
 
-func FuzzReadAccount(f *testing.F) {
+func FuzzReadPart(f *testing.F) {
 	account := NewAccount()
-	f.Add(account.AppendTo(nil))
+	f.Add(account.AppendPart(nil, 0))
 	account.weights[3], account.weights[900] = -5, 1<<30
-	f.Add(account.AppendTo(nil))
+	f.Add(account.AppendPart(nil, 0))
 	f.Fuzz(func(t *testing.T, state []byte) {
-		m, err := ReadAccount(state)
-		if err != nil {
+		m, again := NewAccount(), NewAccount()
+		if m.ReadPart(0, state) != nil {
 			return
 		}
-		again, err := ReadAccount(m.AppendTo(nil))
-		if err != nil || !slices.Equal(again.weights, m.weights) {
+		if err := again.ReadPart(0, m.AppendPart(nil, 0)); err != nil || !slices.Equal(again.weights, m.weights) {
 			t.Errorf("what was read is written differently: %v", err)
 		}
 	})

@@ -13,7 +13,6 @@ type kind uint8
 const (
 	kindWord kind = iota + 1
 	kindPair
-	kindGap // two words with one between them
 	kindSubject
 	kindSubjectPair
 	kindFrom
@@ -64,6 +63,12 @@ func (l *Letter) reset(facts Facts) {
 
 // Features is the number of different features found.
 func (l *Letter) Features() int { return len(l.features) }
+
+// SetReputation says what the owner has done with mail of the author, in place of what the facts said: one letter is judged for
+// several owners.
+func (l *Letter) SetReputation(writtenTo, rescued bool) {
+	l.facts.WrittenTo, l.facts.Rescued = writtenTo, rescued
+}
 
 // norm is what the length of a letter is divided out by: with it all letters count alike, however long. Very short ones
 // have no more weight than one of 64 features.

@@ -43,7 +43,9 @@ const (
 	// AccountSize is the size of an account's model.
 	AccountSize = 4 << accountBits
 	// MaxAccounts is how many models of accounts are to be in memory at once.
-	MaxAccounts = 12
+	MaxAccounts = 8
+	// MaxReaders is how many letters are to be taken apart at once.
+	MaxReaders = 2
 	// MaxReader bounds what a Reader keeps.
 	MaxReader = 1 << 20
 )

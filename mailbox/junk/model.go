@@ -49,11 +49,14 @@ func (m *Model) weight(f feature) float64 {
 	return float64(m.weights[f.hash>>(32-m.bits)]) / unit
 }
 
-// add changes the weights of all features of a letter by step. Two features in one bucket count twice, as they do in sum.
-func (m *Model) add(l *Letter, step int32) {
+// add changes the weights of all features of a letter by step, in the parts that lack it. Two features in one bucket count
+// twice, as they do in sum.
+func (m *Model) add(l *Letter, step int32, lacks func(part int) bool) {
 	shift := 32 - m.bits
 	for _, f := range l.features {
-		m.weights[f.hash>>shift] += step
+		if i := f.hash >> shift; lacks == nil || lacks(int(i>>partBits)) {
+			m.weights[i] += step
+		}
 	}
 }
 
@@ -100,12 +103,12 @@ func Train(l *Letter, server, account *Model, class Class, weight float64) Recei
 	z := l.prior() + server.sum(l)
 	if server != nil {
 		r.Server = lesson(l, z, class, weight)
-		server.learn(l, r.Server, class)
+		server.Redo(l, Step{Class: class, Size: r.Server}, nil)
 		z = l.prior() + server.sum(l)
 	}
 	if account != nil {
 		r.Account = lesson(l, z+account.sum(l), class, weight)
-		account.learn(l, r.Account, class)
+		account.Redo(l, Step{Class: class, Size: r.Account}, nil)
 	}
 	return r
 }
@@ -128,38 +131,44 @@ func lesson(l *Letter, z float64, class Class, weight float64) int32 {
 	return int32(math.Round(sign * weight * min(total, maxStep) * unit / l.norm()))
 }
 
-func (m *Model) learn(l *Letter, step int32, class Class) {
-	m.add(l, step)
-	if class == Junk {
-		m.junk++
-	} else {
-		m.good++
-	}
-}
+// Fits reports whether the receipt is for this letter: its bytes, its facts and what reads them are those of the lesson.
+func (r *Receipt) Fits(l *Letter) bool { return r.Features == l.sum() }
 
 // Untrain takes a lesson back: afterwards the models are the sum of all their other lessons. The letter must have been
 // read with the facts of the lesson, and the models be those it was taught to. The error is ErrOtherLetter; then nothing has changed.
 func Untrain(l *Letter, server, account *Model, r Receipt) error {
-	if r.Features != l.sum() {
+	if !r.Fits(l) {
 		return ErrOtherLetter
 	}
-	for _, m := range [...]struct {
-		model *Model
-		step  int32
-	}{{server, r.Server}, {account, r.Account}} {
-		if m.model != nil {
-			m.model.unlearn(l, m.step, r.Class)
-		}
+	if server != nil {
+		server.Redo(l, Step{Class: r.Class, Size: r.Server, Undo: true}, nil)
+	}
+	if account != nil {
+		account.Redo(l, Step{Class: r.Class, Size: r.Account, Undo: true}, nil)
 	}
 	return nil
 }
 
-func (m *Model) unlearn(l *Letter, step int32, class Class) {
-	m.add(l, -step)
-	if class == Junk {
-		m.junk--
-	} else {
-		m.good--
+// Step is what a lesson, or the undoing of one, did to one model.
+type Step struct {
+	Class Class
+	Size  int32 // what the lesson added, as its receipt says
+	Undo  bool
+}
+
+// Redo repeats a step on the parts of a model that lack it, all if lacks is nil. The letter must fit the lesson's receipt.
+func (m *Model) Redo(l *Letter, s Step, lacks func(part int) bool) {
+	size, one := s.Size, uint32(1)
+	if s.Undo {
+		size, one = -size, ^uint32(0)
+	}
+	m.add(l, size, lacks)
+	switch {
+	case lacks != nil && !lacks(0):
+	case s.Class == Junk:
+		m.junk += one
+	default:
+		m.good += one
 	}
 }
 

@@ -142,7 +142,7 @@ func (l *Letter) notePart(p *message.PartInfo) {
 
 func (r *Reader) readText(raw io.ReaderAt, v *message.View) error {
 	w := &r.words
-	w.begin(&r.letter, kindWord, kindPair, true)
+	w.begin(&r.letter, kindWord, kindPair)
 	left := maxText
 	err := r.text.Read(raw, v, message.ScopeBody, func(text []byte, first bool) bool {
 		if first {

@@ -25,13 +25,30 @@ type Signal struct {
 
 // Classify judges a letter by the rules and by what the models have learned. Either may be nil.
 func Classify(l *Letter, server, account *Model) Verdict {
-	z := l.prior() + server.sum(l) + account.sum(l) + l.facts.reputation()
+	z := l.prior() + server.sum(l) + account.sum(l) + l.facts.reputation() - caution(server, account)
 	v := Verdict{Score: sigmoid(z), Signals: signals(l, server, account)}
 	if l.facts.known() {
 		v.Score = min(v.Score, knownMost)
 	}
 	return v
 }
+
+// caution is what is taken off the score, in logits, while much more junk than good mail was taught. Owners move what annoys them
+// and say nothing of the rest, so that what all letters have in common would come to speak for junk.
+//
+// It is bounded: a mailbox may be flooded with junk, and then that is no exaggeration.
+func caution(models ...*Model) float64 {
+	bad, good := 4.0, 4.0 // so few lessons say little of how they will be
+	for _, m := range models {
+		if m != nil {
+			bad, good = bad+float64(m.junk), good+float64(m.good)
+		}
+	}
+	return min(max(0, math.Log(bad/good)), mostCaution)
+}
+
+// mostCaution is the most that is taken off: after a dozen letters of junk alone.
+const mostCaution = 1.5
 
 // found is a signal before it is put in words.
 type found struct {
@@ -87,7 +104,6 @@ func keepTop(top []found, f found) []found {
 var described = map[kind]string{
 	kindWord:        "the word %q",
 	kindPair:        "the words %q",
-	kindGap:         "the words %q near each other",
 	kindSubject:     "%q in the subject",
 	kindSubjectPair: "%q in the subject",
 	kindFrom:        "the sender %q",

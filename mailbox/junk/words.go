@@ -11,12 +11,11 @@ import (
 type words struct {
 	letter                    *Letter
 	word, pair                kind
-	gap                       bool // pairs with a word between them count, too
 	current                   [maxWord]byte
 	size                      int // of current; more than maxWord once it is too long
 	digits, capitals, letters int
-	latin, other              bool       // alphabets seen in the current word
-	before                    [2]spelled // the last words, the latest first
+	latin, other              bool    // alphabets seen in the current word
+	before                    spelled // the last word
 	count                     textCount
 }
 
@@ -36,8 +35,8 @@ type textCount struct {
 	quoted                int // lines that begin with >
 }
 
-func (w *words) begin(l *Letter, word, pair kind, gap bool) {
-	w.letter, w.word, w.pair, w.gap = l, word, pair, gap
+func (w *words) begin(l *Letter, word, pair kind) {
+	w.letter, w.word, w.pair = l, word, pair
 	w.count = textCount{}
 	w.restart()
 }
@@ -45,7 +44,7 @@ func (w *words) begin(l *Letter, word, pair kind, gap bool) {
 // restart begins a piece of text.
 func (w *words) restart() {
 	w.clear()
-	w.before[0].size, w.before[1].size = 0, 0
+	w.before.size = 0
 }
 
 func (w *words) clear() {
@@ -195,12 +194,8 @@ func (w *words) emit(word []byte) {
 	w.count.words++
 	h := hashOf(word)
 	w.letter.addWord(w.word, h, word)
-	if w.before[0].size > 0 {
-		w.letter.addPair(w.pair, w.before[0], h, word)
+	if w.before.size > 0 {
+		w.letter.addPair(w.pair, w.before, h, word)
 	}
-	if w.gap && w.before[1].size > 0 {
-		w.letter.addPair(kindGap, w.before[1], h, word)
-	}
-	w.before[1] = w.before[0]
-	w.before[0].hash, w.before[0].size = h, copy(w.before[0].text[:], word)
+	w.before.hash, w.before.size = h, copy(w.before.text[:], word)
 }
