@@ -49,7 +49,7 @@ func (s *session) examine(from string) *examination {
 // begin reads the header and starts with the signatures. Of mail through a
 // relay the header says whom to ask about.
 func (e *examination) begin(header []byte) error {
-	if err := checkHeader(header, e.session.server.limits); err != nil {
+	if err := e.session.checkHeader(header); err != nil {
 		return err
 	}
 	e.header = bytes.Clone(header) // the window it stands in moves on
@@ -117,7 +117,7 @@ func (e *examination) ourFields(unicode bool) []byte {
 		iprev = e.client.iprev
 	}
 	results.Methods = append(results.Methods, e.facts.SPF.Method(), e.facts.DMARC.Method(), iprev.Method(e.facts.Client))
-	return s.appendReceived(results.AppendField(s.returnPath(), unicode && s.tx.utf8))
+	return s.appendReceived(results.AppendField(s.envelopeFields(), unicode && s.tx.utf8))
 }
 
 // authenticate makes facts of what is known about a client, with DMARC at their

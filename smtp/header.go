@@ -90,9 +90,44 @@ func checkHeader(header []byte, l Limits) error {
 	return nil
 }
 
+// checkHeader is the function of that name, and keeps out what was forwarded from
+// here before.
+func (s *session) checkHeader(header []byte) error {
+	if err := checkHeader(header, s.server.limits); err != nil {
+		return err
+	}
+	if s.account.ID == 0 && s.tx.forwardedBefore(header) {
+		return errForwardLoop
+	}
+	return nil
+}
+
+// forwardedBefore reports whether the message comes back to the alias that sent
+// it elsewhere: its Delivered-To says so (RFC 9228), without waiting for
+// as many Received fields as a loop may have. Above what somebody has sent again
+// on purpose there are Resent fields (RFC 5322 section 3.6.6).
+func (t *transaction) forwardedBefore(header []byte) bool {
+	to := t.deliveredTo()
+	if to == "" || len(t.Recipients[0].Route.Remote) == 0 {
+		return false
+	}
+	for f := range fields(header) {
+		name := f.name()
+		switch {
+		case len(name) > len(resent) && strings.EqualFold(name[:len(resent)], resent):
+			return false
+		case strings.EqualFold(name, "Delivered-To") && strings.EqualFold(string(bytes.TrimSpace(f.value())), to):
+			return true
+		}
+	}
+	return false
+}
+
+const resent = "Resent-"
+
 // editHeader gives what is stored for a header.
 func (s *session) editHeader(header []byte) ([]byte, error) {
-	if err := checkHeader(header, s.server.limits); err != nil {
+	if err := s.checkHeader(header); err != nil {
 		return nil, err
 	}
 	if !s.submission() {

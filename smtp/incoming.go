@@ -14,6 +14,7 @@ var (
 	errTooBig       = errors.New("smtp: message too big")
 	errHeaderTooBig = errors.New("smtp: message header too big")
 	errLoop         = errors.New("smtp: too many Received fields")
+	errForwardLoop  = errors.New("smtp: forwarded from here before")
 )
 
 // incoming is a message being received. Octets come from content, the header

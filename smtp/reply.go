@@ -73,6 +73,7 @@ var refusals = []struct {
 	{errTooBig, say(552, "5.3.4", "Message too big")},
 	{errHeaderTooBig, say(552, "5.3.4", "Message header too big")},
 	{errLoop, say(554, "5.4.6", "Message is in a loop: too many Received fields")},
+	{errForwardLoop, say(554, "5.4.6", "Message is in a loop: it was forwarded from here before")},
 	{mailbox.ErrTooBig, say(552, "5.3.4", "Message too big")},
 	{mailbox.ErrNoSpace, say(452, "4.3.1", "Not enough disk space, try again later")},
 	{mailbox.ErrOverQuota, say(452, "4.2.2", "Mailbox is full")},

@@ -129,7 +129,7 @@ func TestSubmittedHeader(t *testing.T) {
 	received := func(n uint64) string {
 		return "Received: from mx.example.test\r\n\tby mx.example.test with ESMTPA id " + nameAt(atNoon(), first+n) + ";\r\n\tSun, 22 Nov 2026 12:00:00 +0000\r\n"
 	}
-	const trace, date = "Return-Path: <ann@example.test>\r\n", "Date: Sun, 22 Nov 2026 12:00:00 +0000\r\n"
+	const trace, date = "Return-Path: <ann@example.test>\r\nDelivered-To: bob@example.test\r\n", "Date: Sun, 22 Nov 2026 12:00:00 +0000\r\n"
 	c := dial(t, address).login()
 	for i, tc := range []struct{ name, in, out string }{
 		{"complete", "Message-ID: <1@x>\r\ndate: then\r\nFrom: ann@example.test\r\n\r\nb\r\n", "Message-ID: <1@x>\r\ndate: then\r\nFrom: ann@example.test\r\n\r\nb\r\n"},

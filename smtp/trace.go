@@ -1,20 +1,41 @@
 package smtp
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // dateFormat is date-time of RFC 5322 section 3.3.
 const dateFormat = "Mon, 2 Jan 2006 15:04:05 -0700"
 
 // trace is what is stored in front of a message: the same for all recipients
 // and without their names, so that it gives no hidden one away.
-func (s *session) trace() []byte { return s.appendReceived(s.returnPath()) }
+func (s *session) trace() []byte { return s.appendReceived(s.envelopeFields()) }
 
-// returnPath is the first of its fields, where there is one.
-func (s *session) returnPath() []byte {
-	if !s.tx.finalForAll() {
-		return nil
+// envelopeFields are the first of its fields: what the envelope said, as far as
+// everybody may know it.
+func (s *session) envelopeFields() (b []byte) {
+	if s.tx.finalForAll() {
+		b = append(append(append(b, "Return-Path: <"...), s.tx.From...), ">\r\n"...)
 	}
-	return append(append([]byte("Return-Path: <"), s.tx.From...), ">\r\n"...)
+	if to := s.tx.deliveredTo(); to != "" {
+		b = append(append(append(b, "Delivered-To: "...), to...), "\r\n"...)
+	}
+	return b
+}
+
+// deliveredTo is the address that a message was brought to (RFC 9228), where it
+// is the only one: several would be told of each other. Mail that only passes
+// through is delivered elsewhere.
+func (t *transaction) deliveredTo() string {
+	if len(t.Recipients) != 1 {
+		return ""
+	}
+	r := t.Recipients[0]
+	if len(r.Route.Local) == 0 && slices.Equal(r.Route.Remote, []string{r.Address}) {
+		return ""
+	}
+	return r.Address
 }
 
 func (s *session) appendReceived(b []byte) []byte {

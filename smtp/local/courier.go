@@ -95,8 +95,7 @@ func (c *Courier) NewSpool() *mailbox.Spool { return c.store.NewSpool() }
 // nobody has it: *Refusal, or an error of the store.
 func (c *Courier) Accept(ctx context.Context, t Transaction, b *mailbox.NewBody) error {
 	p := planFor(t.Recipients)
-	targets := targetsOf(p.local, t.Received)
-	c.fileAsJunk(targets, t.Junk)
+	targets := c.targets(p, t.Received, t.Junk)
 	e := queue.Envelope{
 		From: t.From, Recipients: p.remote, Account: t.Account, Size: b.Size(),
 		EightBit: t.EightBit, UTF8: t.UTF8, Received: t.Received, Transaction: t.ID,
@@ -108,13 +107,17 @@ func (c *Courier) Accept(ctx context.Context, t Transaction, b *mailbox.NewBody)
 // then, in rare cases, what some of them refused.
 func (c *Courier) take(ctx context.Context, p plan, targets []mailbox.Target, e queue.Envelope, b *mailbox.NewBody) error {
 	var id mailbox.BodyID
-	placed, err := c.store.Deliver(ctx, b, targets, func(body mailbox.BodyID) []mailbox.RoomChange {
+	changes := func(body mailbox.BodyID) []mailbox.RoomChange {
 		id = body
 		if len(p.remote) == 0 {
 			return nil
 		}
 		return c.queue.Add(e)(body)
-	})
+	}
+	placed, err := c.store.Deliver(ctx, b, targets, changes)
+	if err == nil && len(p.remote) == 0 && wereMoved(targets, placed) {
+		placed, err = c.store.Deliver(ctx, b, targets, changes)
+	}
 	if err != nil {
 		return err
 	}
@@ -129,6 +132,9 @@ func (c *Courier) take(ctx context.Context, p plan, targets []mailbox.Target, e 
 		return v.refuse
 	}
 	c.noteFiled(p, targets, failed, e.Transaction)
+	for i, name := range v.queue {
+		v.queue[i] = c.again(p, name)
+	}
 	if err := c.retain(ctx, v, e, id); err != nil {
 		return err
 	}
@@ -153,7 +159,7 @@ func (c *Courier) fileAsJunk(targets []mailbox.Target, accounts []mailbox.Accoun
 func targetsOf(accounts []directory.Delivery, date time.Time) []mailbox.Target {
 	targets := make([]mailbox.Target, len(accounts))
 	for i, d := range accounts {
-		targets[i] = mailbox.Target{Account: d.Account, Name: "INBOX", Date: date}
+		targets[i] = mailbox.Target{Account: d.Account, Name: inbox, Date: date}
 	}
 	return targets
 }
@@ -253,7 +259,7 @@ func (c *Courier) deliverQueued(ctx context.Context, address string, m queue.Mes
 		From: m.From, Recipients: p.remote, Account: m.Account, Size: b.Size(),
 		EightBit: m.EightBit, UTF8: m.UTF8, Received: c.now(), Transaction: m.Transaction,
 	}
-	return c.take(ctx, p, targetsOf(p.local, e.Received), e, b)
+	return c.take(ctx, p, c.targets(p, e.Received, nil), e, b)
 }
 
 var returnPath = []byte("Return-Path: <")

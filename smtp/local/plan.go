@@ -13,6 +13,8 @@ import (
 type plan struct {
 	local  []directory.Delivery
 	remote []string
+
+	details map[mailbox.AccountID][]string // plus-details of accounts; none for one that was reached without, too
 }
 
 func planFor(recipients []Recipient) plan {
@@ -20,6 +22,7 @@ func planFor(recipients []Recipient) plan {
 	local, remote := map[mailbox.AccountID]bool{}, map[string]bool{}
 	for _, r := range recipients {
 		for _, d := range r.Route.Local {
+			p.addDetail(d.Account, d.Detail)
 			if !local[d.Account] {
 				local[d.Account] = true
 				p.local = append(p.local, d)
