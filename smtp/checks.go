@@ -33,6 +33,8 @@ type Checks struct {
 	Rules mailauth.Rules
 	// Senders are the lists of senders that accounts have. nil = none have any.
 	Senders Senders
+	// Greylist lets suspicious strangers come twice. nil = nobody has to.
+	Greylist *Greylist
 	// Filter judges what messages say. nil = nothing is thought of it.
 	Filter Filter
 	// Names gives the names and domains that are ours: a client that says HELO

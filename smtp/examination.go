@@ -140,9 +140,25 @@ func (e *examination) decide(body *mailbox.Spool) {
 		p := &e.parties[i]
 		p.opinion = opinions[i]
 		p.facts = e.factsFor(p)
-		p.verdict = mailauth.Judge(p.facts, e.checks.Rules)
+		p.verdict = e.judge(p)
 	}
 	e.verdict = settle(e.parties)
+}
+
+// judge decides for one party. Whether a suspicious message is the first of its kind
+// is only asked, and noted, where that decides.
+func (e *examination) judge(p *party) mailauth.Verdict {
+	rules, grey := e.checks.Rules, e.checks.Greylist
+	rules.Greylist = grey != nil
+	p.facts.Fresh = rules.Greylist
+	v := mailauth.Judge(p.facts, rules)
+	if v.Action != mailauth.Defer || v.Rule != mailauth.RuleSignals {
+		return v
+	}
+	if p.facts.Fresh = grey.Fresh(p.facts.Client, e.session.tx.From, p.account, e.session.server.o.Now()); p.facts.Fresh {
+		return v
+	}
+	return mailauth.Judge(p.facts, rules)
 }
 
 // opinions are the filter's, one for each party.

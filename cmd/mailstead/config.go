@@ -56,6 +56,8 @@ type settings struct {
 	// Default: none.
 	DNSLists      []string `toml:"dns_lists"`
 	DNSAllowLists []string `toml:"dns_allow_lists"`
+	// Greylist lets suspicious strangers come twice. Default: no.
+	Greylist bool `toml:"greylist"`
 	// Overrides are what is done with mail in a domain's name: accept, junk or
 	// refuse. Default: none.
 	Overrides map[string]string `toml:"overrides"`

@@ -29,6 +29,7 @@ func TestParseConfig(t *testing.T) {
 			trusted_relays = ["192.0.2.7", "2001:db8:1::/48"]
 			dns_lists = ["bad.example.test"]
 			dns_allow_lists = ["good.example.test=127.0.0.2"]
+			greylist = true
 			[overrides]
 			"news.example.test" = "junk"
 			[listen]
@@ -39,6 +40,7 @@ func TestParseConfig(t *testing.T) {
 			s.MXPort, s.MaxMessageSize, s.SessionsPerAccount, s.Quota = 2525, 1000000, 0, "5GB"
 			s.TrustedRelays = []string{"192.0.2.7", "2001:db8:1::/48"}
 			s.DNSLists, s.DNSAllowLists = []string{"bad.example.test"}, []string{"good.example.test=127.0.0.2"}
+			s.Greylist = true
 			s.Overrides = map[string]string{"news.example.test": "junk"}
 			s.Listen.SMTP, s.Listen.POP3 = []string{"192.0.2.1:25", "[2001:db8::1]:25"}, []string{}
 		}},

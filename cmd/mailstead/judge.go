@@ -32,7 +32,7 @@ func (s *server) checks(resolver *dns.Resolver) (*smtp.Checks, error) {
 	return &smtp.Checks{
 		Resolver: resolver, RecordOnly: len(s.settings.Resolvers) == 0, TrustedRelays: relays, Own: ownPrograms,
 		Blocked: blocked, Allowed: allowed, Overrides: overrides, Names: s.domainNames,
-		Senders: s.directory,
+		Senders: s.directory, Greylist: s.greylist,
 	}, nil
 }
 

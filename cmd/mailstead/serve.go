@@ -40,7 +40,8 @@ type server struct {
 	directory   *directory.Directory
 	queue       *queue.Queue
 	resolver    *dns.Resolver
-	keys        *keyring // for DKIM
+	keys        *keyring       // for DKIM
+	greylist    *smtp.Greylist // nil where nobody has to come twice
 	journal     *journal.Journal
 	source      tls.Source
 	certificate *tls.Issued // of our own making, for when the operator has none
@@ -83,6 +84,11 @@ func (s *server) open() (err error) {
 	}
 	if s.keys, err = openKeyring(s.store); err != nil {
 		return err
+	}
+	if s.settings.Greylist {
+		if s.greylist, err = smtp.OpenGreylist(s.store, s.log); err != nil {
+			return err
+		}
 	}
 	if err := s.openCertificates(); err != nil {
 		return err
@@ -283,6 +289,9 @@ func (s *server) run(ctx context.Context, ready func() error) error {
 	}
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	running.Go(func() { s.queue.Run(working) })
+	if s.greylist != nil {
+		running.Go(func() { s.greylist.Run(working) })
+	}
 	err = ready()
 	if err == nil {
 		select {

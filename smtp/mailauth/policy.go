@@ -136,6 +136,10 @@ type judgement struct {
 	signals []signal
 }
 
+// RuleSignals is the rule that weighs what is odd about a client, and that asks
+// strangers to come again.
+const RuleSignals = "signals"
+
 // order is the order in which the rules are asked; the first that has something
 // to say decides.
 var order = []struct {
@@ -149,7 +153,7 @@ var order = []struct {
 	{"dmarc", (*judgement).dmarc},
 	{"list", (*judgement).list},
 	{"junk", (*judgement).junk},
-	{"signals", (*judgement).suspicion},
+	{RuleSignals, (*judgement).suspicion},
 }
 
 // Judge decides on a message. It depends on nothing but its arguments.

@@ -1,9 +1,9 @@
 package mailauth
 
 // What a client is like adds up. None of it is rare among small, honest
-// servers, so one signal alone decides nothing.
+// servers, so one signal alone decides nothing but whether to come twice.
 const (
-	suspiciousAt = 2 // weight from which on strangers have to come twice, if greylisting is on
+	suspiciousAt = 1 // weight from which on strangers have to come twice, if greylisting is on
 	junkFrom     = 4 // weight from which on strangers' mail goes to Junk
 )
 
@@ -56,11 +56,18 @@ func (j *judgement) suspicion() (Verdict, bool) {
 	for _, s := range j.signals {
 		weight += s.weight
 	}
-	if j.rules.Greylist && j.Fresh && weight >= suspiciousAt {
+	if j.rules.Greylist && j.Fresh && (weight >= suspiciousAt || j.unproven()) {
 		return deferred(451, "4.7.1", "We do not know you yet, try again in a few minutes"), true
 	}
 	if weight >= junkFrom {
 		return junked("the client behaves like a sender of junk"), true
 	}
 	return Verdict{}, false
+}
+
+// unproven tells whether nobody vouches for a message, neither SPF nor a signature. What is
+// open, or was not looked at, is not counted.
+func (j *judgement) unproven() bool {
+	no := func(r Result) bool { return r != "" && r != Pass && r != TempError }
+	return no(j.SPF.Result) && no(j.DKIM)
 }

@@ -144,6 +144,12 @@ var verdicts = []struct {
 	{"fresh and suspicious, off", func() Facts { f := strangeNames; f.Fresh = true; return f }(), Rules{}, "accept default"},
 	{"suspicious, come again", strangeNames, Rules{Greylist: true}, "accept default"},
 	{"fresh and of good standing", with(func(f *Facts) { f.Fresh, f.IPRev = true, Pass }), Rules{Greylist: true}, "accept default"},
+	{"fresh, with one oddity", with(func(f *Facts) { f.Fresh, f.IPRev, f.SPF.Result = true, PermError, Pass }), Rules{Greylist: true},
+		"defer signals 451 4.7.1 We do not know you yet, try again in a few minutes"},
+	{"fresh, and nothing proven", with(func(f *Facts) { f.Fresh, f.IPRev, f.SPF.Result, f.DKIM = true, Pass, None, None }), Rules{Greylist: true},
+		"defer signals 451 4.7.1 We do not know you yet, try again in a few minutes"},
+	{"fresh, and signed", with(func(f *Facts) { f.Fresh, f.IPRev, f.SPF.Result, f.DKIM = true, Pass, None, Pass }), Rules{Greylist: true}, "accept default"},
+	{"fresh, and the signature is open", with(func(f *Facts) { f.Fresh, f.IPRev, f.SPF.Result, f.DKIM = true, Pass, None, TempError }), Rules{Greylist: true}, "accept default"},
 	{"fresh, a correspondent", func() Facts { f := strangeNames; f.Fresh, f.KnownCorrespondent = true, true; return f }(), Rules{Greylist: true}, "accept default"},
 
 	// Limits.
