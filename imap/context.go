@@ -204,7 +204,10 @@ func (q *searching) among(rows []mailbox.Row) ([]goimap.UID, error) {
 	}
 	for chunk := range slices.Chunk(rows, searchRows) {
 		q.rows = append(q.rows[:0], chunk...)
-		if err := q.chunk(); err != nil {
+		if err := q.sift(0); err != nil {
+			return nil, err
+		}
+		if err := q.settle(); err != nil {
 			return nil, err
 		}
 	}

@@ -41,7 +41,7 @@ func BenchmarkSearchIndexed(b *testing.B) {
 	phrase := words[300] + " " + words[400]
 	for _, tt := range []struct{ name, keys string }{
 		{"rare", "BODY xylophonist"}, {"absent", "BODY quizzically"}, {"text-absent", "TEXT quizzically"}, {"phrase", fmt.Sprintf("BODY %q", phrase)},
-		{"from", "FROM nobody"}, {"subject", `SUBJECT "no such subject"`}, {"not-deleted-from-body", "NOT DELETED FROM nobody BODY xylophonist"},
+		{"from", "FROM nobody"}, {"from-hits", fmt.Sprintf("FROM %q", words[120])}, {"unseen-large", "UNSEEN LARGER 100000"}, {"subject", `SUBJECT "no such subject"`}, {"not-deleted-from-body", "NOT DELETED FROM nobody BODY xylophonist"},
 		{"three-letters", "BODY qqz"}, {"common-rarer", fmt.Sprintf("BODY %q BODY %q", words[20], words[9000])},
 		{"rarer-common", fmt.Sprintf("BODY %q BODY %q", words[9000], words[20])}, {"fuzzy", fmt.Sprintf("FUZZY BODY \"%s %s quizzically xylophonist\"", words[20], words[9000])},
 	} {

@@ -170,10 +170,24 @@ func (k *searchKey) candidates(view *mailbox.View) []span {
 			}
 		}
 	}
-	if view.Len() == 0 {
+	if unseen, deleted := view.Counted(); view.Len() == 0 || k.matchesNone(unseen, deleted) {
 		return nil
 	}
 	return []span{{1, view.Len()}}
+}
+
+// matchesNone reports whether the numbers of unseen and deleted messages say that nothing
+// matches, as they often do of what clients ask for all the time.
+func (k *searchKey) matchesNone(unseen, deleted uint32) bool {
+	switch k.kind {
+	case keyAnd:
+		return slices.ContainsFunc(k.kids, func(kid searchKey) bool { return kid.matchesNone(unseen, deleted) })
+	case keyFlag:
+		return deleted == 0 && k.flag == goimap.FlagDeleted
+	case keyNot:
+		return unseen == 0 && k.kids[0].kind == keyFlag && k.kids[0].flag == goimap.FlagSeen
+	}
+	return false
 }
 
 // eval judges the message that e looks at, from what e has of it.

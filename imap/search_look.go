@@ -36,7 +36,7 @@ func (w *searcher) release() {
 	searchers.Put(w)
 }
 
-// judge decides about the messages at the places in the chunk.
+// judge decides about the messages at the places in the rows of the search.
 func (w *searcher) judge(open []int) error {
 	for len(open) > 0 {
 		n, err := w.inIndexes(open)

@@ -1,7 +1,6 @@
 package imap
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
@@ -44,7 +43,7 @@ type searching struct {
 	told      time.Time      // when it began, or the client was told that it goes on
 	progress  progress
 	total     uint32 // messages to be judged
-	done      uint32 // of them, in earlier chunks
+	done      uint32 // of them, but for those that wait in rows
 	searchers []*searcher
 	closer    *shared // the work of lookCloser, while it lasts
 	filter    *mailbox.TextFilter
@@ -53,7 +52,7 @@ type searching struct {
 	backward bool // they are those at the end of the mailbox
 
 	rows     []mailbox.Row
-	verdicts []verdict // on the rows
+	verdicts []verdict // on the rows that were sifted
 	scores   []uint8   // of the rows, in a fuzzy search
 	open     []int     // places in rows of those that the row alone does not decide
 
@@ -130,8 +129,8 @@ func (q *searching) release() {
 	}
 }
 
-// run finds the messages, searchRows of them at a time however short the spans are; fewer
-// at first if few results are enough.
+// run finds the messages. It takes searchRows of them from the view at a time, fewer at
+// first if few results are enough, and keeps those that may match until there are as many.
 func (q *searching) run() error {
 	spans := q.program.key.candidates(q.sel.view)
 	for _, sp := range spans {
@@ -146,19 +145,23 @@ func (q *searching) run() error {
 		size = min(max(4*q.enough, minRows), searchRows)
 	}
 	for _, sp := range spans {
-		for sp.from <= sp.to {
-			piece := q.cut(&sp, uint32(size-len(q.rows)))
+		for sp.from <= sp.to && !q.known() {
+			kept := len(q.rows)
+			piece := q.cut(&sp, uint32(size))
 			q.rows = q.sel.view.Rows(q.rows, piece.from, piece.to)
-			if len(q.rows) < size {
+			if err := q.sift(kept); err != nil {
+				return err
+			}
+			if q.enough == 0 && len(q.rows) < searchRows {
 				continue
 			}
-			if err := q.chunk(); err != nil || q.known() {
+			if err := q.settle(); err != nil {
 				return err
 			}
 			size = min(2*size, searchRows)
 		}
 	}
-	return q.chunk()
+	return q.settle()
 }
 
 // cut takes at most n messages off the end of sp where the search is.
@@ -200,7 +203,7 @@ func (q *searching) goesOn() error {
 	return s.enc.Flush()
 }
 
-// looked is how many messages of the chunk were looked at closely.
+// looked is how many of the undecided messages were looked at closely.
 func (q *searching) looked() uint32 {
 	if q.closer == nil {
 		return 0
@@ -208,31 +211,41 @@ func (q *searching) looked() uint32 {
 	return uint32(min(int(q.closer.next.Load())*q.closer.batch, len(q.open)))
 }
 
-// chunk judges the messages of q.rows, all by their rows and the undecided more closely,
-// and empties it.
-func (q *searching) chunk() error {
+// sift judges the messages of q.rows from a place on, which are a piece of the mailbox in
+// its order, by their rows, and keeps those that match or may match.
+func (q *searching) sift(from int) error {
 	if err := q.goesOn(); err != nil {
 		return err
 	}
-	defer func() {
-		q.done += uint32(len(q.rows))
-		q.rows = q.rows[:0]
-	}()
-	if q.backward { // the rows of several spans
-		slices.SortFunc(q.rows, func(a, b mailbox.Row) int { return cmp.Compare(b.Seq, a.Seq) })
+	if q.backward {
+		slices.Reverse(q.rows[from:])
 	}
-	q.verdicts, q.scores, q.open = q.verdicts[:0], q.scores[:0], q.open[:0]
 	e := &q.searcher(0).examiner
-	for i := range q.rows {
+	kept := from
+	for i := from; i < len(q.rows); i++ {
 		v, _ := e.judge(&q.program.key, &q.rows[i], nil, false)
-		q.verdicts = append(q.verdicts, v)
-		if q.program.fuzzy {
-			q.scores = append(q.scores, e.relevancy())
+		if v == verdictNo {
+			continue
 		}
 		if v == verdictUnknown {
-			q.open = append(q.open, i)
+			q.open = append(q.open, kept)
 		}
+		if q.verdicts = append(q.verdicts, v); q.program.fuzzy {
+			q.scores = append(q.scores, e.relevancy())
+		}
+		if kept != i {
+			q.rows[kept] = q.rows[i]
+		}
+		kept++
 	}
+	q.done += uint32(len(q.rows) - kept)
+	q.rows = q.rows[:kept]
+	return nil
+}
+
+// settle decides about the messages of q.rows that their rows do not decide, notes those
+// that match, and empties it.
+func (q *searching) settle() error {
 	if len(q.open) > 0 {
 		if err := q.lookCloser(); err != nil {
 			return err
@@ -243,6 +256,8 @@ func (q *searching) chunk() error {
 			q.add(i)
 		}
 	}
+	q.done += uint32(len(q.rows))
+	q.rows, q.verdicts, q.scores, q.open = q.rows[:0], q.verdicts[:0], q.scores[:0], q.open[:0]
 	return nil
 }
 
@@ -268,7 +283,7 @@ func (q *searching) add(at int) {
 	q.highest = max(q.highest, row.ModSeq)
 }
 
-// lookCloser has searchers decide about the undecided messages of the chunk, while this
+// lookCloser has searchers decide about the undecided messages, while this
 // goroutine keeps in touch with the client.
 func (q *searching) lookCloser() error {
 	n := min(runtime.GOMAXPROCS(0), maxSearchers, (len(q.open)+minBatch-1)/minBatch)

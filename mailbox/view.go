@@ -121,6 +121,14 @@ func (v *View) Rows(dst []Row, from, to uint32) []Row {
 	return dst
 }
 
+// Counted returns how many of the mailbox's messages lack \Seen and how many have \Deleted
+// now, those included that the view does not show yet.
+func (v *View) Counted() (unseen, deleted uint32) {
+	v.box.mu.RLock()
+	defer v.box.mu.RUnlock()
+	return v.box.durable.unseen, v.box.durable.deleted
+}
+
 // Recent reports whether uid is \Recent in this session.
 func (v *View) Recent(uid goimap.UID) bool {
 	i := sort.Search(len(v.recent), func(i int) bool { return v.recent[i].Last >= uid })
