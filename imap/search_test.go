@@ -305,3 +305,26 @@ func TestFoldPlain(t *testing.T) {
 		}
 	}
 }
+
+// TestSearchByCounters searches for what the counters of a mailbox say is not there, and
+// again when it is.
+func TestSearchByCounters(t *testing.T) {
+	store, account := directStore(t, t.TempDir(), 3)
+	s := newDirectSession(t, store, account)
+	search := func(keys string, want string) {
+		t.Helper()
+		if got := string(s.say(t, "SEARCH "+keys)); !strings.Contains(got, "* SEARCH"+want+"\r\n") {
+			t.Errorf("SEARCH %s: %q, want%s", keys, got, want)
+		}
+	}
+	s.say(t, "STORE 1:3 FLAGS (\\Seen)")
+	for _, keys := range []string{"UNSEEN", "UNSEEN LARGER 1", "DELETED", "OR DELETED UNSEEN", "NOT UNDELETED", "NEW"} {
+		search(keys, "")
+	}
+	search("OR DELETED SEEN", " 1 2 3")
+	search("NOT UNSEEN", " 1 2 3")
+	search("NOT DELETED", " 1 2 3")
+	s.say(t, "STORE 2 FLAGS (\\Deleted)")
+	search("UNSEEN LARGER 1", " 2")
+	search("DELETED", " 2")
+}
