@@ -29,7 +29,7 @@ const (
 	// commit is some flushes that deliveries wait for, and what a crash takes is
 	// made again.
 	derivedEvery = 10 * time.Second
-	derivedBytes = 4 << 20
+	derivedBytes = 8 << 20
 )
 
 // applier brings what is durable in the log into the databases.

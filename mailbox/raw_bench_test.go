@@ -31,15 +31,18 @@ const rawSegments = 24
 // while it writes the same zeros ahead, and what the indexer made of the
 // messages into one flat file. "%raw" is the store's rate in percent of the raw
 // program's, the median of the iterations; -benchtime 5x makes five. "%bare" is
-// it beside a raw program that keeps no index.
+// it beside a raw program that keeps no index. "%idle" is how much of the store's time
+// passed between a flush of the log and the next write to it.
 func BenchmarkBesideRaw(b *testing.B) {
 	for _, c := range []rawCase{{1, 2000, 4 << 20}, {1, 16000, 0}, {16, 16000, 0}, {64, 16000, 0}, {64, 2000, 0}} {
 		b.Run(fmt.Sprintf("writers=%d/bytes=%d", c.writers, c.size), func(b *testing.B) {
-			var share, bare, store, raw []float64
+			var share, bare, store, raw, idle, group []float64
 			for b.Loop() {
 				run := c.deliver(b, b.TempDir(), rawSegments)
 				took := replay(b, b.TempDir(), run.segments, run.index)
 				store = append(store, run.rate())
+				idle = append(idle, 100*run.idle.Seconds()/run.took.Seconds())
+				group = append(group, float64(run.messages)/float64(run.syncs))
 				raw = append(raw, float64(run.messages)/took.Seconds())
 				share = append(share, 100*took.Seconds()/run.took.Seconds())
 				took = replay(b, b.TempDir(), run.segments, 0)
@@ -47,6 +50,8 @@ func BenchmarkBesideRaw(b *testing.B) {
 			}
 			b.ReportMetric(median(share), "%raw")
 			b.ReportMetric(median(bare), "%bare")
+			b.ReportMetric(median(idle), "%idle")
+			b.ReportMetric(median(group), "msg/group")
 			b.ReportMetric(median(store), "msg/s")
 			b.ReportMetric(median(raw), "raw-msg/s")
 			b.ReportMetric(median(store)*float64(c.size)/1e6, "MB/s")
@@ -86,7 +91,8 @@ type rawCase struct {
 type rawRun struct {
 	messages         int
 	took             time.Duration
-	syncs            int64 // fdatasyncs of records
+	idle             time.Duration // of it, in which the log was neither written nor flushed
+	syncs            int64         // fdatasyncs of records
 	flushes, written float64
 	index            int64 // bytes that the indexes of all take
 	segments         []tracedSegment
@@ -97,7 +103,7 @@ func (r *rawRun) rate() float64 { return float64(r.messages) / r.took.Seconds() 
 // deliver fills so many segments of a new store.
 func (c rawCase) deliver(b *testing.B, dir string, segments int) rawRun {
 	b.Helper()
-	fs := &tracingFS{FS: log.OS(), files: make(map[string]*tracedFile)}
+	fs := &tracingFS{FS: log.OS(), files: make(map[string]*tracedFile), began: time.Now()}
 	s, err := Open(filepath.Join(dir, "store"), Options{FS: fs, SegmentSize: c.segment, Logger: testOptions(b).Logger})
 	if err != nil {
 		b.Fatal(err)
@@ -109,12 +115,14 @@ func (c rawCase) deliver(b *testing.B, dir string, segments int) rawRun {
 	before := countDevice(dir)
 	fs.groups.Store(0)
 	began := time.Now()
+	fs.idle.Store(0)
+	fs.ended.Store(int64(began.Sub(fs.began)))
 	atOnce(b, c.writers, run.messages, func() error {
 		_, err := s.Deliver(b.Context(), ready.body(s), targets, nil)
 		return err
 	})
 	run.took = time.Since(began)
-	run.syncs = fs.groups.Load()
+	run.syncs, run.idle = fs.groups.Load(), time.Duration(fs.idle.Load())
 	after := countDevice(dir)
 	run.flushes, run.written = after.flushes-before.flushes, after.bytes-before.bytes
 	closeStore(b, s)
@@ -181,6 +189,9 @@ func (l *indexedLetter) body(s *Store) *NewBody {
 type tracingFS struct {
 	log.FS
 	groups atomic.Int64 // flushed
+	idle   atomic.Int64 // nanoseconds in which none was written or flushed, since the last
+	ended  atomic.Int64 // when that was: nanoseconds since began
+	began  time.Time
 
 	mu    sync.Mutex
 	files map[string]*tracedFile // by name
@@ -239,11 +250,18 @@ func (f *tracedFile) Writev(bufs [][]byte, off int64) error {
 	if f.named {
 		f.groups = append(f.groups, tracedWrite{off, n})
 		f.fs.groups.Add(1)
+		f.fs.idle.Add(int64(time.Since(f.fs.began)) - f.fs.ended.Load())
 	} else {
 		f.zeroed += n
 	}
 	f.fs.mu.Unlock()
 	return f.File.Writev(bufs, off)
+}
+
+func (f *tracedFile) Datasync() error {
+	err := f.File.Datasync()
+	f.fs.ended.Store(int64(time.Since(f.fs.began)))
+	return err
 }
 
 func (f *tracedFile) Allocate(size int64) error {

@@ -3,6 +3,7 @@ package log
 import (
 	"fmt"
 	"hash/crc32"
+	"runtime"
 	"slices"
 )
 
@@ -138,7 +139,11 @@ func (l *Log) lead() {
 	l.mu.Lock()
 	turn := l.flushed
 	l.flushed++
-	l.endTurn()
+	if l.endTurn() {
+		l.mu.Unlock()
+		runtime.Gosched() // else it would have to wait for a processor until this one is published
+		l.mu.Lock()
+	}
 	for l.told != turn {
 		l.telling.Wait()
 	}
@@ -207,19 +212,21 @@ func (l *Log) takeTurn() error {
 }
 
 // endTurn lets the next one have the disk: first who waits for a turn, then
-// a member of the next group. l.mu is held.
-func (l *Log) endTurn() {
+// a member of the next group, and says whether that was woken. l.mu is held.
+func (l *Log) endTurn() (woken bool) {
 	l.leading = false
 	if l.turns > 0 {
 		l.turn.Signal()
-		return
+		return false
 	}
 	if g := l.queue; g != nil && g.wake != nil {
 		select {
 		case g.wake <- struct{}{}:
+			return true
 		default: // a token is there already
 		}
 	}
+	return false
 }
 
 // writer is the state of whoever leads.
