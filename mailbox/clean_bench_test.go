@@ -14,15 +14,20 @@ import (
 // many a second were acknowledged.
 func deliverFor(b *testing.B, s *Store, a AccountID, writers int, d time.Duration) float64 {
 	text := []byte(letter(1) + strings.Repeat("0123456789012345678901234567890123456789\r\n", 480))
+	return deliverEachFor(b, s, a, writers, d, [][]byte{text})
+}
+
+// deliverEachFor is deliverFor of several texts in turns.
+func deliverEachFor(b *testing.B, s *Store, a AccountID, writers int, d time.Duration, texts [][]byte) float64 {
 	targets := []Target{{Account: a, Name: "INBOX"}}
 	var done atomic.Int64
 	var work sync.WaitGroup
 	end := time.Now().Add(d)
-	for range writers {
+	for w := range writers {
 		work.Go(func() {
-			for time.Now().Before(end) {
+			for i := w; time.Now().Before(end); i += writers {
 				body := s.NewBody()
-				body.Write(text)
+				body.Write(texts[i%len(texts)])
 				if _, err := s.Deliver(b.Context(), body, targets, nil); err != nil {
 					b.Error(err)
 					return

@@ -16,10 +16,11 @@ import (
 
 var bucketIndexes = []byte("indexes")
 
-// derivedSchema is the schema of derived.db. An older one is not brought up:
-// the file is made anew.
+// derivedSchema is the schema of derived.db. Its version is also that of how messages are
+// read: it changes when an index, or a gram, of any message is another than before. One of
+// another version is not brought up: the file is made anew.
 func derivedSchema() schema {
-	return schema{version: 2, buckets: [][]byte{bucketMeta, bucketIndexes, bucketSearch}, page: derivedPage}
+	return schema{version: 3, buckets: [][]byte{bucketMeta, bucketIndexes, bucketSearch}, page: derivedPage}
 }
 
 // derivedPage is the page of derived.db in bytes: of indexes, most of which have 1 to
