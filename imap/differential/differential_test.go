@@ -24,6 +24,7 @@ func TestDifferential(t *testing.T) {
 		*total = min(*total, 150)
 	}
 	p.letters = append(p.letters, odd(*total-len(p.letters), *seed)...)
+	p.letters = append(p.letters, ordered(*total/2, *seed)...)
 	if *corpus != "" {
 		p.letters = append(p.letters, real(t, *corpus)...)
 	}

@@ -20,6 +20,7 @@ type letter struct {
 	raw     []byte
 	flags   []string
 	arrival time.Time
+	ordered bool // how it is sorted and threaded is said by a standard
 }
 
 // golden are the messages of the indexer's own golden test.

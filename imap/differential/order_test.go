@@ -1,10 +1,13 @@
 package differential
 
 import (
+	"bytes"
 	"fmt"
+	"net/mail"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // sorts are the orders that both servers are asked for.
@@ -13,13 +16,13 @@ var sorts = []string{
 	"(REVERSE FROM SUBJECT)", "(SUBJECT DATE)", "(SUBJECT REVERSE DATE)", "(FROM SUBJECT SIZE)", "(DISPLAYFROM)", "(DISPLAYTO)", "(REVERSE DISPLAYFROM ARRIVAL)",
 }
 
-// plain are the UIDs of the messages whose headers say what they say: servers order by
+// plain are the UIDs of the messages whose headers can be read in one way only: servers order by
 // what they make of dates, subjects and addresses, and one that is read in another way would
 // move others around it.
 func (p *pair) plain() string {
 	var uids []string
 	for i, m := range p.letters {
-		if m.hasPlainHeader() {
+		if m.ordered || m.hasPlainHeader() {
 			uids = append(uids, strconv.Itoa(i+1))
 		}
 	}
@@ -122,11 +125,54 @@ func (p *pair) threadAll() (found []difference) {
 				found = append(found, difference{where: "THREAD " + algorithm, letter: p.letters[uid-1], ours: p.place(a), theirs: p.place(b)})
 			}
 		}
+		if algorithm == "REFS" {
+			found = append(found, p.refsOrders(orders, trees)...)
+		}
 		if len(orders[0]) == len(orders[1]) {
 			found = append(found, p.moved("order of THREAD "+algorithm, orders[0], orders[1])...)
 		}
 	}
 	return found
+}
+
+// refsOrders holds the order of threads by REFS against the two ways in which a thread can be
+// the newest: ours against that of the draft, which looks when messages arrived, and theirs
+// against that which explains all differences, by when they were sent.
+func (p *pair) refsOrders(orders [2][]int, trees [2]map[int]threaded) (found []difference) {
+	for i, way := range []struct {
+		name string
+		of   func(*letter) time.Time
+	}{{"the newest INTERNALDATE", func(m *letter) time.Time { return m.arrival }}, {"the newest sent date", (*letter).sent}} {
+		newest := map[int]time.Time{}
+		for _, uid := range orders[i] {
+			root, at := trees[i][uid].root, way.of(p.letters[uid-1])
+			if at.After(newest[root]) {
+				newest[root] = at
+			}
+		}
+		before := 0
+		for _, uid := range orders[i] {
+			root := trees[i][uid].root
+			if before != 0 && newest[root].Before(newest[before]) {
+				found = append(found, difference{where: "THREAD REFS by " + way.name, letter: p.letters[root-1], ours: "behind " + p.letters[before-1].name})
+			}
+			before = root
+		}
+	}
+	return found
+}
+
+// sent is when the letter was sent, by its header, or when it arrived (RFC 5256 section 2.2).
+func (m *letter) sent() time.Time {
+	read, err := mail.ReadMessage(bytes.NewReader(m.raw))
+	if err != nil {
+		return m.arrival
+	}
+	at, err := read.Header.Date()
+	if err != nil {
+		return m.arrival
+	}
+	return at
 }
 
 func (p *pair) place(at threaded) string {
