@@ -133,9 +133,7 @@ func TestRecordedOnly(t *testing.T) {
 		must(t, err)
 		c.RecordOnly, c.Resolver, c.Blocked = true, r, []mailauth.DNSList{{Zone: "bad.example"}}
 	})
-	signed, err := os.ReadFile("mailauth/testdata/signed/rfc8463.eml")
-	must(t, err)
-	c.send("a@strict.example", []string{"ann@example.test"}, strings.ReplaceAll(strings.ReplaceAll(string(signed), "\r\n", "\n"), "\n", "\r\n"), "250")
+	c.send("a@strict.example", []string{"ann@example.test"}, wireMessage(t, "rfc8463"), "250")
 	got := h.inbox(t, h.ann)
 	if len(got) != 1 {
 		t.Fatalf("ann has %q", got)

@@ -151,6 +151,7 @@ var order = []struct {
 	{"override", (*judgement).override},
 	{"from", (*judgement).from},
 	{"dmarc", (*judgement).dmarc},
+	{"open", (*judgement).open},
 	{"list", (*judgement).list},
 	{"junk", (*judgement).junk},
 	{RuleSignals, (*judgement).suspicion},

@@ -48,6 +48,17 @@ func (j *judgement) from() (Verdict, bool) {
 	return refuse(554, "5.6.0", "A message must have one author that can be checked: "+string(j.Author.Problem)), true
 }
 
+// open has mail come again whose author's domain asks to refuse what is not proven,
+// as long as the proof cannot be looked up (RFC 9989 section 4.10.1). It is no
+// forger's to say that the DNS is in trouble, but the client's own names are
+// looked up, too.
+func (j *judgement) open() (Verdict, bool) {
+	if j.DMARC.Result != TempError || j.DMARC.Published != DMARCReject || j.indirect() != "" {
+		return Verdict{}, false
+	}
+	return deferred(451, "4.7.0", fmt.Sprintf("Cannot look up now whether %s sent this, try again later", j.DMARC.Author)), true
+}
+
 // dmarc does what the author's domain asks for. "reject" alone refuses nothing
 // where the mail may have come by a way that breaks authentication (RFC 9989
 // section 7.4): then it is quarantined.

@@ -60,6 +60,15 @@ var verdicts = []struct {
 		f.DMARC.Policy, f.DMARC.Testing = DMARCQuarantine, true
 	}), Rules{}, "junk dmarc"},
 	{"DMARC open", with(func(f *Facts) { f.DMARC = DMARCResult{Result: TempError, Policy: DMARCNone} }), Rules{}, "accept default"},
+	{"DMARC open, with a policy", with(func(f *Facts) { f.DMARC = DMARCResult{Result: TempError, Author: "example.org", Published: DMARCReject} }), Rules{},
+		"defer open 451 4.7.0 Cannot look up now whether example.org sent this, try again later"},
+	{"DMARC open, with a milder policy", with(func(f *Facts) { f.DMARC = DMARCResult{Result: TempError, Published: DMARCQuarantine} }), Rules{}, "accept default"},
+	{"DMARC open, of a correspondent", with(func(f *Facts) {
+		f.DMARC, f.KnownCorrespondent = DMARCResult{Result: TempError, Published: DMARCReject}, true
+	}), Rules{}, "accept default"},
+	{"DMARC open, by a relay", with(func(f *Facts) {
+		f.DMARC, f.TrustedRelay = DMARCResult{Result: TempError, Published: DMARCReject}, true
+	}), Rules{}, "accept default"},
 	{"DMARC broken", with(func(f *Facts) { f.DMARC = DMARCResult{Result: PermError, Policy: DMARCNone} }), Rules{}, "accept default"},
 
 	// What the operator sets.

@@ -151,7 +151,7 @@ func (s *SPF) check(ctx context.Context, ip netip.Addr, helo, local, domain stri
 		resolver: s.Resolver, ip: ip.Unmap().WithZone(""), helo: helo,
 		local: local, senderDomain: ascii, receiver: s.Receiver, now: s.Now,
 	}
-	o := c.checkHost(ctx, ascii)
+	o := c.doubt(c.checkHost(ctx, ascii))
 	r.Result, r.Mechanism, r.MechanismDomain, r.Err = o.result, o.term, o.domain, o.err
 	if r.Result == Fail {
 		r.Explanation = c.explain(ctx, o)

@@ -25,6 +25,7 @@ type spfCheck struct {
 	void    int
 	named   bool     // names is known
 	names   []string // of ip, validated
+	unnamed error    // why there may be more of them
 }
 
 // spfOutcome is what a record came to.
@@ -250,6 +251,16 @@ func (c *spfCheck) mx(ctx context.Context, target string, d *spfDirective) (bool
 	return false, nil
 }
 
+// doubt takes back what a record came to where the client's names mattered and could
+// not be looked up for now. RFC 7208 section 5.5 makes that "no match", which would
+// be a refusal for good of mail that passes a minute later.
+func (c *spfCheck) doubt(o spfOutcome) spfOutcome {
+	if c.unnamed == nil || o.result != Fail && o.result != SoftFail && o.result != Neutral {
+		return o
+	}
+	return outcomeOf(o.domain, fmt.Errorf("names of %s: %w", c.ip, c.unnamed))
+}
+
 // ptr tells whether a validated name of the client is target or below it. DNS
 // errors are no match (RFC 7208 section 5.5); nor does a missing name count as
 // void: it is the client's, not the domain's.
@@ -268,7 +279,10 @@ func (c *spfCheck) ptr(ctx context.Context, target string) bool {
 func (c *spfCheck) clientNames(ctx context.Context) []string {
 	if !c.named {
 		c.named = true
-		c.names, _ = validatedNames(ctx, c.resolver, c.ip) // errors are no names (RFC 7208 section 5.5)
+		c.names, c.unnamed = validatedNames(ctx, c.resolver, c.ip) // errors are no names (RFC 7208 section 5.5)
+		if dns.IsNotFound(c.unnamed) || errors.Is(c.unnamed, dns.ErrDisabled) {
+			c.unnamed = nil
+		}
 	}
 	return c.names
 }
