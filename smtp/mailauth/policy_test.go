@@ -60,7 +60,9 @@ var verdicts = []struct {
 		f.DMARC.Policy, f.DMARC.Testing = DMARCQuarantine, true
 	}), Rules{}, "junk dmarc"},
 	{"DMARC open", with(func(f *Facts) { f.DMARC = DMARCResult{Result: TempError, Policy: DMARCNone} }), Rules{}, "accept default"},
-	{"DMARC open, with a policy", with(func(f *Facts) { f.DMARC = DMARCResult{Result: TempError, Author: "example.org", Published: DMARCReject} }), Rules{},
+	{"DMARC open, with a policy", with(func(f *Facts) {
+		f.DMARC = DMARCResult{Result: TempError, Author: "example.org", Published: DMARCReject}
+	}), Rules{},
 		"defer open 451 4.7.0 Cannot look up now whether example.org sent this, try again later"},
 	{"DMARC open, with a milder policy", with(func(f *Facts) { f.DMARC = DMARCResult{Result: TempError, Published: DMARCQuarantine} }), Rules{}, "accept default"},
 	{"DMARC open, of a correspondent", with(func(f *Facts) {
