@@ -37,6 +37,8 @@ type Checks struct {
 	Greylist *Greylist
 	// Filter judges what messages say. nil = nothing is thought of it.
 	Filter Filter
+	// Rejected keeps copies of mail that is refused for what it says. nil = none are kept.
+	Rejected Rejected
 	// Names gives the names and domains that are ours: a client that says HELO
 	// with one lies, and so does an Authentication-Results field that is there
 	// already. nil = the server's Hostname alone.

@@ -57,6 +57,7 @@ func (s *session) accept() (reply, error) {
 		return reply{}, err
 	}
 	s.idling = 0
+	s.tellWhoIsKnown()
 	s.log.Info("smtp: message accepted", "id", s.tx.ID, "from", s.tx.From, "recipients", len(s.tx.Recipients), "size", m.size)
 	return say(250, "2.0.0", "Accepted as "+s.tx.ID), nil
 }

@@ -30,6 +30,7 @@ type examination struct {
 	verifier *mailauth.Verifier
 	found    mailauth.Results
 	parties  []party
+	words    []string         // of the filter, that can be told to all parties
 	verdict  mailauth.Verdict // of the message
 }
 
@@ -94,7 +95,7 @@ func (e *examination) finish(unicode bool, body *mailbox.Spool) ([]byte, error) 
 	e.facts.DKIM, e.facts.ARC = e.found.DKIMFact(), e.found.ARCFact()
 	e.facts.Harvesting = e.session.harvests()
 	e.authenticate(&e.facts, e.client)
-	e.header = mailauth.RemoveForged(e.header, e.ours...)
+	e.header = removeField(mailauth.RemoveForged(e.header, e.ours...), junkField)
 	e.decide(body)
 	if err := e.session.ctx().Err(); err != nil {
 		return nil, fmt.Errorf("the connection ended before the answers came: %w", err) // else whoever hangs up proves less
@@ -102,6 +103,7 @@ func (e *examination) finish(unicode bool, body *mailbox.Spool) ([]byte, error) 
 	e.report()
 	e.noteVerdicts()
 	if err := e.refusal(); err != nil {
+		e.keepCopies(unicode, body)
 		return nil, err
 	}
 	e.file()
@@ -117,7 +119,8 @@ func (e *examination) ourFields(unicode bool) []byte {
 		iprev = e.client.iprev
 	}
 	results.Methods = append(results.Methods, e.facts.SPF.Method(), e.facts.DMARC.Method(), iprev.Method(e.facts.Client))
-	return s.appendReceived(results.AppendField(s.envelopeFields(), unicode && s.tx.utf8))
+	head := e.appendWhy(s.envelopeFields())
+	return s.appendReceived(results.AppendField(head, unicode && s.tx.utf8))
 }
 
 // authenticate makes facts of what is known about a client, with DMARC at their
@@ -167,15 +170,21 @@ func (e *examination) opinions(body *mailbox.Spool) []Opinion {
 	if e.checks.Filter == nil {
 		return none
 	}
-	accounts := make([]mailbox.AccountID, len(e.parties))
+	accounts := make([]mailbox.AccountID, len(e.parties), len(e.parties)+1)
 	for i, p := range e.parties {
 		accounts[i] = p.account
+	}
+	if last := len(accounts) - 1; last > 0 && accounts[last] != 0 {
+		accounts = append(accounts, 0) // what can be told to all of them
 	}
 	got := e.checks.Filter.Assess(e.ctx, Letter{
 		Raw: letterReader{e.header, body}, Size: int64(len(e.header)) + body.Size(),
 		ReversePath: e.session.tx.From, Facts: &e.facts,
 	}, accounts)
 	copy(none, got)
+	if len(got) == len(accounts) {
+		e.words = got[len(got)-1].Words
+	}
 	return none
 }
 

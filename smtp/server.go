@@ -69,8 +69,10 @@ type Options struct {
 	// SigningKeys gives the keys that sign for an author's domain, in A-labels, for
 	// submission. None, or nil: its mail leaves without a signature.
 	SigningKeys func(domain string) []mailauth.SigningKey
-	Now         func() time.Time // nil = time.Now
-	Logger      *slog.Logger     // nil = none
+	// Wrote is told to whom an account has sent a message, after submission took it. nil = nobody is.
+	Wrote  func(a mailbox.AccountID, recipients []string)
+	Now    func() time.Time // nil = time.Now
+	Logger *slog.Logger     // nil = none
 }
 
 // Server serves one role on any number of listeners.

@@ -113,3 +113,15 @@ func printable(s string) string {
 	}, s)
 	return s[:min(len(s), maxEcho)]
 }
+
+// tellWhoIsKnown says to whom a user has written.
+func (s *session) tellWhoIsKnown() {
+	if s.server.o.Wrote == nil || s.tx.Account == 0 {
+		return
+	}
+	addresses := make([]string, len(s.tx.Recipients))
+	for i, r := range s.tx.Recipients {
+		addresses[i] = r.Address
+	}
+	s.server.o.Wrote(s.tx.Account, addresses)
+}

@@ -21,6 +21,7 @@ type accountCommand struct {
 	Password    accountPasswordCommand    `cmd:"" help:"Set an account's password."`
 	Quota       accountQuotaCommand       `cmd:"" help:"Limit what an account may hold."`
 	Capability  accountCapabilityCommand  `cmd:"" help:"Hide IMAP capabilities from an account's clients."`
+	Junk        accountJunkCommand        `cmd:"" help:"What an account has taught the junk filter."`
 	Address     addressCommand            `cmd:"" help:"Further addresses of an account."`
 
 	Block     sendersCommand[blockList]     `cmd:"" help:"Senders whose mail an account refuses."`

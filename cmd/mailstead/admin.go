@@ -11,6 +11,7 @@ import (
 
 	"mailstead/mailbox"
 	"mailstead/mailbox/directory"
+	"mailstead/mailbox/junk/training"
 	"mailstead/smtp/journal"
 	"mailstead/smtp/queue"
 )
@@ -22,7 +23,8 @@ type admin struct {
 	directory      *directory.Directory
 	queue          *queue.Queue
 	keys           *keyring
-	journal        *journal.Journal // nil without a server: nothing happens
+	trainer        *training.Trainer // of the junk filter; nil until it is asked for
+	journal        *journal.Journal  // nil without a server: nothing happens
 	domainsChanged func() error
 	alone          bool // no server runs
 }
@@ -31,7 +33,7 @@ type admin struct {
 func (s *server) admin() *admin {
 	return &admin{
 		store: s.store, directory: s.directory, queue: s.queue, keys: s.keys, journal: s.journal,
-		domainsChanged: s.renameCertificate,
+		trainer: s.trainer, domainsChanged: s.renameCertificate,
 	}
 }
 
@@ -70,6 +72,7 @@ var actions = map[string]action{
 	"account show":                  act((*admin).accountShow),
 	"account password":              act((*admin).accountPassword),
 	"account quota":                 act((*admin).accountQuota),
+	"account junk":                  act((*admin).accountJunk),
 	"account capability":            act((*admin).accountCapability),
 	"account address add":           act((*admin).addressAdd),
 	"account address remove":        act((*admin).addressRemove),

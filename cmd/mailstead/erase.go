@@ -35,6 +35,15 @@ type erasedAccount struct {
 }
 
 func (a *admin) accountErase(ctx context.Context, p name, tell report) (erasedAccount, error) {
+	if e, err := a.directory.Account(p.Name); err == nil { // of one that was removed before nothing is left
+		t, err := a.filter()
+		if err != nil {
+			return erasedAccount{}, err
+		}
+		if err := t.Forget(ctx, e.ID); err != nil {
+			return erasedAccount{}, err
+		}
+	}
 	e, result, err := a.directory.EraseAccount(ctx, p.Name, func(doing string, done, total int64) {
 		tell(progress{Doing: doing, Done: done, Total: total, Unit: octets})
 	})

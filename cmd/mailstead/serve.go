@@ -16,6 +16,7 @@ import (
 	"mailstead/imap"
 	"mailstead/mailbox"
 	"mailstead/mailbox/directory"
+	"mailstead/mailbox/junk/training"
 	"mailstead/pop3"
 	"mailstead/smtp"
 	"mailstead/smtp/dns"
@@ -39,6 +40,8 @@ type server struct {
 	store       *mailbox.Store
 	directory   *directory.Directory
 	queue       *queue.Queue
+	here        *local.Courier    // to our mailboxes
+	trainer     *training.Trainer // of the junk filter
 	resolver    *dns.Resolver
 	keys        *keyring       // for DKIM
 	greylist    *smtp.Greylist // nil where nobody has to come twice
@@ -78,7 +81,10 @@ func (s *server) open() (err error) {
 	if err != nil {
 		return err
 	}
-	here, err := s.openQueue()
+	if s.here, err = s.openQueue(); err != nil {
+		return err
+	}
+	s.trainer, err = training.Open(training.Options{Store: s.store, Logger: s.log})
 	if err != nil {
 		return err
 	}
@@ -93,7 +99,7 @@ func (s *server) open() (err error) {
 	if err := s.openCertificates(); err != nil {
 		return err
 	}
-	return s.makeFronts(here)
+	return s.makeFronts()
 }
 
 // storeDir is where in the server's folder the store is.
@@ -227,19 +233,20 @@ func (s *server) renameCertificate() error {
 }
 
 // makeFronts makes the protocol servers.
-func (s *server) makeFronts(here *local.Courier) error {
+func (s *server) makeFronts() error {
 	checks, err := s.checks(s.resolver)
 	if err != nil {
 		return err
 	}
 	base := smtp.Options{
-		Hostname: s.settings.Hostname, Directory: s.directory, Deliver: here, Journal: s.journal, Logger: s.log,
+		Hostname: s.settings.Hostname, Directory: s.directory, Deliver: s.here, Journal: s.journal, Logger: s.log,
 		Limits: smtp.Limits{MessageSize: s.settings.MaxMessageSize, ConnectionsPerAccount: s.settings.SessionsPerAccount},
 	}
 	receiver, submission := base, base
 	receiver.Role, submission.Role = smtp.Receiver, smtp.Submission
 	receiver.TLSConfig, submission.TLSConfig = tls.Config(s.source, tls.SMTP), tls.Config(s.source, tls.Submission)
 	receiver.Checks, submission.SigningKeys = checks, s.keys.of
+	submission.Wrote = s.trainer.WroteTo
 	submission.CleartextAuth = s.settings.local
 	l := s.settings.Listen
 	s.fronts = []front{
@@ -292,6 +299,8 @@ func (s *server) run(ctx context.Context, ready func() error) error {
 	if s.greylist != nil {
 		running.Go(func() { s.greylist.Run(working) })
 	}
+	running.Go(func() { s.trainer.Run(working) })
+	running.Go(func() { s.sweepRejected(working) })
 	err = ready()
 	if err == nil {
 		select {

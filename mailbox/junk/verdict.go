@@ -47,8 +47,8 @@ func caution(models ...*Model) float64 {
 	return min(max(0, math.Log(bad/good)), mostCaution)
 }
 
-// mostCaution is the most that is taken off: after a dozen letters of junk alone.
-const mostCaution = 1.5
+// mostCaution is the most that is taken off: after some forty letters of junk alone.
+const mostCaution = 3
 
 // found is a signal before it is put in words.
 type found struct {

@@ -8,23 +8,27 @@ import (
 	"mailstead/mailbox/message"
 )
 
-// storedFacts are what was found out about a letter when it came, as this server has written it in front (RFC 8601): the first
-// Authentication-Results field, if it is of this server. Others say what they like.
-func storedFacts(raw []byte, hostname string) junk.Facts {
+// storedFacts are what was found out about a letter when it came, as this server has written it in front (RFC 8601): in the
+// Authentication-Results field above the first Received field, which is ours as well. What is below, others wrote.
+func storedFacts(raw []byte) junk.Facts {
 	var f junk.Facts
-	value, ok := message.FieldValue(raw, "authentication-results")
-	if !ok {
-		return f
-	}
-	id, results, _ := strings.Cut(string(value), ";")
-	if hostname == "" || !strings.EqualFold(strings.TrimSpace(id), hostname) {
-		return f
-	}
-	for result := range strings.SplitSeq(results, ";") {
-		takeResult(&f, strings.Fields(result))
+	for field := range message.Fields(raw) {
+		switch strings.ToLower(string(field.Name)) {
+		case "received":
+			return f
+		case "authentication-results":
+			_, results, _ := strings.Cut(string(field.Value[:min(len(field.Value), maxResults)]), ";")
+			for result := range strings.SplitSeq(results, ";") {
+				takeResult(&f, strings.Fields(result))
+			}
+			return f
+		}
 	}
 	return f
 }
+
+// maxResults bounds the octets of results that are looked at.
+const maxResults = 8 << 10
 
 // takeResult takes one result: method=result, then properties and comments (RFC 8601 section 2.2), as this server writes them.
 func takeResult(f *junk.Facts, words []string) {

@@ -191,7 +191,7 @@ func (t *Trainer) hinted(ctx context.Context, lsn mailbox.ModSeq, m *mailbox.Mai
 		return passing(err)
 	}
 	defer box.Close()
-	k := t.mask(m.Mailbox, box)
+	k := t.mask(box)
 	class, why := junk.Good, answered
 	switch isJunk, isGood := overlap(f.Flags, k.junk), overlap(f.Flags, k.good); {
 	case isJunk && !isGood && at == elsewhere:
@@ -236,8 +236,12 @@ func passing(err error) error {
 }
 
 // mask finds the keywords of junk among those of a mailbox.
-func (t *Trainer) mask(id mailbox.ID, box *mailbox.Mailbox) mask {
-	words := box.Keywords()
+func (t *Trainer) mask(box *mailbox.Mailbox) mask {
+	info, err := box.Info()
+	if err != nil { // it is gone
+		return mask{}
+	}
+	id, words := info.ID, box.Keywords()
 	k, ok := t.masks[id]
 	if ok && k.known == len(words) {
 		return k

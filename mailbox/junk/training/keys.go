@@ -58,6 +58,7 @@ const (
 	moved
 	marked
 	answered
+	left // the owner has read it and left it where it is
 )
 
 // lesson is the receipt of a letter, with how it came to be.
@@ -67,6 +68,7 @@ type lesson struct {
 	receipt junk.Receipt
 	mailbox mailbox.ID // where it was marked, so that it is noticed when the mark goes
 	uid     goimap.UID
+	beside  mailbox.BodyID // the letter that was taught as good beside this one; 0 for none
 }
 
 func (l *lesson) append(dst []byte) []byte {
@@ -76,7 +78,8 @@ func (l *lesson) append(dst []byte) []byte {
 	dst = binary.AppendVarint(dst, int64(l.receipt.Account))
 	dst = binary.AppendUvarint(dst, uint64(l.receipt.Features))
 	dst = binary.AppendUvarint(dst, uint64(l.mailbox))
-	return binary.AppendUvarint(dst, uint64(l.uid))
+	dst = binary.AppendUvarint(dst, uint64(l.uid))
+	return binary.AppendUvarint(dst, uint64(l.beside))
 }
 
 func readLesson(value []byte) (lesson, error) {
@@ -87,7 +90,8 @@ func readLesson(value []byte) (lesson, error) {
 	l.receipt.Server, l.receipt.Account = int32(r.signed()), int32(r.signed())
 	l.receipt.Features = uint32(r.unsigned())
 	l.mailbox, l.uid = mailbox.ID(r.unsigned()), goimap.UID(r.unsigned())
-	if r.bad || len(r.value) > 0 || l.cause > answered || l.receipt.Class > junk.Junk {
+	l.beside = mailbox.BodyID(r.unsigned())
+	if r.bad || len(r.value) > 0 || l.cause > left || l.receipt.Class > junk.Junk {
 		return lesson{}, fmt.Errorf("%w: a receipt", errValue)
 	}
 	return l, nil

@@ -74,16 +74,42 @@ func (t *Trainer) correspondent(a mailbox.AccountID, address string) (correspond
 	return known(value), err
 }
 
-// WroteTo notes those to whom an account sends mail, by submission.
-func (t *Trainer) WroteTo(a mailbox.AccountID, addresses []string) {
-	t.teaching.Lock()
-	defer t.teaching.Unlock()
-	for _, address := range addresses[:min(len(addresses), maxRecipients)] {
-		if err := t.know(a, address, written); err != nil {
-			t.log.Warn("a correspondent was not noted", "account", a, "err", err)
-			return
+// wrote is a letter that was submitted.
+type wrote struct {
+	account    mailbox.AccountID
+	recipients []string
+}
+
+// maxWrote bounds the letters whose recipients wait to be noted. What is beyond is noted when its copy comes to Sent.
+const maxWrote = 1024
+
+// WroteTo notes those to whom an account sends mail, by submission. It does not wait.
+func (t *Trainer) WroteTo(a mailbox.AccountID, recipients []string) {
+	t.wrote.Lock()
+	if len(t.wrote.list) < maxWrote {
+		t.wrote.list = append(t.wrote.list, wrote{a, slices.Clone(recipients[:min(len(recipients), maxRecipients)])})
+	}
+	t.wrote.Unlock()
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// noteWritten notes the recipients of letters that were submitted.
+func (t *Trainer) noteWritten() error {
+	t.wrote.Lock()
+	list := t.wrote.list
+	t.wrote.list = nil
+	t.wrote.Unlock()
+	for _, w := range list {
+		for _, address := range w.recipients {
+			if err := t.know(w.account, address, written); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
 }
 
 // sent learns from a letter that its owner has sent: whom it is addressed to, and what it answers.

@@ -1,7 +1,9 @@
 package training
 
 import (
+	"context"
 	"encoding/binary"
+	"slices"
 
 	goimap "github.com/emersion/go-imap/v2"
 
@@ -38,7 +40,7 @@ func (t *Trainer) receipt(a mailbox.AccountID, body mailbox.BodyID) (lesson, err
 	return readLesson(value)
 }
 
-// learn does what an act asks for. A record that is read again, after a crash, finds what it did before.
+// learn does what an act asks for. What was taught beside another letter gives way to whatever its owner does. A record that is read again, after a crash, finds what it did before.
 func (t *Trainer) learn(a act) error {
 	had, err := t.receipt(a.account, a.body)
 	if err != nil || had.lsn >= a.lsn {
@@ -48,7 +50,7 @@ func (t *Trainer) learn(a act) error {
 	case had.cause == undone:
 		return t.teach(a)
 	case had.receipt.Class == a.class:
-		if a.cause != moved || had.cause == moved {
+		if had.cause != left && (a.cause != moved || had.cause == moved) {
 			return nil
 		}
 	case had.cause == moved:
@@ -63,10 +65,63 @@ func (t *Trainer) learn(a act) error {
 	return t.teach(a)
 }
 
-// teach teaches a letter and keeps the receipt.
+// teach teaches a letter, and where it is junk then one that is good beside it.
 func (t *Trainer) teach(a act) error {
+	var beside mailbox.BodyID
+	if a.class == junk.Junk {
+		var err error
+		if beside, err = t.besideOf(&a); err != nil {
+			return err
+		}
+	}
+	if err := t.teachOne(a, beside); err != nil || beside == 0 {
+		return err
+	}
+	return t.teachOne(act{account: a.account, body: beside, lsn: a.lsn, class: junk.Good, cause: left}, 0)
+}
+
+// recentRead is among how many of the newest letters of INBOX one is looked for that was read and left there.
+const recentRead = 200
+
+// besideOf is the newest letter that the owner has read and left in INBOX, and that taught nothing yet: it is taught as good beside one of
+// junk, unless more good ones than junk were taught. 0 is none. Owners say what they do not want, and nothing of the rest: without it,
+// what all letters have in common would come to speak for junk.
+func (t *Trainer) besideOf(a *act) (mailbox.BodyID, error) {
+	model, err := t.models.of(a.account)
+	if err != nil {
+		return 0, err
+	}
+	if model != nil {
+		if bad, good := model.Letters(); good > bad {
+			return 0, nil
+		}
+	}
+	box, err := t.store.OpenMailbox(context.Background(), a.account, "INBOX")
+	if err != nil {
+		return 0, passing(err)
+	}
+	defer box.Close()
+	k := t.mask(box)
+	v := box.View(false)
+	for _, row := range slices.Backward(v.Rows(nil, v.Len()-min(v.Len(), recentRead)+1, v.Len())) {
+		if !row.Flags.Has(mailbox.FlagSeen) || row.Flags.Has(mailbox.FlagDeleted) || overlap(row.Flags, k.junk) || row.Body == a.body {
+			continue
+		}
+		had, err := t.receipt(a.account, row.Body)
+		if err != nil {
+			return 0, err
+		}
+		if had.lsn == 0 {
+			return row.Body, nil
+		}
+	}
+	return 0, nil
+}
+
+// teachOne teaches a letter and keeps the receipt.
+func (t *Trainer) teachOne(a act, beside mailbox.BodyID) error {
 	weight := hintWeight
-	if a.cause == moved {
+	if a.cause == moved || a.cause == left {
 		weight = movedWeight
 	}
 	return t.models.withLetter(a.body, func(l *junk.Letter, author string) error {
@@ -74,7 +129,7 @@ func (t *Trainer) teach(a act) error {
 		if err != nil {
 			return err
 		}
-		kept := lesson{cause: a.cause, lsn: a.lsn, receipt: s.receipt}
+		kept := lesson{cause: a.cause, lsn: a.lsn, receipt: s.receipt, beside: beside}
 		if a.cause == marked {
 			kept.mailbox, kept.uid = a.at.mailbox, goimap.UID(a.at.uid)
 			t.addMark(a.at, a.body)
@@ -87,7 +142,7 @@ func (t *Trainer) teach(a act) error {
 	})
 }
 
-// undo takes back what was learned from a letter. Where the letter cannot be read any more, or is read differently by this version,
+// undo takes back what was learned from a letter, and beside it. Where the letter cannot be read any more, or is read differently by this version,
 // it stays learned.
 func (t *Trainer) undo(a mailbox.AccountID, body mailbox.BodyID, lsn mailbox.ModSeq) error {
 	had, err := t.receipt(a, body)
@@ -95,6 +150,15 @@ func (t *Trainer) undo(a mailbox.AccountID, body mailbox.BodyID, lsn mailbox.Mod
 		return err
 	}
 	delete(t.marks, mark{a, had.mailbox, uint32(had.uid)})
+	if had.beside != 0 {
+		other, err := t.receipt(a, had.beside)
+		if err == nil && other.cause == left {
+			err = t.undo(a, had.beside, lsn)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	return t.models.withLetter(body, func(l *junk.Letter, author string) error {
 		if !had.receipt.Fits(l) {
 			return nil

@@ -78,11 +78,11 @@ func (b bytesAt) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // stored reads a letter of the store, with the facts that its own header tells.
-func (r *reader) stored(t *Trainer, body mailbox.BodyID) (*junk.Letter, error) {
-	if err := r.head(t.store, body); err != nil {
+func (r *reader) stored(s *mailbox.Store, body mailbox.BodyID) (*junk.Letter, error) {
+	if err := r.head(s, body); err != nil {
 		return nil, err
 	}
-	return r.read(r.raw, storedFacts(r.raw, t.o.Hostname))
+	return r.read(r.raw, storedFacts(r.raw))
 }
 
 // head reads the beginning of a letter of the store.
@@ -105,7 +105,7 @@ func (r *reader) head(s *mailbox.Store, body mailbox.BodyID) error {
 func (m *models) withLetter(body mailbox.BodyID, f func(l *junk.Letter, author string) error) error {
 	r := <-m.readers
 	defer func() { m.readers <- r }()
-	l, err := r.stored(m.t, body)
+	l, err := r.stored(m.t.store, body)
 	switch {
 	case errors.Is(err, mailbox.ErrGone), errors.Is(err, mailbox.ErrDamaged):
 		return nil

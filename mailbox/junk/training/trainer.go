@@ -17,10 +17,9 @@ import (
 
 // Options are what a trainer works with; Store is needed.
 type Options struct {
-	Store    *mailbox.Store
-	Hostname string           // of this server, as its Authentication-Results fields name it (RFC 8601)
-	Now      func() time.Time // nil = time.Now
-	Logger   *slog.Logger     // nil = none
+	Store  *mailbox.Store
+	Now    func() time.Time // nil = time.Now
+	Logger *slog.Logger     // nil = none
 }
 
 const (
@@ -54,6 +53,12 @@ type Trainer struct {
 	marks    map[mark]mailbox.BodyID // letters that a keyword taught, by where they are
 	masks    map[mailbox.ID]mask
 	saved    time.Time // when there was no step waiting
+
+	wrote struct { // submissions wait for nobody who learns
+		sync.Mutex
+		list []wrote
+	}
+	wake chan struct{}
 }
 
 // mark is where a letter has its keyword.
@@ -66,7 +71,7 @@ type mark struct {
 // Open reads what was learned, and repeats what a crash kept the models from.
 func Open(o Options) (*Trainer, error) {
 	t := &Trainer{o: o, store: o.Store, room: o.Store.Room(room), log: o.Logger,
-		changed: map[string][]byte{}, marks: map[mark]mailbox.BodyID{}, masks: map[mailbox.ID]mask{}}
+		wake: make(chan struct{}, 1), changed: map[string][]byte{}, marks: map[mark]mailbox.BodyID{}, masks: map[mailbox.ID]mask{}}
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)
 	}
@@ -135,6 +140,7 @@ func (t *Trainer) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-news:
+		case <-t.wake:
 		case <-tick.C:
 		}
 	}
@@ -155,7 +161,10 @@ func (t *Trainer) finish() {
 	t.teaching.Lock()
 	defer t.teaching.Unlock()
 	t.setPosition()
-	err := t.flush(context.Background())
+	err := t.noteWritten()
+	if err == nil {
+		err = t.flush(context.Background())
+	}
 	if err == nil && t.models.waiting() > 0 {
 		err = t.save(context.Background())
 	}
@@ -180,6 +189,9 @@ func (t *Trainer) follow(ctx context.Context) error {
 	if errors.Is(err, mailbox.ErrBehind) {
 		t.log.Warn("the junk filter missed what was done before: the log does not have it any more")
 		t.feed, err = t.store.Feed(t.store.LastChange()), nil
+	}
+	if err == nil {
+		err = t.noteWritten()
 	}
 	if err != nil {
 		return err

@@ -2,9 +2,11 @@ package training
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -52,7 +54,7 @@ func (h *home) must(err error) {
 func (h *home) open() {
 	h.t.Helper()
 	var err error
-	h.trainer, err = Open(Options{Store: h.store, Hostname: "mx.home.example", Now: func() time.Time { return h.now }, Logger: slog.New(slog.DiscardHandler)})
+	h.trainer, err = Open(Options{Store: h.store, Now: func() time.Time { return h.now }, Logger: slog.New(slog.DiscardHandler)})
 	h.must(err)
 }
 
@@ -297,6 +299,36 @@ func TestNextLetter(t *testing.T) {
 	}
 }
 
+// TestJunkOnly has an owner who moves what is junk and says nothing of the rest: good mail stays where it is.
+func TestJunkOnly(t *testing.T) {
+	h := newHome(t)
+	for i := range 30 {
+		h.put("INBOX", news(i), goimap.FlagSeen)
+	}
+	uid := h.move("INBOX", h.put("INBOX", offer(99)), "Junk")
+	h.learn()
+	if got := h.taught(); got != [2]int{1, 1} {
+		t.Errorf("taught %v: one letter that was read and left stands beside the junk", got)
+	}
+	h.move("Junk", uid, "INBOX")
+	h.learn()
+	if got := h.taught(); got != [2]int{0, 0} || h.octets() != emptyModels() {
+		t.Errorf("taught %v after it was undone", got)
+	}
+	for i := range 20 {
+		h.move("INBOX", h.put("INBOX", offer(i)), "Junk")
+	}
+	h.learn()
+	stranger := "From: Zoe <zoe@city.example>\nTo: owner@home.example\nSubject: Supper\nMessage-ID: <z@city.example>\nDate: Mon, 3 Aug 2026 10:00:00 +0200\n\n" +
+		"Shall we have supper in the garden this week? The tomatoes are ripe.\n"
+	if s := h.score(stranger); s >= 0.5 {
+		t.Errorf("a stranger's good letter has %.3f", s)
+	}
+	if s := h.score(offer(50)); s < 0.9 {
+		t.Errorf("junk has %.3f", s)
+	}
+}
+
 // TestCrashes ends the filter after each step of its work, and holds the models of the next one to those of one that never ended.
 func TestCrashes(t *testing.T) {
 	script := []func(h *home){
@@ -469,6 +501,52 @@ func TestManyAccounts(t *testing.T) {
 	}
 }
 
+var soakRounds = flag.Int("soak", 20, "rounds of TestSoak: each moves and judges 50 letters")
+
+// TestSoak moves letters to and fro and judges others, and needs no more memory at its end than at its beginning, nor more keys.
+func TestSoak(t *testing.T) {
+	h := newHome(t)
+	const letters = 50
+	uids := make([]goimap.UID, letters)
+	for i := range uids {
+		uids[i] = h.put("INBOX", offer(i))
+	}
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	var early int64
+	keys := 0
+	for round := range *soakRounds {
+		from, to := "INBOX", "Junk"
+		if round%2 == 1 {
+			from, to = to, from
+		}
+		for i := range uids {
+			uids[i] = h.move(from, uids[i], to)
+			h.score(news(round*letters + i))
+		}
+		h.learn()
+		if round == *soakRounds/4*2 {
+			early = heap()
+			all, err := h.trainer.prefixed("r")
+			h.must(err)
+			keys = len(all)
+		}
+	}
+	h.must(h.trainer.save(t.Context()))
+	if late := heap(); late > early+1<<20 {
+		t.Errorf("%d octets of heap at the end, %d halfway", late, early)
+	}
+	all, err := h.trainer.prefixed("r")
+	h.must(err)
+	if len(all) > keys || h.trainer.models.waiting() > 0 || len(h.trainer.changed) > 0 {
+		t.Errorf("%d receipts, %d halfway; %d steps and %d changes wait", len(all), keys, h.trainer.models.waiting(), len(h.trainer.changed))
+	}
+}
+
 // TestTrim keeps receipts and correspondents within their bounds, the newest.
 func TestTrim(t *testing.T) {
 	h := newHome(t)
@@ -515,16 +593,17 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestStoredFacts reads the results of this server, and of no other.
+// TestStoredFacts reads the results that this server wrote, and no others.
 func TestStoredFacts(t *testing.T) {
-	ours := "Authentication-Results: mx.home.example;\r\n dkim=fail header.d=a.example; dkim=pass header.d=b.example;\r\n" +
-		" spf=softfail smtp.mailfrom=x@a.example; dmarc=pass header.from=B.example; iprev=pass policy.iprev=192.0.2.1\r\n\r\n"
-	f := storedFacts([]byte(ours), "MX.home.example")
+	results := "Authentication-Results: mx.home.example;\r\n dkim=fail header.d=a.example; dkim=pass header.d=b.example;\r\n" +
+		" spf=softfail smtp.mailfrom=x@a.example; dmarc=pass header.from=B.example; iprev=pass policy.iprev=192.0.2.1\r\n"
+	received := "Received: from x by y; Mon, 3 Aug 2026 10:00:00 +0200\r\n"
+	f := storedFacts([]byte("Return-Path: <>\r\n" + results + received + "\r\n"))
 	if f.DKIM != junk.Pass || f.SPF != junk.SoftFail || f.DMARC != junk.Pass || f.IPRev != junk.Pass || f.Domain != "b.example" || f.Client.String() != "192.0.2.1" {
 		t.Errorf("%+v", f)
 	}
-	if f := storedFacts([]byte(ours), "mx.other.example"); f != (junk.Facts{}) {
-		t.Errorf("another server's: %+v", f)
+	if f := storedFacts([]byte(received + results + "\r\n")); f != (junk.Facts{}) {
+		t.Errorf("of somebody else: %+v", f)
 	}
 }
 
