@@ -3,12 +3,16 @@ package smtp
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"mailstead/mailbox"
 	"mailstead/mailbox/directory"
+	"mailstead/smtp/dns"
 	"mailstead/smtp/mailauth"
 )
 
@@ -107,7 +111,46 @@ func (e *examination) finish(unicode bool, body *mailbox.Spool) ([]byte, error) 
 		return nil, err
 	}
 	e.file()
-	return append(e.ourFields(unicode), e.header...), nil
+	return e.signed(append(e.ourFields(unicode), e.header...), body), nil
+}
+
+// signed puts signatures in front of mail that an alias leads elsewhere, for the alias's domain: the
+// author's may not survive the way, and who hands mail on says so. It is not said of
+// what we would not want ourselves.
+func (e *examination) signed(header []byte, body *mailbox.Spool) []byte {
+	s := e.session
+	domain := e.handingOn()
+	if domain == "" || s.server.o.SigningKeys == nil {
+		return header
+	}
+	keys := s.server.o.SigningKeys(domain)
+	if len(keys) == 0 {
+		return header
+	}
+	signer := mailauth.NewSigner(keys, s.tx.Received, header)
+	_, err := body.WriteTo(signer)
+	fields, signing := signer.Finish()
+	if err = errors.Join(err, signing); err != nil {
+		s.log.Error("smtp: message was not signed", "id", s.tx.ID, "err", err)
+		return header
+	}
+	return append(fields, header...)
+}
+
+// handingOn is the domain, in A-labels, of the first recipient that leads elsewhere; empty if
+// there is none, or if the message is suspicious.
+func (e *examination) handingOn() string {
+	elsewhere := slices.IndexFunc(e.parties, func(p party) bool { return p.account == 0 })
+	if elsewhere < 0 || e.parties[elsewhere].verdict.Action != mailauth.Accept {
+		return ""
+	}
+	for _, r := range e.session.tx.Recipients {
+		if len(r.Route.Remote) > 0 {
+			domain, _ := dns.ASCII(r.Address[strings.LastIndexByte(r.Address, '@')+1:])
+			return domain // empty for postmaster without a domain, which has no key
+		}
+	}
+	return ""
 }
 
 // ourFields are what is stored in front of the header.

@@ -280,6 +280,62 @@ func TestTransactionsGivenUp(t *testing.T) {
 	}
 }
 
+// TestHandedOnIsSigned for the alias's domain, if it is mail that we would like ourselves; what stays is not.
+func TestHandedOnIsSigned(t *testing.T) {
+	h := newHouse(t)
+	private, err := mailauth.NewEd25519Key()
+	must(t, err)
+	key := mailauth.SigningKey{Domain: "example.test", Selector: "s", Private: private}
+	record, err := mailauth.KeyRecord(private.Public())
+	must(t, err)
+	zone := dnstest.New(t, mailauth.ZoneRecord(key.RecordName(), record)+"\n")
+	r, err := dns.New(dns.Options{Servers: []string{zone.Addr()}})
+	must(t, err)
+	o := h.options(Receiver)
+	o.Checks, o.Limits.GreetDelay = newChecks(t), time.Millisecond
+	o.SigningKeys = func(domain string) []mailauth.SigningKey {
+		if domain == key.Domain {
+			return []mailauth.SigningKey{key}
+		}
+		return nil
+	}
+	address, _ := listen(t, o, false)
+	c := dial(t, address)
+	c.reply("220")
+	c.say("EHLO mx.pass.example", "250")
+	must(t, h.directory.AddAlias(t.Context(), "away@catch.example", "far@elsewhere.example")) // a domain without key
+	const message = "From: a@pass.example\r\nSubject: on its way\r\n\r\nHello.\r\n"
+	for i, tc := range []struct {
+		to, message string
+		signed      bool
+	}{
+		{"bob@example.test", message, false},
+		{"team@example.test", message, true},
+		{"away@catch.example", message, false},
+		{"team@example.test", "From: a@careful.example\r\n\r\n", false},
+	} {
+		queued := len(h.queue.all())
+		c.send("a@pass.example", []string{tc.to, "bob@example.test"}, tc.message, "250")
+		all := append(h.inbox(t, h.bob), h.messages(t, h.bob, "Junk")...)
+		if len(all) != i+1 {
+			t.Fatalf("bob has %d messages", len(all))
+		}
+		got := all[i]
+		if signed := strings.HasPrefix(got, "DKIM-Signature: "); signed != tc.signed || (len(h.queue.all()) > queued) != (tc.to != "bob@example.test") {
+			t.Errorf("to %s: %q", tc.to, got)
+		}
+		if !tc.signed {
+			continue
+		}
+		head, body, _ := strings.Cut(got, "\r\n\r\n")
+		v := mailauth.NewVerifier(t.Context(), mailauth.Options{Resolver: r}, []byte(head+"\r\n\r\n"))
+		io.WriteString(v, body)
+		if found := v.Finish(); found.DKIMFact() != mailauth.Pass {
+			t.Errorf("the signature came to %+v", found.DKIM)
+		}
+	}
+}
+
 // TestSubmittedMailIsSigned for its author's domain where it leaves the server,
 // and the signatures match what the queue has.
 func TestSubmittedMailIsSigned(t *testing.T) {

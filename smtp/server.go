@@ -66,8 +66,9 @@ type Options struct {
 	Limits        Limits
 	Journal       *journal.Journal // is told what becomes of each message; nil = nobody is
 	Checks        *Checks          // of mail from outside, for the receiver; nil = nothing is checked
-	// SigningKeys gives the keys that sign for an author's domain, in A-labels, for
-	// submission. None, or nil: its mail leaves without a signature.
+	// SigningKeys gives the keys that sign for a domain, in A-labels: for submission that of
+	// the author, for the receiver that of an address from which mail is handed on elsewhere. None, or nil: mail
+	// leaves without a signature.
 	SigningKeys func(domain string) []mailauth.SigningKey
 	// Wrote is told to whom an account has sent a message, after submission took it. nil = nobody is.
 	Wrote  func(a mailbox.AccountID, recipients []string)

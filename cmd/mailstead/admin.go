@@ -40,14 +40,14 @@ func (s *server) admin() *admin {
 // newAdmin is one alone on the folder. Its queue is only looked at and changed.
 func newAdmin(store *mailbox.Store, d *directory.Directory, log *slog.Logger) (*admin, error) {
 	s := &server{settings: settings{Hostname: "localhost", MXPort: 25}, log: log, store: store, directory: d}
-	if _, err := s.openQueue(); err != nil {
+	var err error
+	if s.keys, err = openKeyring(store); err != nil {
 		return nil, err
 	}
-	keys, err := openKeyring(store)
-	if err != nil {
+	if _, err = s.openQueue(); err != nil {
 		return nil, err
 	}
-	return &admin{store: store, directory: d, queue: s.queue, keys: keys, domainsChanged: func() error { return nil }, alone: true}, nil
+	return &admin{store: store, directory: d, queue: s.queue, keys: s.keys, domainsChanged: func() error { return nil }, alone: true}, nil
 }
 
 // nothing is the result of actions that only succeed or fail.

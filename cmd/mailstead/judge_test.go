@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"io"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -109,6 +110,26 @@ func TestKeyring(t *testing.T) {
 	for _, ring := range []*keyring{k, again} {
 		if keys := ring.of("a.test"); len(keys) > 0 {
 			t.Errorf("a domain that was removed has %v", keys)
+		}
+	}
+}
+
+// TestNoticesAreSigned with the keys of the host's domain, or of the nearest above it.
+func TestNoticesAreSigned(t *testing.T) {
+	k, err := openKeyring(mailboxtest.NewStore(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.ensure(t.Context(), "a.test"); err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]int{"a.test": 2, "mail.A.test": 2, "b.test": 0, "localhost": 0} {
+		fields, err := k.signNotice(host)([]byte("From: x@"+host+"\r\n\r\nbegin"), func(w io.Writer) error {
+			_, err := io.WriteString(w, "ning\r\n")
+			return err
+		})
+		if n := strings.Count(string(fields), "d=a.test"); err != nil || n != want {
+			t.Errorf("%s: %d signatures, %v, want %d:\n%s", host, n, err, want, fields)
 		}
 	}
 }

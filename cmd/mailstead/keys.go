@@ -5,9 +5,11 @@ import (
 	"context"
 	"crypto"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"mailstead/mailbox"
 	"mailstead/smtp/dns"
@@ -61,6 +63,31 @@ func (k *keyring) of(domain string) []mailauth.SigningKey {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	return k.keys[domain]
+}
+
+// ofHost gives the keys of a host's domain, or of the nearest one above it.
+func (k *keyring) ofHost(host string) []mailauth.SigningKey {
+	for domain := keyDomain(host); domain != ""; _, domain, _ = strings.Cut(domain, ".") {
+		if keys := k.of(domain); len(keys) > 0 {
+			return keys
+		}
+	}
+	return nil
+}
+
+// signNotice signs a notice of a host, as queue.Options.Sign wants it.
+func (k *keyring) signNotice(host string) func(start []byte, rest func(io.Writer) error) ([]byte, error) {
+	return func(start []byte, rest func(io.Writer) error) ([]byte, error) {
+		keys := k.ofHost(host)
+		if len(keys) == 0 {
+			return nil, nil
+		}
+		s := mailauth.NewSigner(keys, time.Now(), start)
+		if err := rest(s); err != nil {
+			return nil, err
+		}
+		return s.Finish()
+	}
 }
 
 // keyDomain is a domain of the directory as DKIM names it.

@@ -81,14 +81,14 @@ func (s *server) open() (err error) {
 	if err != nil {
 		return err
 	}
+	if s.keys, err = openKeyring(s.store); err != nil {
+		return err
+	}
 	if s.here, err = s.openQueue(); err != nil {
 		return err
 	}
 	s.trainer, err = training.Open(training.Options{Store: s.store, Logger: s.log})
 	if err != nil {
-		return err
-	}
-	if s.keys, err = openKeyring(s.store); err != nil {
 		return err
 	}
 	if s.settings.Greylist {
@@ -155,7 +155,7 @@ func (s *server) openQueue() (*local.Courier, error) {
 	s.queue, err = queue.Open(s.store, queue.Options{
 		Remote: world, Local: here, IsLocal: s.directory.IsLocal,
 		Disabled: len(s.settings.Resolvers) == 0, Hostname: s.settings.Hostname, Journal: s.journal, Logger: s.log,
-		Limits: queue.Limits{Grace: patience},
+		Sign: s.keys.signNotice(s.settings.Hostname), Limits: queue.Limits{Grace: patience},
 	})
 	if err != nil {
 		return nil, err
@@ -245,7 +245,7 @@ func (s *server) makeFronts() error {
 	receiver, submission := base, base
 	receiver.Role, submission.Role = smtp.Receiver, smtp.Submission
 	receiver.TLSConfig, submission.TLSConfig = tls.Config(s.source, tls.SMTP), tls.Config(s.source, tls.Submission)
-	receiver.Checks, submission.SigningKeys = checks, s.keys.of
+	receiver.Checks, receiver.SigningKeys, submission.SigningKeys = checks, s.keys.of, s.keys.of
 	submission.Wrote = s.trainer.WroteTo
 	submission.CleartextAuth = s.settings.local
 	l := s.settings.Listen

@@ -37,13 +37,19 @@ const dateFormat = "Mon, 2 Jan 2006 15:04:05 -0700"
 
 // write writes the notice; original is the message, and read only if the whole of it is returned.
 func (n *notice) write(w io.Writer, original io.Reader) error {
+	if _, err := w.Write(n.head()); err != nil {
+		return fmt.Errorf("queue: write a notice: %w", err)
+	}
+	return n.writeReturned(w, original)
+}
+
+// writeReturned writes what stands behind head.
+func (n *notice) writeReturned(w io.Writer, original io.Reader) error {
 	returned := io.Reader(bytes.NewReader(n.header))
 	if n.whole {
 		returned = original
 	}
-	_, err := io.Copy(w, io.MultiReader(bytes.NewReader(n.head()), returned,
-		strings.NewReader("\r\n--"+n.boundary+"--\r\n")))
-	if err != nil {
+	if _, err := io.Copy(w, io.MultiReader(returned, strings.NewReader("\r\n--"+n.boundary+"--\r\n"))); err != nil {
 		return fmt.Errorf("queue: write a notice: %w", err)
 	}
 	return nil

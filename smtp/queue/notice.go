@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"mailstead/mailbox"
 	"mailstead/smtp/journal"
@@ -122,11 +123,28 @@ func (q *Queue) writeNotice(w io.Writer, body mailbox.BodyID, n *notice) error {
 	if err != nil {
 		q.log.Error("queue: the message of a notice cannot be read", "err", err)
 		n.whole, n.header = false, nil
-		return n.write(w, nil)
+		return q.writeSigned(w, n, eof)
 	}
 	defer b.Close()
 	if n.header, err = readHeader(io.NewSectionReader(b, 0, b.Size())); err != nil {
 		q.log.Error("queue: the header of a notice's message cannot be read", "err", err)
 	}
-	return n.write(w, io.NewSectionReader(b, 0, b.Size()))
+	return q.writeSigned(w, n, func() io.Reader { return io.NewSectionReader(b, 0, b.Size()) })
+}
+
+func eof() io.Reader { return strings.NewReader("") }
+
+// writeSigned writes a notice with its signatures in front. original gives the message from its
+// beginning. A notice that cannot be signed is sent all the same.
+func (q *Queue) writeSigned(w io.Writer, n *notice, original func() io.Reader) error {
+	if q.o.Sign != nil {
+		fields, err := q.o.Sign(n.head(), func(w io.Writer) error { return n.writeReturned(w, original()) })
+		if err != nil {
+			q.log.Error("queue: a notice was not signed", "err", err)
+		}
+		if _, err := w.Write(fields); err != nil {
+			return fmt.Errorf("queue: write a notice: %w", err)
+		}
+	}
+	return n.write(w, original())
 }

@@ -96,6 +96,10 @@ type Options struct {
 	// visible, and never gets too old.
 	Disabled bool
 
+	// Sign gives fields with signatures for a notice of ours, to be put in front of it: start is
+	// its header and the beginning of its body, rest writes what follows. nil = none are signed.
+	Sign func(start []byte, rest func(io.Writer) error) ([]byte, error)
+
 	Journal  *journal.Journal // is told of each attempt; nil = nobody is
 	Hostname string           // our name in notices; "" = localhost
 	Now      func() time.Time // nil = time.Now

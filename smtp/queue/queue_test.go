@@ -298,6 +298,47 @@ func TestNoticeToSender(t *testing.T) {
 	})
 }
 
+// A notice has its signatures in front: of exactly what follows them, header or whole message. One
+// that cannot be signed is sent without.
+func TestNoticeIsSigned(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		var signed strings.Builder
+		var failure error
+		sign := func(start []byte, rest func(io.Writer) error) ([]byte, error) {
+			signed.Reset()
+			signed.Write(start)
+			if err := rest(&signed); err != nil {
+				return nil, err
+			}
+			if failure != nil {
+				return nil, failure
+			}
+			return []byte("DKIM-Signature: x\r\n"), nil
+		}
+		o := newOffice(t, func(o *Options) { o.Sign = sign })
+		o.remote.answer("bob@far.test", unknown)
+		o.run()
+		for i, from := range []Envelope{{From: "ann@us.test", Account: 1}, {From: "ann@elsewhere.test"}, {From: "ann@us.test", Account: 1}} {
+			if i == 2 {
+				failure = errors.New("no key")
+			}
+			from.Recipients = []string{"bob@far.test"}
+			o.addEnvelope(from)
+			synctest.Wait()
+			if o.local.count() != i+1 {
+				t.Fatalf("notices: %q", o.local.seen())
+			}
+			text, found := strings.CutPrefix(o.local.calls[i].text, "DKIM-Signature: x\r\n")
+			if found != (failure == nil) || text != signed.String() || !strings.Contains(text, "Final-Recipient: rfc822; bob@far.test\r\n") {
+				t.Errorf("notice %d is\n%s\nsigned was\n%s", i, o.local.calls[i].text, signed.String())
+			}
+			if whole := strings.Contains(text, "At one."); whole != (i == 1) {
+				t.Errorf("notice %d returns the whole message: %v", i, whole)
+			}
+		}
+	})
+}
+
 // After five days a temporary failure is final.
 func TestFiveDays(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
