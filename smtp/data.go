@@ -1,6 +1,9 @@
 package smtp
 
-import "mailstead/smtp/journal"
+import (
+	"mailstead/smtp/journal"
+	"mailstead/smtp/mailauth"
+)
 
 // errFloodMessage ends a connection on which a message goes on long after it
 // was too big.
@@ -41,6 +44,20 @@ func (s *session) readDots(m *incoming) error {
 	return errFloodMessage
 }
 
+// trustsReport reports whether a report is read: from outside, for an INBOX, and
+// where anything can be proven, proven to be from the author's domain (RFC 9990 section
+// 3.5.2). Anybody can write that we are forged.
+func (s *session) trustsReport() bool {
+	e := s.tx.examination
+	switch {
+	case s.account.ID != 0 || len(s.tx.Junk) > 0:
+		return false
+	case e == nil || e.checks.RecordOnly:
+		return true
+	}
+	return e.facts.DMARC.Result == mailauth.Pass
+}
+
 // accept hands a whole message over. The reply 250 makes it ours
 // (RFC 5321 section 6.1).
 func (s *session) accept() (reply, error) {
@@ -48,6 +65,7 @@ func (s *session) accept() (reply, error) {
 	err := m.finish()
 	if err == nil {
 		s.tx.EightBit, s.tx.UTF8 = m.eightBit, !m.asciiHeader || !s.tx.ascii()
+		s.tx.Report = m.report && s.trustsReport()
 		s.noteMessage(journal.Received, came, reply{})
 		err = s.server.o.Deliver.Accept(s.ctx(), s.tx.Transaction, m.body)
 	}

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"mailstead/mailbox"
+	"mailstead/smtp/report"
 )
 
 // Errors of a message as a whole.
@@ -31,6 +32,7 @@ type incoming struct {
 	size   int64
 
 	messageID   string // "" without one
+	report      bool   // the header looks like that of a report
 	asciiHeader bool   // the header has no octets above 127
 	eightBit    bool   // something has
 }
@@ -101,7 +103,7 @@ func (m *incoming) begin(header, rest []byte) error {
 	if len(header) > m.limits.HeaderSize {
 		return errHeaderTooBig
 	}
-	m.asciiHeader, m.messageID = ascii(header), messageIDOf(header)
+	m.asciiHeader, m.messageID, m.report = ascii(header), messageIDOf(header), report.Recognize(header)
 	err := m.storeHeader(header)
 	if err == nil && len(rest) > 0 {
 		_, err = m.text(rest)

@@ -103,6 +103,8 @@ var actions = map[string]action{
 	"queue hold":                    act((*admin).queueHold),
 	"queue release":                 act((*admin).queueRelease),
 	"queue remove":                  act((*admin).queueRemove),
+	"report dmarc":                  act((*admin).reportDMARC),
+	"report tls":                    act((*admin).reportTLS),
 	"log flush":                     act((*admin).logFlush),
 	"verify":                        actLong((*admin).verify),
 	"verify --reindex":              actLong((*admin).reindex),

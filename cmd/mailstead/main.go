@@ -27,6 +27,7 @@ type cli struct {
 	Alias   aliasCommand   `cmd:"" help:"Addresses that lead to others."`
 	Mailbox mailboxCommand `cmd:"" help:"Mailboxes of an account, and what was deleted of them."`
 	Queue   queueCommand   `cmd:"" help:"Mail on its way out."`
+	Report  reportCommand  `cmd:"" help:"What other servers report about mail in the name of our domains."`
 	Log     logCommand     `cmd:"" help:"What became of messages: where is my mail?"`
 	Backup  backupCommand  `cmd:"" help:"Copy all that the server keeps, while it runs, into a folder or an archive."`
 	Restore restoreCommand `cmd:"" help:"Bring a backup back, into a folder without a store."`

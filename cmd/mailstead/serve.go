@@ -24,6 +24,7 @@ import (
 	"mailstead/smtp/local"
 	"mailstead/smtp/queue"
 	"mailstead/smtp/remote"
+	reports "mailstead/smtp/report"
 	"mailstead/tls"
 	"mailstead/tls/serve"
 )
@@ -46,6 +47,7 @@ type server struct {
 	keys        *keyring       // for DKIM
 	greylist    *smtp.Greylist // nil where nobody has to come twice
 	journal     *journal.Journal
+	reports     *reports.Desk
 	source      tls.Source
 	certificate *tls.Issued // of our own making, for when the operator has none
 	fronts      []front
@@ -81,6 +83,7 @@ func (s *server) open() (err error) {
 	if err != nil {
 		return err
 	}
+	s.reports = reports.Open(s.store, reports.Options{Ours: s.isOurs, Logger: s.log})
 	if s.keys, err = openKeyring(s.store); err != nil {
 		return err
 	}
@@ -151,7 +154,7 @@ func (s *server) openQueue() (*local.Courier, error) {
 	if err != nil {
 		return nil, err
 	}
-	here := local.New(local.Options{Store: s.store, Directory: s.directory, Journal: s.journal, Logger: s.log})
+	here := local.New(local.Options{Store: s.store, Directory: s.directory, Journal: s.journal, Reports: s.reports, Logger: s.log})
 	s.queue, err = queue.Open(s.store, queue.Options{
 		Remote: world, Local: here, IsLocal: s.directory.IsLocal,
 		Disabled: len(s.settings.Resolvers) == 0, Hostname: s.settings.Hostname, Journal: s.journal, Logger: s.log,
@@ -366,6 +369,7 @@ func (s *server) shutdownFronts() {
 // close gives back what newServer opened.
 func (s *server) close() error {
 	s.journal.Close()
+	s.reports.Close()
 	if s.store == nil {
 		return nil
 	}

@@ -17,6 +17,7 @@ import (
 	"mailstead/mailbox/directory"
 	"mailstead/smtp/journal"
 	"mailstead/smtp/queue"
+	"mailstead/smtp/report"
 )
 
 // Directory says where an address leads; mailbox/directory is one.
@@ -35,6 +36,7 @@ type Options struct {
 	Store     *mailbox.Store
 	Directory Directory
 	Journal   *journal.Journal // is told where each copy is; nil = nobody is
+	Reports   *report.Desk     // reads reports that were delivered; nil = nobody does
 	Now       func() time.Time // nil = time.Now
 	Logger    *slog.Logger     // nil = none
 }
@@ -46,13 +48,14 @@ type Courier struct {
 	directory Directory
 	queue     Queue
 	journal   *journal.Journal
+	reports   *report.Desk
 	now       func() time.Time
 	log       *slog.Logger
 }
 
 // New returns a courier. It needs UseQueue before its first message.
 func New(o Options) *Courier {
-	c := &Courier{store: o.Store, directory: o.Directory, journal: o.Journal, now: o.Now, log: o.Logger}
+	c := &Courier{store: o.Store, directory: o.Directory, journal: o.Journal, reports: o.Reports, now: o.Now, log: o.Logger}
 	if c.now == nil {
 		c.now = time.Now
 	}
@@ -100,13 +103,16 @@ func (c *Courier) Accept(ctx context.Context, t Transaction, b *mailbox.NewBody)
 		From: t.From, Recipients: p.remote, Account: t.Account, Size: b.Size(),
 		EightBit: t.EightBit, UTF8: t.UTF8, Received: t.Received, Transaction: t.ID,
 	}
-	return c.take(ctx, p, targets, e, b)
+	id, err := c.take(ctx, p, targets, e, b)
+	if err == nil && t.Report && c.reports != nil {
+		c.reports.Take(id)
+	}
+	return err
 }
 
 // take stores the copies of one message: mailboxes and queue in one record,
-// then, in rare cases, what some of them refused.
-func (c *Courier) take(ctx context.Context, p plan, targets []mailbox.Target, e queue.Envelope, b *mailbox.NewBody) error {
-	var id mailbox.BodyID
+// then, in rare cases, what some of them refused. It returns the stored body.
+func (c *Courier) take(ctx context.Context, p plan, targets []mailbox.Target, e queue.Envelope, b *mailbox.NewBody) (id mailbox.BodyID, err error) {
 	changes := func(body mailbox.BodyID) []mailbox.RoomChange {
 		id = body
 		if len(p.remote) == 0 {
@@ -119,7 +125,7 @@ func (c *Courier) take(ctx context.Context, p plan, targets []mailbox.Target, e 
 		placed, err = c.store.Deliver(ctx, b, targets, changes)
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
 	failed := make([]error, len(placed))
 	for i, pl := range placed {
@@ -129,19 +135,19 @@ func (c *Courier) take(ctx context.Context, p plan, targets []mailbox.Target, e 
 	}
 	v := judge(p, failed, e.Account != 0)
 	if v.refuse != nil {
-		return v.refuse
+		return 0, v.refuse
 	}
 	c.noteFiled(p, targets, failed, e.Transaction)
 	for i, name := range v.queue {
 		v.queue[i] = c.again(p, name)
 	}
 	if err := c.retain(ctx, v, e, id); err != nil {
-		return err
+		return 0, err
 	}
 	if len(p.remote)+len(v.queue) > 0 {
 		c.queue.Wake()
 	}
-	return nil
+	return id, nil
 }
 
 // fileAsJunk turns the copies of some accounts to Junk, where there is one.
@@ -259,7 +265,8 @@ func (c *Courier) deliverQueued(ctx context.Context, address string, m queue.Mes
 		From: m.From, Recipients: p.remote, Account: m.Account, Size: b.Size(),
 		EightBit: m.EightBit, UTF8: m.UTF8, Received: c.now(), Transaction: m.Transaction,
 	}
-	return c.take(ctx, p, c.targets(p, e.Received, nil), e, b)
+	_, err = c.take(ctx, p, c.targets(p, e.Received, nil), e, b)
+	return err
 }
 
 var returnPath = []byte("Return-Path: <")

@@ -145,7 +145,8 @@ func TestMailboxThatIsGone(t *testing.T) {
 	defer b.Abort()
 	_, err := io.WriteString(b, "text")
 	must(t, err)
-	must(t, o.take(t.Context(), p, targets, queue.Envelope{From: "s@b.test"}, b))
+	_, err = o.take(t.Context(), p, targets, queue.Envelope{From: "s@b.test"}, b)
+	must(t, err)
 	o.want(t, [3][]string{nil, {"text"}, {"text"}})
 }
 

@@ -19,6 +19,7 @@ type Transaction struct {
 	EightBit   bool              // the message has octets above 127
 	UTF8       bool              // an address or a header field has them (RFC 6531)
 	Received   time.Time
+	Report     bool                // the message looks like a report about our domains, from whom it says it is from
 	Junk       []mailbox.AccountID // accounts whose copy is filed into Junk
 }
 
