@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"mailstead/mailbox"
 	"mailstead/mailbox/mailboxtest"
 	"mailstead/smtp/dns"
 	"mailstead/smtp/dns/dnstest"
@@ -71,9 +72,12 @@ func newChecks(t testing.TB) *Checks {
 func TestJudgedDialogues(t *testing.T) {
 	h := newHouse(t)
 	for folder, change := range map[string]func(*Checks){
-		"receiver-judged":   func(*Checks) {},
-		"receiver-blocked":  func(c *Checks) { c.Blocked = []mailauth.DNSList{{Zone: "bad.example"}} },
-		"receiver-relayed":  func(c *Checks) { c.TrustedRelays = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} },
+		"receiver-judged":  func(*Checks) {},
+		"receiver-blocked": func(c *Checks) { c.Blocked = []mailauth.DNSList{{Zone: "bad.example"}} },
+		"receiver-relayed": func(c *Checks) { c.TrustedRelays = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} },
+		"receiver-filtered": func(c *Checks) {
+			c.Filter = &fakeFilter{opinions: map[mailbox.AccountID]Opinion{h.ann: {Score: 1}}}
+		},
 		"receiver-recorded": func(c *Checks) { c.RecordOnly = true; c.Resolver, _ = dns.New(dns.Options{}) },
 	} {
 		t.Run(folder, func(t *testing.T) {

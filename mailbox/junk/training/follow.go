@@ -85,12 +85,8 @@ func (t *Trainer) added(ctx context.Context, c *mailbox.Change, m *mailbox.Mailb
 	if c.Restored || len(m.Added) == 0 {
 		return nil
 	}
-	if c.Body != 0 && m.Added[0].Body == c.Body { // new: delivered, or uploaded
-		sent, err := t.store.SpecialUse(m.Account, goimap.MailboxAttrSent)
-		if err == nil && sent.ID == m.Mailbox {
-			return t.sent(m.Account, c.Body, c.LSN)
-		}
-		return nil
+	if c.Body != 0 { // what is copied or moved brings no body
+		return t.arrived(c, m)
 	}
 	to, _, ok := t.placeOf(m.Account, m.Mailbox)
 	if !ok {
@@ -106,6 +102,20 @@ func (t *Trainer) added(ctx context.Context, c *mailbox.Change, m *mailbox.Mailb
 	}
 	for i := range m.Added {
 		if err := t.move(m.Account, m.Added[i].Body, from, to, c.LSN); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// arrived learns from messages that are new: delivered, or uploaded.
+func (t *Trainer) arrived(c *mailbox.Change, m *mailbox.MailboxChange) error {
+	sent, err := t.store.SpecialUse(m.Account, goimap.MailboxAttrSent)
+	if err != nil || sent.ID != m.Mailbox {
+		return passing(err)
+	}
+	for i := range m.Added {
+		if err := t.sent(m.Account, m.Added[i].Body, c.LSN); err != nil {
 			return err
 		}
 	}
@@ -180,6 +190,10 @@ func (t *Trainer) flagged(ctx context.Context, c *mailbox.Change, m *mailbox.Mai
 	return nil
 }
 
+// maxHints bounds the messages of one record that are taken as answered, or for what a keyword says: a program that sets the flags of
+// a whole mailbox has no opinion of each letter.
+const maxHints = 64
+
 // hinted learns from messages that have a keyword of junk, or were answered.
 func (t *Trainer) hinted(ctx context.Context, lsn mailbox.ModSeq, m *mailbox.MailboxChange, f *mailbox.FlagChange) error {
 	at, name, ok := t.placeOf(m.Account, m.Mailbox)
@@ -202,16 +216,20 @@ func (t *Trainer) hinted(ctx context.Context, lsn mailbox.ModSeq, m *mailbox.Mai
 		return nil
 	}
 	v := box.View(false)
+	var rows []mailbox.Row
 	for _, r := range f.UIDs {
 		from, to := seqRange(v.UIDs(), r)
-		for _, row := range v.Rows(nil, from, to) {
-			if row.Flags != f.Flags { // changed since: that record comes, too
-				continue
-			}
-			what := act{account: m.Account, body: row.Body, lsn: lsn, class: class, cause: why, at: mark{m.Account, m.Mailbox, uint32(row.UID)}}
-			if err := t.learn(what); err != nil {
-				return err
-			}
+		if rows = v.Rows(rows, from, min(to, from+maxHints)); len(rows) > maxHints {
+			return nil
+		}
+	}
+	for _, row := range rows {
+		if row.Flags != f.Flags { // changed since: that record comes, too
+			continue
+		}
+		what := act{account: m.Account, body: row.Body, lsn: lsn, class: class, cause: why, at: mark{m.Account, m.Mailbox, uint32(row.UID)}}
+		if err := t.learn(what); err != nil {
+			return err
 		}
 	}
 	return nil

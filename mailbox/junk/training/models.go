@@ -10,6 +10,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"mailstead/mailbox"
 	"mailstead/mailbox/junk"
@@ -24,15 +25,15 @@ type models struct {
 	mu       sync.RWMutex // of all below, and of the models' weights
 	server   *junk.Model  // nil while it knows nothing
 	accounts map[mailbox.AccountID]*held
-	clock    int64
+	clock    atomic.Int64
 	steps    []step // in order; not all models on disk have them
 	last     uint64 // number of the last step ever
 }
 
 // held is an account's model in memory.
 type held struct {
-	model *junk.Model // nil: it knows nothing
-	used  int64       // by the clock of models
+	model *junk.Model  // nil: it knows nothing
+	used  atomic.Int64 // by the clock of models
 }
 
 // maxHead bounds the octets of a letter that are looked at: what junk reads of it is in front.
@@ -184,7 +185,7 @@ func (m *models) read(a mailbox.AccountID) (*junk.Model, error) {
 // of returns an account's model, which is nil while it knows nothing. Its weights may be read while mu is held.
 func (m *models) of(a mailbox.AccountID) (*junk.Model, error) {
 	m.mu.RLock()
-	h := m.accounts[a]
+	h := m.use(a)
 	m.mu.RUnlock()
 	if h != nil {
 		return h.model, nil
@@ -206,8 +207,7 @@ func (m *models) of(a mailbox.AccountID) (*junk.Model, error) {
 func (m *models) use(a mailbox.AccountID) *held {
 	h := m.accounts[a]
 	if h != nil {
-		m.clock++
-		h.used = m.clock
+		h.used.Store(m.clock.Add(1))
 	}
 	return h
 }
@@ -218,14 +218,14 @@ func (m *models) keep(a mailbox.AccountID, model *junk.Model) {
 	if len(m.accounts) >= junk.MaxAccounts {
 		oldest, used := everybody, int64(math.MaxInt64)
 		for a, h := range m.accounts {
-			if h.used < used {
-				oldest, used = a, h.used
+			if u := h.used.Load(); u < used {
+				oldest, used = a, u
 			}
 		}
 		delete(m.accounts, oldest)
 	}
-	m.clock++
-	m.accounts[a] = &held{model, m.clock}
+	m.accounts[a] = &held{model: model}
+	m.use(a)
 }
 
 // drop forgets an account's model. Steps of the account concern the server's only from then on.

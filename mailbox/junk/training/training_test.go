@@ -77,6 +77,20 @@ func (h *home) put(name, raw string, flags ...goimap.Flag) goimap.UID {
 	return placed[0].UID
 }
 
+// upload appends several letters by one command.
+func (h *home) upload(name string, letters ...string) {
+	h.t.Helper()
+	p := h.store.StartAppending(h.account, name)
+	for _, raw := range letters {
+		b := h.store.NewBody()
+		_, err := io.WriteString(b, strings.ReplaceAll(raw, "\n", "\r\n"))
+		h.must(err)
+		h.must(p.Add(h.t.Context(), b, nil, time.Time{}))
+	}
+	_, err := p.Commit(h.t.Context(), nil, 0)
+	h.must(err)
+}
+
 func (h *home) in(name string, f func(*mailbox.Mailbox) error) {
 	h.t.Helper()
 	box, err := h.store.OpenMailbox(h.t.Context(), h.account, name)
@@ -247,6 +261,22 @@ func TestWhatTeaches(t *testing.T) {
 			h.put("INBOX", news(1))
 			h.put("Sent", "To: ada@village.example\nIn-Reply-To: <1@village.example>\n\nI come.\n", goimap.FlagSeen)
 		}, [2]int{0, 1}},
+		{"several uploaded at once", func(h *home) {
+			h.upload("INBOX", news(1), news(2))
+			other := h.put("Junk", offer(1))
+			h.flag("Junk", other, mailbox.FlagsAdd, goimap.FlagDeleted)
+			h.expunge("Junk", other)
+		}, [2]int{0, 0}},
+		{"a whole mailbox is answered", func(h *home) {
+			var uids []goimap.UID
+			for i := range maxHints + 1 {
+				uids = append(uids, h.put("INBOX", news(i)))
+			}
+			h.in("INBOX", func(m *mailbox.Mailbox) error {
+				_, err := m.Store(h.t.Context(), mailbox.StoreChange{UIDs: uids, Op: mailbox.FlagsAdd, Flags: []goimap.Flag{goimap.FlagAnswered}})
+				return err
+			})
+		}, [2]int{0, 0}},
 		{"deleted and restored", func(h *home) {
 			h.expunge("Junk", h.put("Junk", offer(1)))
 			_, err := h.store.RestoreMessages(h.t.Context(), h.account, mailbox.DeletedFilter{})
@@ -604,6 +634,29 @@ func TestStoredFacts(t *testing.T) {
 	}
 	if f := storedFacts([]byte(received + results + "\r\n")); f != (junk.Facts{}) {
 		t.Errorf("of somebody else: %+v", f)
+	}
+}
+
+// BenchmarkJudge is what a delivery waits for: a letter of 10 KB is read and judged for one account.
+func BenchmarkJudge(b *testing.B) {
+	store := mailboxtest.NewStore(b)
+	account, err := store.CreateAccount(b.Context(), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	trainer, err := Open(Options{Store: store})
+	if err != nil {
+		b.Fatal(err)
+	}
+	letter := []byte(strings.ReplaceAll(news(1), "\n", "\r\n"))
+	for i := 0; len(letter) < 10<<10; i++ {
+		letter = fmt.Appendf(letter, "Word%d of a letter that goes on for a while, with what people write to each other every day.\r\n", i)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := trainer.Judge(letter, junk.Facts{SPF: junk.Pass}, []mailbox.AccountID{account}); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 
