@@ -2,15 +2,20 @@ package smtp
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"io"
 	"net/netip"
 	"syscall"
 	"testing"
 	"time"
 
+	"mailstead/mailbox"
+	"mailstead/mailbox/junk"
+	"mailstead/mailbox/junk/training"
 	"mailstead/smtp/dns"
 	"mailstead/smtp/dns/dnstest"
 	"mailstead/smtp/mailauth"
@@ -47,10 +52,16 @@ func BenchmarkJudged(b *testing.B) {
 		}
 		b.ReportMetric(float64((processorTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/op")
 	})
-	for name, checks := range map[string]*Checks{"unchecked": nil, "checked": {Resolver: resolver}} {
+	for name, checks := range map[string]*Checks{"unchecked": nil, "checked": {Resolver: resolver}, "filtered": {Resolver: resolver}} {
 		b.Run(name, func(b *testing.B) {
-			o := newHouse(b).options(Receiver)
+			h := newHouse(b)
+			o := h.options(Receiver)
 			o.Checks = checks
+			if name == "filtered" {
+				trainer, err := training.Open(training.Options{Store: h.store})
+				must(b, err)
+				checks.Filter = trainedFilter{trainer}
+			}
 			if checks != nil {
 				checks.Own = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} // the benchmark sends more than a stranger may
 			}
@@ -66,6 +77,25 @@ func BenchmarkJudged(b *testing.B) {
 			b.ReportMetric(float64((processorTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/op")
 		})
 	}
+}
+
+// trainedFilter is the real one.
+type trainedFilter struct{ trainer *training.Trainer }
+
+func (f trainedFilter) Assess(_ context.Context, l Letter, accounts []mailbox.AccountID) []Opinion {
+	head := make([]byte, min(l.Size, training.MaxHead))
+	if _, err := l.Raw.ReadAt(head, 0); err != nil && err != io.EOF {
+		return nil
+	}
+	thought, err := f.trainer.Judge(head, junk.Facts{}, accounts)
+	if err != nil {
+		return nil
+	}
+	opinions := make([]Opinion, len(thought))
+	for i, o := range thought {
+		opinions[i] = Opinion{Score: o.Score, Known: o.Known}
+	}
+	return opinions
 }
 
 // processorTime is what the process has used so far.

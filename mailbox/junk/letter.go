@@ -127,8 +127,9 @@ func (l *Letter) insert(k kind, h uint64, at int) bool {
 	if len(l.features) == MaxFeatures || at > maxNames {
 		return false
 	}
-	i := h % uint64(len(l.seen))
-	for ; l.seen[i] != 0; i = (i + 1) % uint64(len(l.seen)) {
+	const mask = 2*MaxFeatures - 1 // the length of seen is a power of two
+	i := h & mask
+	for ; l.seen[i] != 0; i = (i + 1) & mask {
 		if l.seen[i] == short {
 			return false
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	goimap "github.com/emersion/go-imap/v2"
@@ -20,6 +21,9 @@ const (
 	maxRejected = 200
 )
 
+// rejectedMark is the keyword of copies that we put there, and take away: what else somebody keeps in a mailbox of that name stays.
+const rejectedMark = "$Rejected"
+
 // Keep stores a copy of a refused message in the mailbox Rejects of each account, which is made if it is not there. mailbox.ErrOverQuota and
 // other errors of the store: then some have none.
 func (c *Courier) Keep(ctx context.Context, accounts []mailbox.AccountID, came time.Time, write func(io.Writer) error) error {
@@ -33,7 +37,7 @@ func (c *Courier) Keep(ctx context.Context, accounts []mailbox.AccountID, came t
 		if _, err := c.store.Create(ctx, a, training.Rejects, ""); err != nil && !errors.Is(err, mailbox.ErrExists) {
 			return fmt.Errorf("local: making the mailbox for refused mail: %w", err)
 		}
-		targets = append(targets, mailbox.Target{Account: a, Name: training.Rejects, Date: came})
+		targets = append(targets, mailbox.Target{Account: a, Name: training.Rejects, Date: came, Flags: []goimap.Flag{rejectedMark}})
 	}
 	if err := c.deliverSome(ctx, b, targets); err != nil {
 		return fmt.Errorf("local: keeping a refused message: %w", err)
@@ -57,19 +61,33 @@ func (c *Courier) SweepRejected(ctx context.Context, a mailbox.AccountID) error 
 		return fmt.Errorf("local: opening the refused mail: %w", err)
 	}
 	defer box.Close()
-	v := box.View(false)
-	before := c.now().Add(-keepRejected).Unix()
-	var old []goimap.UID
-	for i, r := range v.Rows(nil, 1, v.Len()) {
-		if r.Saved < before || uint32(i)+maxRejected < v.Len() {
-			old = append(old, r.UID)
-		}
-	}
-	if len(old) == 0 {
-		return nil
+	old, err := c.oldRejected(box)
+	if err != nil || len(old) == 0 {
+		return err
 	}
 	if _, err := box.Expunge(ctx, old, false); err != nil {
 		return fmt.Errorf("local: expunging refused mail: %w", err)
 	}
 	return nil
+}
+
+// oldRejected are the copies of a mailbox that have had their time.
+func (c *Courier) oldRejected(box *mailbox.Mailbox) (old []goimap.UID, err error) {
+	mark, err := box.Bits([]goimap.Flag{rejectedMark}, false)
+	if err != nil || mark == (mailbox.FlagSet{}) {
+		return nil, err
+	}
+	v := box.View(false)
+	before := c.now().Add(-keepRejected).Unix()
+	kept := 0
+	for _, r := range slices.Backward(v.Rows(nil, 1, v.Len())) {
+		if r.Flags[0]&mark[0] == 0 && r.Flags[1]&mark[1] == 0 {
+			continue
+		}
+		if kept++; kept > maxRejected || r.Saved < before {
+			old = append(old, r.UID)
+		}
+	}
+	slices.Sort(old)
+	return old, nil
 }

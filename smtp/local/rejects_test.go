@@ -34,9 +34,15 @@ func TestRejects(t *testing.T) {
 		t.Errorf("%d copies before their time", len(got))
 	}
 	now = now.Add(2 * time.Hour)
+	b := o.NewBody()
+	defer b.Abort()
+	_, err := io.WriteString(b, "my own")
+	must(t, err)
+	must(t, o.deliverSome(t.Context(), b, []mailbox.Target{{Account: a, Name: training.Rejects, Date: time.Unix(1e9, 0)}}))
+	now = now.Add(100 * keepRejected)
 	must(t, o.SweepRejected(t.Context(), a))
-	if got := o.messages(t, 1, training.Rejects); len(got) != 0 {
-		t.Errorf("%d copies after it", len(got))
+	if got := o.messages(t, 1, training.Rejects); len(got) != 1 || got[0] != "my own" {
+		t.Errorf("%q after it: what is not a copy stays", got)
 	}
 	must(t, o.SweepRejected(t.Context(), o.accounts[2].Account)) // who has none
 }

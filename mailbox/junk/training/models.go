@@ -106,7 +106,12 @@ func (r *reader) head(s *mailbox.Store, body mailbox.BodyID) error {
 func (m *models) withLetter(body mailbox.BodyID, f func(l *junk.Letter, author string) error) error {
 	r := <-m.readers
 	defer func() { m.readers <- r }()
-	l, err := r.stored(m.t.store, body)
+	return r.with(m.t.store, body, f)
+}
+
+// with is withLetter.
+func (r *reader) with(s *mailbox.Store, body mailbox.BodyID, f func(l *junk.Letter, author string) error) error {
+	l, err := r.stored(s, body)
 	switch {
 	case errors.Is(err, mailbox.ErrGone), errors.Is(err, mailbox.ErrDamaged):
 		return nil
@@ -129,12 +134,14 @@ func (m *models) load() error {
 	if err != nil {
 		return err
 	}
-	m.server, err = m.read(everybody)
+	r := <-m.readers
+	defer func() { m.readers <- r }()
+	m.server, err = m.read(everybody, r)
 	return err
 }
 
 // read reads a model from the room, with the steps that it lacks; nil is one that knows nothing.
-func (m *models) read(a mailbox.AccountID) (*junk.Model, error) {
+func (m *models) read(a mailbox.AccountID, r *reader) (*junk.Model, error) {
 	fresh := junk.NewAccount
 	if a == everybody {
 		fresh = junk.NewServer
@@ -166,7 +173,7 @@ func (m *models) read(a mailbox.AccountID) (*junk.Model, error) {
 			continue
 		}
 		known = true
-		err := m.withLetter(s.body, func(l *junk.Letter, _ string) error {
+		err := r.with(m.t.store, s.body, func(l *junk.Letter, _ string) error {
 			if s.receipt.Fits(l) {
 				model.Redo(l, s.change(a == everybody), func(part int) bool { return numbers[part] < s.number })
 			}
@@ -190,12 +197,15 @@ func (m *models) of(a mailbox.AccountID) (*junk.Model, error) {
 	if h != nil {
 		return h.model, nil
 	}
+	// Who judges has a reader and waits for mu, so nobody waits for a reader who has mu.
+	r := <-m.readers
+	defer func() { m.readers <- r }()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if h := m.use(a); h != nil {
 		return h.model, nil
 	}
-	model, err := m.read(a)
+	model, err := m.read(a, r)
 	if err != nil {
 		return nil, err
 	}

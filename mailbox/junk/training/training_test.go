@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -465,6 +466,35 @@ func TestCorrespondents(t *testing.T) {
 	}
 }
 
+// TestModelsAreWrittenRarely: a lesson is on disk at once, as a few octets; models follow after hours, or many lessons.
+func TestModelsAreWrittenRarely(t *testing.T) {
+	h := newHome(t)
+	written := func() int {
+		keys, err := h.trainer.prefixed(string(rune(modelKeys)))
+		h.must(err)
+		return len(keys)
+	}
+	h.move("INBOX", h.put("INBOX", offer(1)), "Junk")
+	h.learn()
+	steps, err := h.trainer.prefixed(string(rune(stepKeys)))
+	h.must(err)
+	if written() != 0 || len(steps) != 1 {
+		t.Errorf("%d parts of models and %d steps after a lesson", written(), len(steps))
+	}
+	h.now = h.now.Add(saveEvery - time.Second)
+	h.learn()
+	if written() != 0 {
+		t.Error("models were written before their time")
+	}
+	h.now = h.now.Add(time.Second)
+	h.learn()
+	steps, err = h.trainer.prefixed(string(rune(stepKeys)))
+	h.must(err)
+	if written() != 64+4 || len(steps) != 0 {
+		t.Errorf("%d parts of models and %d steps after six hours", written(), len(steps))
+	}
+}
+
 // TestForget leaves nothing of an account, not in the server's model, either.
 func TestForget(t *testing.T) {
 	h := newHome(t)
@@ -574,6 +604,40 @@ func TestSoak(t *testing.T) {
 	h.must(err)
 	if len(all) > keys || h.trainer.models.waiting() > 0 || len(h.trainer.changed) > 0 {
 		t.Errorf("%d receipts, %d halfway; %d steps and %d changes wait", len(all), keys, h.trainer.models.waiting(), len(h.trainer.changed))
+	}
+}
+
+// TestJudgeWhileLearning has several sessions judge for more accounts than have models in memory, while all of them teach.
+func TestJudgeWhileLearning(t *testing.T) {
+	h := newHome(t)
+	var all []mailbox.AccountID
+	for i := range junk.MaxAccounts + 4 {
+		h.account = h.newAccount()
+		all = append(all, h.account)
+		h.move("INBOX", h.put("INBOX", offer(i)), "Junk")
+	}
+	h.learn()
+	var judging sync.WaitGroup
+	for n := range 4 {
+		judging.Go(func() {
+			for i := range 60 {
+				if _, err := h.trainer.Judge([]byte(offer(i)), junk.Facts{}, []mailbox.AccountID{all[(i*5+n)%len(all)]}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for i, a := range all {
+		h.account = a
+		h.move("INBOX", h.put("INBOX", offer(i)), "Junk")
+		h.learn()
+	}
+	judging.Wait()
+	for _, a := range all {
+		h.account = a
+		if got := h.taught(); got != [2]int{2, 0} {
+			t.Errorf("account %d taught %v", a, got)
+		}
 	}
 }
 
