@@ -2,7 +2,6 @@ package imap
 
 import (
 	"errors"
-	"sync/atomic"
 
 	"mailstead/imap/deflate"
 	"mailstead/tls/serve"
@@ -12,8 +11,8 @@ import (
 // connection is told from one of the store whatever both are made of.
 type conn struct {
 	*serve.Conn
-	failure firstError // of reads and writes: nothing more will come of it
-	ahead   readAhead  // what Conn is read through
+	failure error     // the first error of a read or write: nothing more will come of it
+	ahead   readAhead // what Conn is read through
 
 	inflate *deflate.Reader // nil = COMPRESS is not active
 	deflate *deflate.Writer
@@ -48,21 +47,8 @@ func (c *conn) Write(p []byte) (n int, err error) {
 }
 
 func (c *conn) note(err error) error {
-	if err != nil && !errors.Is(err, serve.ErrInterrupted) {
-		c.failure.note(err)
+	if c.failure == nil && !errors.Is(err, serve.ErrInterrupted) {
+		c.failure = err
 	}
 	return err
-}
-
-// firstError keeps the first error that is noted: writing goes on beside the session.
-type firstError struct{ first atomic.Pointer[error] }
-
-func (f *firstError) note(err error) { f.first.CompareAndSwap(nil, &err) }
-
-// get returns nil as long as there was no error.
-func (f *firstError) get() error {
-	if err := f.first.Load(); err != nil {
-		return *err
-	}
-	return nil
 }

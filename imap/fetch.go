@@ -205,7 +205,7 @@ func (f *fetching) answer() error {
 	}
 	switch {
 	case f.plan.index:
-		return f.fromIndexes()
+		return f.inHalves()
 	case f.plan.bodies:
 		return f.withBodies(f.rows, nil)
 	}
@@ -228,9 +228,9 @@ const maxInTransaction = 1 << 20
 // errEnough ends a walk over indexes early.
 var errEnough = errors.New("imap: enough for one transaction")
 
-// fromIndexes answers with the help of the stored indexes.
-func (f *fetching) fromIndexes() error {
-	for rows := f.rows; len(rows) > 0; {
+// fromIndexes answers for rows with the help of the stored indexes.
+func (f *fetching) fromIndexes(rows []mailbox.Row) error {
+	for len(rows) > 0 {
 		n, err := f.inTransaction(rows)
 		if err := f.withBodies(rows[n-len(f.views):n], f.views); err != nil {
 			return err

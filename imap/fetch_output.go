@@ -19,15 +19,12 @@ var bulkBuffers = sync.Pool{New: func() any { b := make([]byte, 0, bulkSize); re
 // output is the encoder's buffer in the hands of a command with much to say: whole
 // responses are appended to b, and bodies are read straight into it. It starts as the
 // encoder's own and is exchanged for a bulk buffer when that is too small, so that a
-// slow reader of a small answer does not hold a large buffer. A full one is written
-// while the next is filled: an answer takes as long as the slower of server and client,
-// not as both together.
+// slow reader of a small answer does not hold a large buffer.
 type output struct {
 	enc     *wire.Encoder
 	b       []byte
 	own     []byte  // the encoder's, while b is the bulk buffer
 	bulk    *[]byte // nil while b is the encoder's
-	behind  *[]byte // the bulk buffer that is being written, or was; nil = no other is needed yet
 	written int     // how many times octets of b went to the client
 }
 
@@ -50,18 +47,21 @@ func (o *output) room(n int) {
 		}
 	}
 	o.flush()
+	if cap(o.b)-len(o.b) < n { // less waits than the encoder writes at once
+		o.b = append((*o.bulk)[:0], o.b...)
+	}
 }
 
-// flush has the bulk buffer written, and goes on with the other one. A buffer that a
-// huge line has grown is not kept.
+// flush writes out what has come together, if it is worth it.
 func (o *output) flush() {
-	o.enc.WriteBehind(o.b)
-	o.written++
-	if o.behind == nil {
-		o.behind = bulkBuffers.Get().(*[]byte)
+	o.enc.SetBuf(o.b)
+	if o.b = o.enc.Buf(); len(o.b) > 0 {
+		return
 	}
-	o.bulk, o.behind = o.behind, o.bulk
-	o.b = (*o.bulk)[:0]
+	o.written++
+	if o.bulk != nil {
+		o.b = (*o.bulk)[:0] // a buffer that a huge line has grown is not kept
+	}
 }
 
 // lend gives the encoder its buffer back while f uses it.
@@ -76,11 +76,7 @@ func (o *output) end() {
 	o.enc.SetBuf(o.b)
 	if o.bulk != nil {
 		o.enc.SetBuf(append(o.own, o.enc.Buf()...))
-		o.enc.Await()
 		bulkBuffers.Put(o.bulk)
-	}
-	if o.behind != nil {
-		bulkBuffers.Put(o.behind)
 	}
 	*o = output{}
 }

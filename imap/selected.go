@@ -200,13 +200,17 @@ func (sel *selected) appendFlags(dst []byte, m *mailbox.Message) []byte {
 	return append(dst, ')')
 }
 
+// hasFlagForm reports whether flagForm has nothing to note.
+func (sel *selected) hasFlagForm(m *mailbox.Message) bool {
+	id := int(m.FlagsID)
+	return id < len(sel.flagForms) && sel.flagForms[id].form != nil && sel.flagForms[id].flags == m.Flags
+}
+
 // flagForm returns the wire form of a message's flags, without \Recent.
 func (sel *selected) flagForm(m *mailbox.Message) []byte {
 	id := int(m.FlagsID)
-	if id < len(sel.flagForms) {
-		if known := &sel.flagForms[id]; known.form != nil && known.flags == m.Flags {
-			return known.form
-		}
+	if sel.hasFlagForm(m) {
+		return sel.flagForms[id].form
 	}
 	if id >= len(sel.flagForms) {
 		sel.flagForms = append(sel.flagForms, make([]flagForm, id+1-len(sel.flagForms))...)

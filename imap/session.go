@@ -181,8 +181,8 @@ func (s *session) runCommand(r *request) (reply, error) {
 // finish writes the tagged reply and what comes before it. An error ends the session.
 func (s *session) finish(r *request, rep reply, err error) error {
 	switch {
-	case s.conn.failure.get() != nil:
-		return s.conn.failure.get()
+	case s.conn.failure != nil:
+		return s.conn.failure
 	case s.enc.Err() != nil:
 		return s.enc.Err()
 	case s.farewell != nil:
@@ -194,7 +194,7 @@ func (s *session) finish(r *request, rep reply, err error) error {
 	}
 	var lost error
 	if err != nil {
-		if lost = s.dec.Discard(); s.conn.failure.get() != nil {
+		if lost = s.dec.Discard(); s.conn.failure != nil {
 			return lost
 		}
 	}

@@ -1,9 +1,7 @@
 package wire
 
 import (
-	"fmt"
 	"io"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,18 +20,11 @@ var writeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, flushAt+4<<1
 // of the writer sticks, and whatever follows is dropped. Not safe for concurrent
 // use.
 type Encoder struct {
-	w      io.Writer
-	buf    []byte
-	pool   *[]byte
-	err    error
-	behind chan written // tells how the write of WriteBehind ended; nil = none
-	utf8   bool         // see SetUTF8
-}
-
-// written is how a write ended that went on beside the session.
-type written struct {
-	err      error
-	panicked string // what the writer panicked with, and where; "" = it did not
+	w    io.Writer
+	buf  []byte
+	pool *[]byte
+	err  error
+	utf8 bool // see SetUTF8
 }
 
 // NewEncoder returns an encoder that writes to w.
@@ -41,17 +32,15 @@ func NewEncoder(w io.Writer) *Encoder { return &Encoder{w: w} }
 
 // Reset drops what was not written out and goes on with w.
 func (e *Encoder) Reset(w io.Writer) {
-	e.Await()
 	e.release()
 	e.w, e.err = w, nil
 }
 
-// Err returns the first error of the writer; that of a write behind only after Await.
+// Err returns the first error of the writer.
 func (e *Encoder) Err() error { return e.err }
 
 // Flush writes out what waits.
 func (e *Encoder) Flush() error {
-	e.Await()
 	if len(e.buf) > 0 && e.err == nil {
 		_, e.err = e.w.Write(e.buf)
 	}
@@ -90,44 +79,8 @@ func (e *Encoder) SetBuf(b []byte) {
 	}
 }
 
-// WriteBehind writes b out while the caller goes on, so that a long answer is put
-// together while the client takes what there is of it. Before Await, or the end of the
-// next WriteBehind, b must not be changed. What waits in the buffer comes after it.
-func (e *Encoder) WriteBehind(b []byte) {
-	e.Await()
-	if e.err != nil {
-		return
-	}
-	behind := make(chan written, 1)
-	e.behind = behind
-	go func() {
-		var end written
-		defer func() {
-			if p := recover(); p != nil {
-				end.panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
-			}
-			behind <- end
-		}()
-		_, end.err = e.w.Write(b)
-	}()
-}
-
-// Await waits for what WriteBehind began. A panic of the writer goes on here.
-func (e *Encoder) Await() {
-	if e.behind == nil {
-		return
-	}
-	end := <-e.behind
-	e.behind = nil
-	if end.panicked != "" {
-		panic(end.panicked)
-	}
-	e.err = end.err
-}
-
 // spill writes the buffer out and keeps it.
 func (e *Encoder) spill() {
-	e.Await()
 	if e.err == nil {
 		_, e.err = e.w.Write(e.buf)
 	}
