@@ -46,7 +46,7 @@ func (s *session) examine(from string) *examination {
 	e.facts.TrustedRelay = e.checks.trusts(s.remote)
 	e.facts.EarlyTalker = s.early
 	if !e.facts.TrustedRelay && s.remote.IsValid() {
-		e.client = s.inquire(e.ctx, s.remote, s.helo, from)
+		e.client = e.inquire(s.remote, s.helo, from)
 	}
 	return e
 }
@@ -66,9 +66,9 @@ func (e *examination) begin(header []byte) error {
 	e.facts.Override = mailauth.OverrideFor(e.checks.Overrides, e.facts.Author.Domain)
 	if domain := e.facts.Author.Domain; domain != "" {
 		// The record that decides on most mail is known when the body has come.
-		e.asked.Go(func() { e.checks.Resolver.LookupTXT(e.ctx, "_dmarc."+domain) })
+		e.checks.ask(e.ctx, &e.asked, func(ctx context.Context) { e.checks.Resolver.LookupTXT(ctx, "_dmarc."+domain) })
 	}
-	e.verifier = mailauth.NewVerifier(e.ctx, mailauth.Options{Resolver: e.checks.Resolver, Now: e.session.server.o.Now}, e.header)
+	e.verifier = mailauth.NewVerifier(e.ctx, mailauth.Options{Resolver: e.checks.Resolver, Keys: &e.session.server.keys, Now: e.session.server.o.Now}, e.header)
 	return nil
 }
 
@@ -83,7 +83,7 @@ func (e *examination) inquireBehind() *inquiry {
 	if !ok {
 		return nil
 	}
-	return e.session.inquire(e.ctx, ip, helo, e.session.tx.From)
+	return e.inquire(ip, helo, e.session.tx.From)
 }
 
 // Write takes the next octets of the body. It never fails.
@@ -174,7 +174,11 @@ func (e *examination) authenticate(f *mailauth.Facts, about *inquiry) {
 	}
 	if f.Author.Domain != "" {
 		d := mailauth.DMARC{Resolver: e.checks.Resolver}
-		f.DMARC = d.Check(e.ctx, f.Author.Domain, mailauth.Identifiers(f.SPF, e.found.DKIM))
+		proven := mailauth.Identifiers(f.SPF, e.found.DKIM)
+		check := func(ctx context.Context) { f.DMARC = d.Check(ctx, f.Author.Domain, proven) }
+		if !mailauth.AtOnce(e.ctx, e.checks.Resolver, check) {
+			check(e.ctx)
+		}
 	}
 }
 
@@ -185,26 +189,26 @@ func (e *examination) decide(body *mailbox.Spool) {
 	for i := range e.parties {
 		p := &e.parties[i]
 		p.opinion = opinions[i]
-		p.facts = e.factsFor(p)
-		p.verdict = e.judge(p)
+		p.verdict = e.judge(p.account, e.factsFor(p))
 	}
 	e.verdict = settle(e.parties)
 }
 
 // judge decides for one party. Whether a suspicious message is the first of its kind
 // is only asked, and noted, where that decides.
-func (e *examination) judge(p *party) mailauth.Verdict {
+func (e *examination) judge(account mailbox.AccountID, f mailauth.Facts) mailauth.Verdict {
 	rules, grey := e.checks.Rules, e.checks.Greylist
 	rules.Greylist = grey != nil
-	p.facts.Fresh = rules.Greylist
-	v := mailauth.Judge(p.facts, rules)
+	f.Fresh = rules.Greylist
+	v := mailauth.Judge(f, rules)
 	if v.Action != mailauth.Defer || v.Rule != mailauth.RuleSignals {
 		return v
 	}
-	if p.facts.Fresh = grey.Fresh(p.facts.Client, e.session.tx.From, p.account, e.session.server.o.Now()); p.facts.Fresh {
+	if grey.Fresh(f.Client, e.session.tx.From, account, e.session.server.o.Now()) {
 		return v
 	}
-	return mailauth.Judge(p.facts, rules)
+	f.Fresh = false
+	return mailauth.Judge(f, rules)
 }
 
 // opinions are the filter's, one for each party.

@@ -20,20 +20,29 @@ type inquiry struct {
 	blocked, allowed []mailauth.ListHit
 }
 
-// inquire starts all look-ups about a client beside each other. They end with ctx.
-func (s *session) inquire(ctx context.Context, ip netip.Addr, helo, from string) *inquiry {
+// inquire starts all look-ups about a client beside each other. They end with the examination.
+func (e *examination) inquire(ip netip.Addr, helo, from string) *inquiry {
+	ctx, s := e.ctx, e.session
 	c := s.server.o.Checks
-	q := &inquiry{client: ip, helo: mailauth.CheckHeloName(helo, ip, s.server.names())}
+	q := &inquiry{client: ip, helo: mailauth.CheckHeloName(helo, ip, e.ours)}
 	spf := mailauth.SPF{Resolver: c.Resolver, Receiver: s.server.o.Hostname, Now: s.server.o.Now}
-	q.asked.Go(func() { q.spf = spf.CheckMailFrom(ctx, ip, helo, from) })
-	q.asked.Go(func() { q.iprev = mailauth.CheckIPRev(ctx, c.Resolver, ip) })
+	c.ask(ctx, &q.asked, func(ctx context.Context) { q.spf = spf.CheckMailFrom(ctx, ip, helo, from) })
+	c.ask(ctx, &q.asked, func(ctx context.Context) { q.iprev = mailauth.CheckIPRev(ctx, c.Resolver, ip) })
 	if len(c.Blocked) > 0 {
-		q.asked.Go(func() { q.blocked = mailauth.CheckLists(ctx, c.Resolver, ip, c.Blocked) })
+		c.ask(ctx, &q.asked, func(ctx context.Context) { q.blocked = mailauth.CheckLists(ctx, c.Resolver, ip, c.Blocked) })
 	}
 	if len(c.Allowed) > 0 {
-		q.asked.Go(func() { q.allowed = mailauth.CheckLists(ctx, c.Resolver, ip, c.Allowed) })
+		c.ask(ctx, &q.asked, func(ctx context.Context) { q.allowed = mailauth.CheckLists(ctx, c.Resolver, ip, c.Allowed) })
 	}
 	return q
+}
+
+// ask runs a check at once if all that it asks for is in the cache, else beside the session:
+// most mail comes from a few senders, and a goroutine costs more than their answers.
+func (c *Checks) ask(ctx context.Context, asked *sync.WaitGroup, check func(context.Context)) {
+	if !mailauth.AtOnce(ctx, c.Resolver, check) {
+		asked.Go(func() { check(ctx) })
+	}
 }
 
 // tell waits for the answers and puts them among the facts.

@@ -45,7 +45,6 @@ func (s *session) blockedByAll(to directory.Route) bool {
 // party is one for whom a message is judged: an account, or those elsewhere.
 type party struct {
 	account mailbox.AccountID // 0: addresses elsewhere that an alias leads to
-	facts   mailauth.Facts
 	opinion Opinion
 	verdict mailauth.Verdict
 }

@@ -135,6 +135,9 @@ func (r *Resolver) find(ctx context.Context, q question) (answer, error) {
 	if a, ok := r.cache.get(q, r.now()); ok {
 		return a, nil
 	}
+	if mustNotAsk(ctx) {
+		return answer{}, errNotCached
+	}
 	return r.flights.do(ctx, q, func(ctx context.Context) (answer, error) {
 		ctx, cancel := context.WithTimeoutCause(ctx, r.lookupTimeout, errTimeout)
 		defer cancel()

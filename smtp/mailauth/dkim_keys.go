@@ -19,6 +19,7 @@ const (
 // arrival of its body.
 type keyring struct {
 	resolver Resolver
+	parsed   *KeyCache
 	keys     []keyAnswer
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
@@ -55,15 +56,29 @@ func (r *keyring) start(ctx context.Context) {
 	if len(r.keys) == 0 {
 		return
 	}
+	open := r.lookUpCached(ctx)
+	if len(open) == 0 {
+		return
+	}
 	ctx, r.cancel = context.WithTimeout(ctx, lookupsTimeout)
 	var next atomic.Int32
-	for range min(len(r.keys), maxLookups) {
+	for range min(len(open), maxLookups) {
 		r.running.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(r.keys); i = int(next.Add(1)) - 1 {
-				r.keys[i].lookUp(ctx, r.resolver)
+			for i := int(next.Add(1)) - 1; i < len(open); i = int(next.Add(1)) - 1 {
+				open[i].lookUp(ctx, r.resolver)
 			}
 		})
 	}
+}
+
+// lookUpCached looks up what is in the resolver's cache, and gives the rest.
+func (r *keyring) lookUpCached(ctx context.Context) (open []*keyAnswer) {
+	for i := range r.keys {
+		if !AtOnce(ctx, r.resolver, func(ctx context.Context) { r.keys[i].lookUp(ctx, r.resolver) }) {
+			open = append(open, &r.keys[i])
+		}
+	}
+	return open
 }
 
 // wait waits for the answers and reads them. That is done by the caller because
@@ -74,7 +89,7 @@ func (r *keyring) wait() {
 		r.cancel()
 	}
 	for i := range r.keys {
-		r.keys[i].read()
+		r.keys[i].read(r.parsed)
 	}
 }
 
@@ -89,6 +104,7 @@ func (r *keyring) stop() {
 // lookUp asks for a key record.
 func (a *keyAnswer) lookUp(ctx context.Context, resolver Resolver) {
 	answer, err := resolver.LookupTXT(ctx, a.name)
+	a.verdict = verdict{}
 	switch {
 	case errors.Is(err, dns.ErrDisabled):
 		a.verdict = notLookedUp
@@ -102,13 +118,13 @@ func (a *keyAnswer) lookUp(ctx context.Context, resolver Resolver) {
 
 // read reads the records. Of several the first that can be used is taken: RFC
 // 6376 section 3.6.2.2 leaves it open.
-func (a *keyAnswer) read() {
+func (a *keyAnswer) read(parsed *KeyCache) {
 	if a.verdict != (verdict{}) {
 		return
 	}
 	a.verdict = noKey
 	for _, record := range a.records[:min(len(a.records), maxKeyRecords)] {
-		if a.key, a.verdict = parseKey(record); a.verdict == (verdict{}) {
+		if a.key, a.verdict = parsed.parse(record); a.verdict == (verdict{}) {
 			return
 		}
 	}

@@ -49,6 +49,8 @@ type DKIMResult struct {
 type Options struct {
 	// Resolver finds the keys.
 	Resolver Resolver
+	// Keys keeps keys from one message to the next. nil = each message reads its own.
+	Keys *KeyCache
 	// Now is the clock for x=. Default time.Now.
 	Now func() time.Time
 }
@@ -83,7 +85,7 @@ type dkimCheck struct {
 // the beginning of the body. It starts the look-ups of keys, which end with
 // ctx, Finish or Close.
 func NewVerifier(ctx context.Context, o Options, header []byte) *Verifier {
-	v := &Verifier{keys: keyring{resolver: o.Resolver}}
+	v := &Verifier{keys: keyring{resolver: o.Resolver, parsed: o.Keys}}
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -85,7 +85,7 @@ func (d *DMARC) Check(ctx context.Context, author string, identifiers []Identifi
 	if timeout <= 0 {
 		timeout = dmarcTimeout
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := bounded(ctx, timeout)
 	defer cancel()
 	w := &treeWalker{resolver: d.Resolver, known: make(map[string]*dmarcRecord)}
 	identifiers = byCost(identifiers[:min(len(identifiers), maxIdentifiers)], ascii)

@@ -102,7 +102,7 @@ func parseNetwork(s string) (netip.Prefix, error) {
 // CheckLists asks all lists at once for an address. It takes 5 s at most; the
 // answers are in the order of the lists.
 func CheckLists(ctx context.Context, r HostResolver, ip netip.Addr, lists []DNSList) []ListHit {
-	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	ctx, cancel := bounded(ctx, listTimeout)
 	defer cancel()
 	hits := make([]ListHit, len(lists))
 	var all sync.WaitGroup

@@ -10,6 +10,7 @@ package mailauth
 
 import (
 	"context"
+	"time"
 
 	"mailstead/smtp/dns"
 )
@@ -35,4 +36,26 @@ type Resolver interface {
 	// LookupTXT gives the texts at name, the strings of a record joined, bytes
 	// as received. Name may be Unicode. Errors are of type *dns.Error.
 	LookupTXT(ctx context.Context, name string) (dns.Answer[string], error)
+}
+
+// AtOnce runs a check with what a Resolver knows without asking anybody, if it can do that. It is
+// false where the check has to be run again, with ctx: it may have found another result then.
+func AtOnce(ctx context.Context, r Resolver, check func(context.Context)) bool {
+	known, ok := r.(interface {
+		FromCache(context.Context) (cached context.Context, missed func() bool)
+	})
+	if !ok {
+		return false
+	}
+	cached, missed := known.FromCache(ctx)
+	check(cached)
+	return !missed()
+}
+
+// bounded is context.WithTimeout, but for a context that asks nobody anyway.
+func bounded(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if dns.OnlyFromCache(ctx) {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, timeout)
 }

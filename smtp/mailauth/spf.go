@@ -145,7 +145,7 @@ func (s *SPF) check(ctx context.Context, ip netip.Addr, helo, local, domain stri
 	if timeout <= 0 {
 		timeout = spfTimeout
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := bounded(ctx, timeout)
 	defer cancel()
 	c := spfCheck{
 		resolver: s.Resolver, ip: ip.Unmap().WithZone(""), helo: helo,
