@@ -8,16 +8,32 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"mailstead/smtp/journal"
+	"mailstead/smtp/local"
 )
 
 // BenchmarkDeliver sends messages of 2 KB over loopback into a real store on
 // the disk of the temporary folder: commands in one packet, as a pipelining
 // client does, the message in a second one.
-func BenchmarkDeliver(b *testing.B) {
+func BenchmarkDeliver(b *testing.B) { benchDeliver(b, false) }
+
+// BenchmarkDeliverTold is the same with a journal.
+func BenchmarkDeliverTold(b *testing.B) { benchDeliver(b, true) }
+
+func benchDeliver(b *testing.B, told bool) {
 	for _, connections := range []int{1, 16, 64} {
 		b.Run(fmt.Sprintf("connections=%d", connections), func(b *testing.B) {
 			h := newHouse(b)
-			address, _ := listen(b, h.options(Receiver), false)
+			o := h.options(Receiver)
+			if told {
+				o.Journal = journal.Open(b.TempDir(), journal.Options{})
+				defer o.Journal.Close()
+				courier := local.New(local.Options{Store: h.store, Directory: h.directory, Journal: o.Journal})
+				courier.UseQueue(h.queue)
+				o.Deliver = courier
+			}
+			address, _ := listen(b, o, false)
 			clients := make([]*bench, connections)
 			for i := range clients {
 				clients[i] = newBench(b, address)

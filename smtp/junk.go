@@ -82,7 +82,9 @@ func (e *examination) keepCopies(unicode bool, body *mailbox.Spool) {
 	})
 	if err != nil {
 		s.log.Warn("smtp: no copy of a refused message was kept", "id", s.tx.ID, "err", err)
+		return
 	}
+	e.noteKept(accounts)
 }
 
 // Rejected keeps copies of mail that was refused for what it says; *local.Courier is one.

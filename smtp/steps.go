@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mailstead/mailbox"
+	"mailstead/mailbox/junk/training"
 	"mailstead/smtp/journal"
 	"mailstead/smtp/mailauth"
 )
@@ -109,6 +110,16 @@ func (e *examination) noteVerdicts() {
 		p := &e.parties[i]
 		s.server.o.Journal.AddFor(e.judged(&p.verdict), []string{s.tx.accountName(p.account)})
 	}
+}
+
+// noteKept tells the journal where copies of a refused message are.
+func (e *examination) noteKept(accounts []mailbox.AccountID) {
+	s := e.session
+	names := make([]string, len(accounts))
+	for i, a := range accounts {
+		names[i] = s.tx.accountName(a)
+	}
+	s.server.o.Journal.AddFor(journal.Event{Step: journal.Filed, At: s.server.o.Now(), ID: s.tx.ID, Mailbox: training.Rejects}, names)
 }
 
 // judged is the step of one verdict.

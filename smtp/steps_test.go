@@ -179,8 +179,8 @@ func TestJournalOfVerdicts(t *testing.T) {
 	c.send("a@strict.example", []string{"ann@example.test"}, "From: a@strict.example\r\n\r\nx\r\n", "550")
 	must(t, j.Flush(t.Context()))
 	for from, want := range map[string][]string{
-		"a@pass.example":   {"received", "judged: accept (default); found "},
-		"a@strict.example": {"judged: refuse (dmarc): ", "refused at DATA: 550 5.7.1 "},
+		"a@pass.example":   {"received", "judged for ann@example.test: accept (default); found "},
+		"a@strict.example": {"judged for ann@example.test: refuse (dmarc): ", "refused at DATA: 550 5.7.1 "},
 	} {
 		found, _, err := journal.Stories(dir, journal.Filter{From: from})
 		if err != nil || len(found) != 1 || len(found[0].Steps) != len(want) {
@@ -193,6 +193,31 @@ func TestJournalOfVerdicts(t *testing.T) {
 			if e.Step == journal.Judged && (!slices.Contains(e.Found, "iprev=pass") || len(e.Found) < 3 || len(e.Reasons) == 0 && e.Verdict == "refuse") {
 				t.Errorf("%s: %+v", from, e)
 			}
+		}
+	}
+}
+
+// TestJournalOfOpinions: accounts that differ have a verdict each, and a copy of
+// what is refused for its content is told of.
+func TestJournalOfOpinions(t *testing.T) {
+	h, j, steps := newTracedHouse(t)
+	junk, extreme := Opinion{Score: 0.95, Words: []string{"a word"}}, Opinion{Score: 1, Words: []string{"a word"}}
+	session := func(ofAnn Opinion) *client {
+		o := h.options(Receiver)
+		o.Journal, o.Deliver, o.Checks = j, h.courier, newChecks(t)
+		o.Checks.Filter, o.Checks.Rejected = &fakeFilter{opinions: map[mailbox.AccountID]Opinion{h.ann: ofAnn}}, h.courier
+		address, _ := listen(t, o, false)
+		return dial(t, address).hello()
+	}
+	session(junk).send("a@pass.example", []string{"ann@example.test", "bob@example.test"}, "From: a@pass.example\r\n\r\nx\r\n", "250")
+	session(extreme).send("a@nobody.example", []string{"ann@example.test"}, "From: a@nobody.example\r\n\r\nx\r\n", "550")
+	got := steps()
+	for _, want := range []string{
+		"A judged  ann@example.test ", "A judged  bob@example.test ", "A filed  ann@example.test Junk", "A filed  bob@example.test INBOX",
+		"B judged  ann@example.test ", "B filed  ann@example.test Rejects", "B refused a@nobody.example ann@example.test DATA",
+	} {
+		if !slices.Contains(got, want) {
+			t.Errorf("no %q in %q", want, got)
 		}
 	}
 }

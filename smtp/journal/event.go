@@ -13,7 +13,6 @@
 package journal
 
 import (
-	"encoding/json"
 	"strings"
 	"time"
 )
@@ -82,16 +81,6 @@ func Path(from string) string {
 		return "<>"
 	}
 	return from
-}
-
-// appendLine writes an event as a line.
-func appendLine(b []byte, e *Event) []byte {
-	e.bound()
-	line, err := json.Marshal(e)
-	if err != nil { // a year beyond 9999, from a clock gone mad
-		return b
-	}
-	return append(append(b, line...), '\n')
 }
 
 // bound cuts what others have said to a length that keeps a line below maxLine.

@@ -5,28 +5,36 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
 // Journal takes steps down. Its methods may be called at the same time, and on
 // nil, which keeps nothing.
 type Journal struct {
-	in      chan entry
-	dropped atomic.Int64
+	now func() time.Time
+	log *slog.Logger
+
+	kick    chan struct{}        // there is something to write
+	flushes chan chan<- struct{} // from those who wait until it is written
 	stop    chan struct{}
 	once    sync.Once
 	ended   chan struct{}
-	now     func() time.Time
-	log     *slog.Logger
 	shelves [2]shelf // the writer's: mail, refused
+
+	mu      sync.Mutex
+	waiting [2]batch // for the shelves
+	dropped int      // since the writer looked
 }
 
-// entry is what the writer is handed: an event, or somebody who waits until all
-// before it is in the files.
-type entry struct {
-	event Event
-	done  chan<- struct{}
+// batch is lines to be written with one call.
+type batch struct {
+	lines []byte
+	steps int
+}
+
+func (b *batch) put(e *Event) {
+	b.lines = appendLine(b.lines, e)
+	b.steps++
 }
 
 // Options are those of a journal; the zero value of each is good.
@@ -35,26 +43,41 @@ type Options struct {
 	Logger *slog.Logger     // nil = none
 }
 
-// waiting is how many steps may wait for the writer: a burst of a second on a
-// disk that does nothing else.
-const waiting = 1024
+// maxWaiting is how many octets may wait for the writer on each shelf: what a
+// burst of thousands of messages makes on a disk that does nothing else.
+const maxWaiting = 1 << 20
+
+// linger is for how long the writer collects before it writes: waking it costs more
+// than what it does.
+const linger = 50 * time.Millisecond
 
 // Open begins to write into a folder, which it makes when there is a first step.
 // A folder that cannot be written to is told of in the log, again and again; the
 // journal is closed all the same.
 func Open(dir string, o Options) *Journal {
+	j := newJournal(dir, o, sizes{mail: mailBytes, refused: refusedBytes, file: fileBytes})
+	go j.run()
+	return j
+}
+
+// sizes are the bounds of a journal in octets: of its shelves, and of one file.
+type sizes struct{ mail, refused, file int64 }
+
+func newJournal(dir string, o Options, s sizes) *Journal {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	j := &Journal{in: make(chan entry, waiting), stop: make(chan struct{}), ended: make(chan struct{}), now: o.Now, log: o.Logger}
-	j.shelves = [2]shelf{
-		{dir: dir, name: mailShelf, budget: mailBytes},
-		{dir: dir, name: refusedShelf, budget: refusedBytes},
+	j := &Journal{
+		now: o.Now, log: o.Logger, kick: make(chan struct{}, 1), flushes: make(chan chan<- struct{}),
+		stop: make(chan struct{}), ended: make(chan struct{}),
 	}
-	go j.run()
+	j.shelves = [2]shelf{
+		{dir: dir, name: mailShelf, budget: s.mail, fileSize: s.file},
+		{dir: dir, name: refusedShelf, budget: s.refused, fileSize: s.file},
+	}
 	return j
 }
 
@@ -67,11 +90,32 @@ func (j *Journal) Add(e Event) {
 	if e.At.IsZero() {
 		e.At = j.now()
 	}
-	select {
-	case j.in <- entry{event: e}:
-	default:
-		j.dropped.Add(1)
+	j.mu.Lock()
+	b := &j.waiting[e.shelf()]
+	if len(b.lines) >= maxWaiting {
+		j.dropped++
+	} else {
+		b.put(&e)
 	}
+	j.mu.Unlock()
+	select {
+	case j.kick <- struct{}{}:
+	default: // it knows
+	}
+}
+
+// The shelves by their place.
+const (
+	onMail = iota
+	onRefused
+)
+
+// shelf is where an event is kept.
+func (e *Event) shelf() int {
+	if e.Step == Refused || e.Step == Abandoned || e.Step == Judged && (e.Verdict == "defer" || e.Verdict == "refuse") {
+		return onRefused
+	}
+	return onMail
 }
 
 // AddFor is Add for any number of recipients: an event holds a few of them.
@@ -94,18 +138,13 @@ func (j *Journal) Flush(ctx context.Context) error {
 	}
 	done := make(chan struct{})
 	select {
-	case j.in <- entry{done: done}:
+	case j.flushes <- done:
 	case <-j.ended:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	select {
-	case <-done:
-	case <-j.ended:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	<-done // the writer never waits for anybody
 	return nil
 }
 
@@ -128,76 +167,57 @@ func (j *Journal) run() {
 	defer tidy.Stop()
 	j.tidy()
 	for {
+		var done chan<- struct{}
 		select {
-		case e := <-j.in:
-			j.write(e)
+		case <-j.kick:
+			done = j.collect()
+		case done = <-j.flushes:
 		case <-tidy.C:
 			j.tidy()
+			continue
 		case <-j.stop:
-			select {
-			case e := <-j.in:
-				j.write(e)
-				continue
-			default:
-				return
-			}
+			j.write()
+			return
+		}
+		j.write()
+		if done != nil {
+			close(done)
 		}
 	}
 }
 
-// write writes an entry with those that wait behind it, with one call for each shelf.
-func (j *Journal) write(e entry) {
-	var waiters []chan<- struct{}
-	for more := true; more; {
-		if e.done != nil {
-			waiters = append(waiters, e.done)
-		} else {
-			j.put(&e.event)
-		}
-		select {
-		case e = <-j.in:
-		default:
-			more = false
-		}
-		if j.full() {
-			j.flush()
-		}
+// collect lets steps gather, until somebody waits for them.
+func (j *Journal) collect() (done chan<- struct{}) {
+	enough := time.NewTimer(linger)
+	defer enough.Stop()
+	select {
+	case <-enough.C:
+	case done = <-j.flushes:
+	case <-j.stop:
 	}
-	j.flush()
-	for _, w := range waiters {
-		close(w)
-	}
+	return done
 }
 
-// batch is how many octets are written with one call, about.
-const batch = 64 << 10
-
-func (j *Journal) full() bool {
-	return len(j.shelves[0].lines)+len(j.shelves[1].lines) >= batch
-}
-
-func (j *Journal) put(e *Event) {
-	s := &j.shelves[0]
-	if e.Step == Refused || e.Step == Abandoned || e.Step == Judged && (e.Verdict == "defer" || e.Verdict == "refuse") {
-		s = &j.shelves[1]
-	}
-	s.put(e)
-}
-
-// flush writes the lines of both shelves. What was dropped since is said first.
-func (j *Journal) flush() {
+// write writes what waits. What was dropped or could not be written before is
+// said with it.
+func (j *Journal) write() {
 	now := j.now()
-	if n := j.dropped.Swap(0); n > 0 {
-		j.log.Warn("journal: steps were dropped, as the disk is too slow for them", "count", n)
-		j.put(&Event{At: now, Step: Lost, Count: int(n)})
+	j.mu.Lock()
+	batches, dropped := j.waiting, j.dropped
+	for i := range j.waiting {
+		j.waiting[i] = batch{lines: j.shelves[i].takeSpare()}
+	}
+	j.dropped = 0
+	j.mu.Unlock()
+	if dropped > 0 {
+		j.log.Warn("journal: steps were dropped, as the disk is too slow for them", "count", dropped)
+		j.shelves[onMail].lost += dropped
 	}
 	for i := range j.shelves {
-		s := &j.shelves[i]
-		lost, err := s.write(now)
+		err := j.shelves[i].write(&batches[i], now)
 		if err != nil && !errors.Is(err, errResting) {
 			j.log.Warn("journal: steps cannot be written; mail goes on", "err", err)
 		}
-		s.lost += lost
 	}
 }
 

@@ -24,9 +24,9 @@ const (
 type shelf struct {
 	dir, name string
 	budget    int64 // octets of all its files
+	fileSize  int64 // octets of one, about
 
-	lines []byte // to be written
-	held  int    // how many they are
+	spare []byte // a buffer to be used again
 	lost  int    // steps that could not be written, and nobody was told yet
 	file  *os.File
 	of    fileName
@@ -62,16 +62,6 @@ func parseFileName(s string) (f fileName, ok bool) {
 	return fileName{parts[0], parts[1], int(n)}, err == nil && err2 == nil
 }
 
-// put adds a line. What was lost before is told by it.
-func (s *shelf) put(e *Event) {
-	if s.lost > 0 {
-		s.lines = appendLine(s.lines, &Event{At: e.At, Step: Lost, Count: s.lost})
-		s.held, s.lost = s.held+s.lost, 0
-	}
-	s.lines = appendLine(s.lines, e)
-	s.held++
-}
-
 // restAfter is how long nothing is tried after a failure: the disk is full, most
 // often, and finding that out takes time.
 const restAfter = 10 * time.Second
@@ -79,50 +69,75 @@ const restAfter = 10 * time.Second
 // errResting says that nothing is tried for now.
 var errResting = errors.New("journal: writing failed a moment ago")
 
-// write writes the lines. It returns how many steps were lost.
-func (s *shelf) write(now time.Time) (lost int, err error) {
-	if len(s.lines) == 0 {
-		return 0, nil
+// write writes a batch, with a line about what was lost before. What cannot be
+// written is lost.
+func (s *shelf) write(b *batch, now time.Time) error {
+	defer func() { s.spare = b.lines }()
+	if b.steps == 0 && s.lost == 0 {
+		return nil
 	}
-	defer func() { s.lines, s.held = s.lines[:0], 0 }()
 	if now.Before(s.rest) && s.rest.Sub(now) <= restAfter { // a clock that is set back ends the rest
-		return s.held, errResting
+		s.lost += b.steps
+		return errResting
 	}
-	err = s.open(now)
-	if err == nil {
-		var n int
-		n, err = s.file.Write(s.lines)
-		s.size += int64(n)
+	steps, lost := b.steps, s.lost
+	if lost > 0 {
+		b.put(&Event{At: now, Step: Lost, Count: lost})
 	}
-	if err != nil {
+	if err := s.append(b.lines, now); err != nil {
+		s.lost += steps
 		s.rest = now.Add(restAfter)
 		s.close()
-		return s.held, err
+		return err
 	}
-	return 0, nil
+	s.lost -= lost
+	return nil
+}
+
+// maxSpare is the largest buffer that is kept for the next lines, in octets.
+const maxSpare = 64 << 10
+
+// takeSpare is an empty buffer for lines, which nobody else has.
+func (s *shelf) takeSpare() []byte {
+	spare := s.spare
+	s.spare = nil
+	if cap(spare) > maxSpare {
+		return nil
+	}
+	return spare[:0]
+}
+
+// append writes lines into a file of today.
+func (s *shelf) append(lines []byte, now time.Time) error {
+	if err := s.open(now); err != nil {
+		return err
+	}
+	n, err := s.file.Write(lines)
+	s.size += int64(n)
+	return err
 }
 
 // open gets a file of today that has room.
 func (s *shelf) open(now time.Time) error {
 	day := now.UTC().Format(dayFormat)
-	if s.file != nil && s.of.day == day && s.size < fileBytes {
+	if s.file != nil && s.of.day == day && s.size < s.fileSize {
 		return nil
 	}
 	s.close()
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return err
 	}
-	if err := s.tidy(now, fileBytes); err != nil {
+	if err := s.tidy(now, s.fileSize); err != nil {
 		return err
 	}
 	last, size, err := s.last(day)
 	if err != nil {
 		return err
 	}
-	if last.number == 0 || size >= fileBytes {
+	if last.number == 0 || size >= s.fileSize {
 		last.number++
 	}
-	return s.append(last)
+	return s.goOn(last)
 }
 
 // last is the newest file of a day; its number is 0 when there is none.
@@ -137,9 +152,9 @@ func (s *shelf) last(day string) (fileName, int64, error) {
 	return f, size, err
 }
 
-// append opens a file to go on in it. A line that a kill has cut off is ended
+// goOn opens a file to go on in it. A line that a kill has cut off is ended
 // first, so that it takes no other with it.
-func (s *shelf) append(of fileName) error {
+func (s *shelf) goOn(of fileName) error {
 	f, err := os.OpenFile(filepath.Join(s.dir, of.String()), os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return err

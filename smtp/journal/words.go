@@ -28,7 +28,7 @@ func (e *Event) words() string {
 	case Abandoned:
 		return fmt.Sprintf("the client went before the end of the message (from %s%s)", e.sender(), prefixed(" for ", to))
 	case Judged:
-		return fmt.Sprintf("judged: %s%s%s%s", e.Verdict, bracketed(e.Rule), prefixed(": ", strings.Join(e.Reasons, "; ")),
+		return fmt.Sprintf("judged%s: %s%s%s%s", prefixed(" for ", to), e.Verdict, bracketed(e.Rule), prefixed(": ", strings.Join(e.Reasons, "; ")),
 			prefixed("; found ", strings.Join(e.Found, " ")))
 	case Filed:
 		return fmt.Sprintf("filed into %s of %s", e.Mailbox, to)

@@ -8,6 +8,7 @@ import (
 
 	"mailstead/mailbox"
 	"mailstead/mailbox/directory"
+	"mailstead/mailbox/junk/training"
 )
 
 // targets are where the copies of a plan go: into INBOX, into the mailbox that a
@@ -34,8 +35,8 @@ func (c *Courier) mailboxFor(a mailbox.AccountID, details []string) (string, boo
 		return "", false // the delivery will say what is wrong
 	}
 	// Whoever knows an address can choose its detail: nobody is to put letters
-	// into Sent or Drafts, or where they are not seen.
-	list = slices.DeleteFunc(list, func(m mailbox.Info) bool { return m.SpecialUse != "" })
+	// into Sent or Drafts, or where they are not seen, or are gone in some days.
+	list = slices.DeleteFunc(list, func(m mailbox.Info) bool { return m.SpecialUse != "" || m.Name == training.Rejects })
 	for _, d := range details {
 		if name, ok := named(list, d); ok {
 			return name, true

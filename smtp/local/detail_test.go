@@ -12,6 +12,7 @@ import (
 
 	"mailstead/mailbox"
 	"mailstead/mailbox/directory"
+	"mailstead/mailbox/junk/training"
 	"mailstead/smtp/queue"
 )
 
@@ -80,7 +81,7 @@ func TestDetailsOfAPlan(t *testing.T) {
 func TestDetailFiles(t *testing.T) {
 	o := newOffice(t)
 	account := o.accounts[1]
-	for _, name := range []string{"Lists/Foo", "other"} {
+	for _, name := range []string{"Lists/Foo", "other", training.Rejects} {
 		_, err := o.store.Create(t.Context(), account.Account, name, "")
 		must(t, err)
 	}
@@ -98,6 +99,7 @@ func TestDetailFiles(t *testing.T) {
 		{text: "3", details: []string{"none", "other", "lists/foo"}, in: "other"},
 		{text: "4", details: []string{"sent"}, in: "INBOX"},
 		{text: "5", details: []string{"trash"}, in: "INBOX"},
+		{text: "8", details: []string{"rejects"}, in: "INBOX"},
 		{text: "6", details: []string{"other"}, junk: true, in: junk.Name},
 		{text: "7", details: []string{"other", ""}, in: "INBOX"},
 	} {
@@ -117,7 +119,7 @@ func TestDetailFiles(t *testing.T) {
 	for _, name := range before {
 		all += len(o.messages(t, 1, name))
 	}
-	if d := cmp.Diff(before, o.names(t, 1)); d != "" || all != 7 {
+	if d := cmp.Diff(before, o.names(t, 1)); d != "" || all != 8 {
 		t.Errorf("%d messages; mailboxes: %s", all, d)
 	}
 }

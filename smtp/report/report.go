@@ -70,19 +70,19 @@ var ErrNone = errors.New("report: no report that can be read")
 // Bounds of reading. Real reports are some kilobytes; those of the largest
 // providers, about the largest domains, are below these.
 const (
-	maxLetter   = 8 << 20  // octets of a letter
-	maxParts    = 10       // parts of it that are tried
-	maxInflated = 16 << 20 // octets of a report
-	maxRatio    = 300      // inflated to packed: XML shrinks to a twentieth
-	freeRatio   = 1 << 20  // octets for which the ratio is not asked
-	maxEntries  = 10       // files in an archive
-	maxDepth    = 16       // elements, or values, in each other: a report has six
-	maxXML      = 3 << 20  // tokens of XML: 20,000 rows
-	maxJSON     = 200_000  // tokens of JSON
-	maxRecords  = 20_000   // records that are counted
-	maxText     = 255      // octets that are kept of a text
-	maxCount    = 1 << 40  // messages or sessions in one number
-	keptRows    = 100      // of a report: the largest
+	maxLetter   = 8 << 20 // octets of a letter
+	maxParts    = 10      // parts of it that are tried
+	maxInflated = 8 << 20 // octets of a report
+	maxRatio    = 300     // inflated to packed: XML shrinks to a twentieth
+	freeRatio   = 1 << 20 // octets for which the ratio is not asked
+	maxEntries  = 10      // files in an archive
+	maxDepth    = 16      // elements, or values, in each other: a report has six
+	maxXML      = 1 << 20 // tokens of XML: 6,000 rows
+	maxJSON     = 50_000  // tokens of JSON
+	maxRecords  = 5000    // records that are told apart
+	maxText     = 255     // octets that are kept of a text
+	maxCount    = 1 << 40 // messages or sessions in one number
+	keptRows    = 100     // of a report: the largest
 	keptPolicy  = 20
 	keptReasons = 20
 )
