@@ -50,6 +50,9 @@ func checkDatabase(db *database, name string, f func(*checker)) error {
 			c.add("page structure: %w", err)
 		}
 		if len(c.problems) == 0 { // a broken tree must not be walked
+			c.problems = checkContent(tx)
+		}
+		if len(c.problems) == 0 { // and a broken seal not be opened
 			f(c)
 		}
 	})
@@ -96,7 +99,7 @@ func (c *checker) expect(ok bool, format string, args ...any) {
 
 // each calls f for every key of a bucket.
 func (c *checker) each(bucket []byte, f func(key, value []byte) error) {
-	err := c.tx.Bucket(bucket).ForEach(func(key, value []byte) error {
+	err := tableOf(c.tx, bucket).ForEach(func(key, value []byte) error {
 		if err := f(key, value); err != nil {
 			c.add("%s, key %x: %w", bucket, key, err)
 		}
@@ -130,7 +133,7 @@ func (c *checker) derived() {
 }
 
 func (c *checker) headers() {
-	accounts := c.tx.Bucket(bucketAccounts)
+	accounts := tableOf(c.tx, bucketAccounts)
 	c.each(bucketAccounts, func(key, value []byte) error {
 		id, err := keyID[AccountID](key)
 		if err != nil {
@@ -159,11 +162,11 @@ func (c *checker) headers() {
 		names[name] = id
 		c.expect(accounts.Get(idKey(m.Account)) != nil, "mailbox %d of no account", id)
 		c.grants(id, m.Grants)
-		c.expect(c.tx.Bucket(bucketGone).Get(key) == nil, "mailbox %d is deleted and is not", id)
+		c.expect(tableOf(c.tx, bucketGone).Get(key) == nil, "mailbox %d is deleted and is not", id)
 		return nil
 	})
 	c.each(bucketCounters, func(key, _ []byte) error {
-		c.expect(c.tx.Bucket(bucketMailboxes).Get(key) != nil, "counters %x of no mailbox", key)
+		c.expect(tableOf(c.tx, bucketMailboxes).Get(key) != nil, "counters %x of no mailbox", key)
 		return nil
 	})
 	c.each(bucketSubscriptions, func(key, _ []byte) error {
@@ -176,7 +179,7 @@ func (c *checker) headers() {
 func (c *checker) grants(id ID, grants []Grant) {
 	c.expect(len(grants) <= maxGrants, "mailbox %d: %d entries with rights", id, len(grants))
 	for _, g := range grants {
-		c.expect(g.Account == Anyone || c.tx.Bucket(bucketAccounts).Get(idKey(g.Account)) != nil, "mailbox %d: rights of no account %d", id, g.Account)
+		c.expect(g.Account == Anyone || tableOf(c.tx, bucketAccounts).Get(idKey(g.Account)) != nil, "mailbox %d: rights of no account %d", id, g.Account)
 	}
 }
 
@@ -212,7 +215,7 @@ func (c *checker) mailbox(key []byte, size int) (*checkedMailbox, error) {
 }
 
 func (c *checker) messages() {
-	flags := c.tx.Bucket(bucketFlags)
+	flags := tableOf(c.tx, bucketFlags)
 	values := 0
 	c.each(bucketMessages, func(key, value []byte) error {
 		values++
@@ -298,7 +301,7 @@ func (c *checker) history() {
 func (c *checker) rooms() {
 	rooms := c.tx.Bucket(bucketRooms)
 	err := rooms.ForEachBucket(func(name []byte) error {
-		return rooms.Bucket(name).ForEach(func(key, stored []byte) error {
+		return newTable(rooms.Bucket(name), name).ForEach(func(key, stored []byte) error {
 			e, err := decodeRoomEntry(stored)
 			c.expect(err == nil, "room %s, key %q: %w", name, key, err)
 			c.hold(e.Body)
@@ -320,7 +323,7 @@ func (c *checker) counters() {
 }
 
 func (c *checker) bodies() {
-	garbage := c.tx.Bucket(bucketGarbage)
+	garbage := tableOf(c.tx, bucketGarbage)
 	dead := 0
 	c.each(bucketBodies, func(key, value []byte) error {
 		if len(key) != 8 {

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"go.etcd.io/bbolt"
+
 	"mailstead/mailbox/log"
 )
 
@@ -97,7 +99,10 @@ func (f files) compactInto(path string, db *database) (lsn log.LSN, err error) {
 	if err := db.compactInto(dst); err != nil {
 		return 0, errors.Join(err, dst.Close())
 	}
-	lsn, err = metaApplied(dst)
+	err = dst.View(func(tx *bbolt.Tx) error { // what is damaged must not take the place of what is not
+		lsn = txApplied(tx)
+		return errors.Join(checkContent(tx)...)
+	})
 	return lsn, errors.Join(err, dst.Close())
 }
 

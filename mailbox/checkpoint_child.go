@@ -49,9 +49,12 @@ func RunChildCheck() {
 }
 
 // checkFile reads a file nobody has open for writing to its end, which tells
-// of pages that the disk does not give, and runs bbolt's check.
+// of pages that the disk does not give, and runs bbolt's check and that of the content.
 func checkFile(path string) error {
 	if err := readAll(path); err != nil {
+		return err
+	}
+	if err := checkPages(path, false); err != nil {
 		return err
 	}
 	o := databaseOptions(true)
@@ -66,6 +69,9 @@ func checkFile(path string) error {
 			if len(problems) < maxProblems {
 				problems = append(problems, err)
 			}
+		}
+		if len(problems) == 0 { // a broken tree must not be walked
+			problems = checkContent(tx)
 		}
 		return errors.Join(problems...)
 	})

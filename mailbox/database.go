@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime/debug"
+	"sync/atomic"
 
 	"go.etcd.io/bbolt"
 )
@@ -19,6 +20,9 @@ type database struct {
 	// faulted is told of such a fault, and of any other panic in a transaction;
 	// nil while the store opens, when the error is enough.
 	faulted func(error)
+	// stuck is set where a transaction that writes has panicked: it may keep the next
+	// one, and Close, out for ever.
+	stuck atomic.Bool
 }
 
 // errFault says that a page of a database could not be read.
@@ -51,7 +55,11 @@ func (d *database) View(f func(*bbolt.Tx) error) (err error) {
 // Update runs f in a transaction that is synced when Update returns nil.
 func (d *database) Update(f func(*bbolt.Tx) error) (err error) {
 	defer d.guard(debug.SetPanicOnFault(true), &err)
-	return d.bolt.Update(f)
+	done := false
+	defer func() { d.stuck.CompareAndSwap(false, !done) }()
+	err = d.bolt.Update(f)
+	done = true
+	return err
 }
 
 // exclusive runs f in a transaction that keeps writers out, and changes nothing.
@@ -61,8 +69,13 @@ func (d *database) exclusive(f func(*bbolt.Tx)) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, tx.Rollback()) }()
+	done := false
+	defer func() {
+		d.stuck.CompareAndSwap(false, !done)
+		err = errors.Join(err, tx.Rollback())
+	}()
 	f(tx)
+	done = true
 	return nil
 }
 
@@ -72,31 +85,47 @@ func (d *database) compactInto(to *database) (err error) {
 	return bbolt.Compact(to.bolt, d.bolt, checkpointBatch)
 }
 
-// Close closes the file, after every transaction has ended.
-func (d *database) Close() error { return d.bolt.Close() }
+// Close closes the file, after every transaction has ended. One whose writer panicked
+// stays open, and is to be replaced.
+func (d *database) Close() error {
+	if d.stuck.Load() {
+		return nil
+	}
+	return d.bolt.Close()
+}
 
-// guard ends a method: before is what SetPanicOnFault returned. It makes an
-// error of a fault, and lets other panics go on; they may be due to damage, so
-// the next start is to look.
+// guard ends a method: before is what SetPanicOnFault returned. Whatever the
+// transaction panicked with becomes an error, since it may be due to damage: a page
+// that cannot be read, a broken seal, or a tree that bbolt cannot make sense of. Once
+// the store is open, faulted is told, and the next start looks.
 func (d *database) guard(before bool, err *error) {
 	debug.SetPanicOnFault(before)
-	p := recover()
-	if p == nil {
+	if p := recover(); p != nil {
+		*err = errors.Join(*err, d.panicked(p))
+		if d.faulted != nil {
+			d.mark()
+			d.faulted(*err)
+		}
 		return
+	}
+	if d.faulted != nil && errors.Is(*err, errDatabase) {
+		d.mark() // others are served: only the next start looks
+	}
+}
+
+// panicked makes an error of what a transaction panicked with.
+func (d *database) panicked(p any) error {
+	if broken, ok := p.(*sealError); ok {
+		return fmt.Errorf("%s: %w", d.path, broken)
 	}
 	fault, ok := p.(interface {
 		error
 		Addr() uintptr // see debug.SetPanicOnFault
 	})
-	if !ok {
-		d.mark()
-		panic(p)
+	if ok {
+		return fmt.Errorf("%w: %w: %s: %w", errDatabase, errFault, d.path, fault)
 	}
-	*err = errors.Join(*err, fmt.Errorf("%w: %w: %s: %w", errDatabase, errFault, d.path, fault))
-	if d.faulted != nil {
-		d.mark()
-		d.faulted(*err)
-	}
+	return fmt.Errorf("%w: %s: %v\n%s", errDatabase, d.path, p, debug.Stack())
 }
 
 // mark leaves the mark of a start that did not finish, so that the next one

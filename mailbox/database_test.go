@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -112,17 +113,15 @@ func TestMapFaultEndsTheStore(t *testing.T) {
 	}
 }
 
-// TestPanicLeavesAMark: one that is no fault goes on, and the next start looks.
-func TestPanicLeavesAMark(t *testing.T) {
+// TestPanicInATransaction is an error that says where, and the next start looks.
+func TestPanicInATransaction(t *testing.T) {
 	d := newDisk(t)
-	func() {
-		defer func() {
-			if p := recover(); p != "assertion failed" {
-				t.Errorf("recovered %v", p)
-			}
-		}()
-		_ = d.state.View(func(*bbolt.Tx) error { panic("assertion failed") })
-	}()
+	var told error
+	d.onFault(func(err error) { told = err })
+	err := d.state.View(func(*bbolt.Tx) error { panic("assertion failed") })
+	if !errors.Is(err, errDatabase) || told == nil || !strings.Contains(err.Error(), "assertion failed") || !strings.Contains(err.Error(), "TestPanicInATransaction") {
+		t.Errorf("%v, told %v", err, told)
+	}
 	if !marked(d.dir) {
 		t.Error("no mark")
 	}

@@ -398,7 +398,8 @@ func TestRoomThatCannotBeRead(t *testing.T) {
 	commit(t, s)
 	store := func(stored []byte) {
 		err := s.disk.state.Update(func(tx *bbolt.Tx) error {
-			return tx.Bucket(bucketRooms).Bucket([]byte("r")).Put([]byte("b"), stored)
+			room, _ := roomOf(tx, "r")
+			return room.Put([]byte("b"), stored)
 		})
 		if err != nil {
 			t.Fatal(err)

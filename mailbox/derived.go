@@ -20,7 +20,7 @@ var bucketIndexes = []byte("indexes")
 // read: it changes when an index, or a gram, of any message is another than before. One of
 // another version is not brought up: the file is made anew.
 func derivedSchema() schema {
-	return schema{version: 3, buckets: [][]byte{bucketMeta, bucketIndexes, bucketSearch}, page: derivedPage}
+	return schema{version: 4, buckets: [][]byte{bucketMeta, bucketIndexes, bucketSearch}, page: derivedPage}
 }
 
 // derivedPage is the page of derived.db in bytes: of indexes, most of which have 1 to
@@ -55,8 +55,8 @@ func bodyKey(id BodyID) []byte { return binary.BigEndian.AppendUint64(nil, uint6
 func (d *disk) applyDerived(entries []derivedEntry, lsn log.LSN) error {
 	lsn = max(lsn, d.appliedDerived())
 	err := d.derived.Update(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(bucketIndexes)
-		b.FillPercent = 1 // body ids ascend
+		b := tableOf(tx, bucketIndexes)
+		b.bucket.FillPercent = 1 // body ids ascend
 		for _, e := range entries {
 			var err error
 			if e.Value == nil {
@@ -78,11 +78,12 @@ func (d *disk) applyDerived(entries []derivedEntry, lsn log.LSN) error {
 }
 
 // indexes calls f with the stored index of each body, in the order asked for,
-// nil where there is none. The value is valid during the call only, and must
+// nil where there is none, or one that is not what was stored. The value is valid during the call only, and must
 // not be written to.
 func (d *disk) indexes(bodies []BodyID, f func(i int, value []byte) error) error {
 	return d.derived.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(bucketIndexes).Cursor()
+		t := tableOf(tx, bucketIndexes)
+		c := t.bucket.Cursor() // a broken seal is no fault here: the index is made again
 		ahead := d.aheadDerived.begin(tx, time.Now())
 		var want [8]byte
 		var key, value []byte
@@ -98,7 +99,8 @@ func (d *disk) indexes(bodies []BodyID, f func(i int, value []byte) error) error
 				key, value = nil, nil
 			}
 			ahead.want(value)
-			if err := f(i, value); err != nil {
+			index, _ := t.unseal(key, value)
+			if err := f(i, index); err != nil {
 				return err
 			}
 		}

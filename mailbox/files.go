@@ -38,6 +38,9 @@ func (f files) openDatabase(path string, o *bbolt.Options) (*bbolt.DB, error) {
 	if d, ok := f.FS.(databaseFS); ok {
 		return d.openDatabase(path, o)
 	}
+	if err := checkPages(path, true); err != nil {
+		return nil, err
+	}
 	return bbolt.Open(path, 0o600, o)
 }
 

@@ -67,7 +67,7 @@ func (f *flipping) checkpoint() error {
 }
 
 // draw chooses a file whose bytes have checksums, by its kind, and a bit of it.
-// The databases have none (docs/STORAGE.md, Verification).
+// The databases have a test of their own.
 func (f *flipping) draw() (name string, at int64, bit uint8) {
 	kinds := make(map[string][]string)
 	for _, name := range f.d.Files() {

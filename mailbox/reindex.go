@@ -46,7 +46,7 @@ func (d *disk) setRemake(from BodyID) error {
 // bodiesFrom returns so many referenced bodies, from one on.
 func (d *disk) bodiesFrom(from BodyID, n int) (ids []BodyID, err error) {
 	err = d.state.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(bucketBodies).Cursor()
+		c := tableOf(tx, bucketBodies).Cursor()
 		for key, value := c.Seek(bodyChunkOf(from).append(nil)); len(key) == 8 && len(ids) < n; key, value = c.Next() {
 			r := bodyReader{number: bodyChunk(binary.BigEndian.Uint64(key)), fields: fieldReader{rest: value}}
 			for r.next() {

@@ -65,8 +65,9 @@ type schema struct {
 
 // stateSchema is the schema of state.db.
 func stateSchema() schema {
-	return schema{version: 1, buckets: [][]byte{bucketMeta, bucketAccounts, bucketMailboxes, bucketCounters, bucketGone,
-		bucketSubscriptions, bucketMessages, bucketFlags, bucketBodies, bucketGarbage, bucketExpunged, bucketDeleted, bucketRooms, bucketAnnotations}}
+	return schema{version: 2, buckets: [][]byte{bucketMeta, bucketAccounts, bucketMailboxes, bucketCounters, bucketGone,
+		bucketSubscriptions, bucketMessages, bucketFlags, bucketBodies, bucketGarbage, bucketExpunged, bucketDeleted, bucketRooms, bucketAnnotations},
+		steps: []func(*bbolt.Tx) error{sealAll}}
 }
 
 // The buckets of state.db; docs/STORAGE.md has keys and values.
@@ -274,7 +275,7 @@ func metaApplied(db *database) (lsn log.LSN, err error) {
 }
 
 func txApplied(tx *bbolt.Tx) log.LSN {
-	v := tx.Bucket(bucketMeta).Get(keyApplied)
+	v := tableOf(tx, bucketMeta).Get(keyApplied)
 	if len(v) != 8 {
 		return 0
 	}
@@ -282,7 +283,7 @@ func txApplied(tx *bbolt.Tx) log.LSN {
 }
 
 func putApplied(tx *bbolt.Tx, lsn log.LSN) error {
-	return tx.Bucket(bucketMeta).Put(keyApplied, binary.BigEndian.AppendUint64(nil, uint64(lsn)))
+	return tableOf(tx, bucketMeta).Put(keyApplied, binary.BigEndian.AppendUint64(nil, uint64(lsn)))
 }
 
 // applied is the LSN up to which state.db holds the log.

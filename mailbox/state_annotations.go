@@ -32,7 +32,7 @@ func decodeAnnotation(key, value []byte) (o opAnnotation, err error) {
 }
 
 func (a *applying) annotation(o opAnnotation) error {
-	if o.Account != 0 && a.tx.Bucket(bucketAccounts).Get(idKey(o.Account)) == nil {
+	if o.Account != 0 && tableOf(a.tx, bucketAccounts).Get(idKey(o.Account)) == nil {
 		a.missing("account", uint64(o.Account))
 		return nil
 	}
@@ -41,7 +41,7 @@ func (a *applying) annotation(o opAnnotation) error {
 			return err
 		}
 	}
-	b, key := a.tx.Bucket(bucketAnnotations), appendAnnotationKey(nil, &o)
+	b, key := tableOf(a.tx, bucketAnnotations), appendAnnotationKey(nil, &o)
 	if o.Value == nil {
 		return b.Delete(key)
 	}
@@ -51,14 +51,14 @@ func (a *applying) annotation(o opAnnotation) error {
 // dropAnnotationsOf removes the private annotations of an account that is deleted,
 // but those of its own mailboxes, which may be restored with it.
 func (a *applying) dropAnnotationsOf(account AccountID) error {
-	b := a.tx.Bucket(bucketAnnotations)
+	b := tableOf(a.tx, bucketAnnotations)
 	var gone [][]byte
 	err := b.ForEach(func(key, value []byte) error {
 		o, err := decodeAnnotation(key, value)
 		if err != nil || o.Account != account {
 			return err
 		}
-		if stored := a.tx.Bucket(bucketGone).Get(idKey(o.Mailbox)); stored != nil {
+		if stored := tableOf(a.tx, bucketGone).Get(idKey(o.Mailbox)); stored != nil {
 			_, m, err := decodeGone(stored)
 			if err != nil || m.Account == account {
 				return err
@@ -80,8 +80,8 @@ func (a *applying) dropAnnotationsOf(account AccountID) error {
 
 // readAnnotations reads those of the server and of mailboxes that are there.
 func (h *diskHeaders) readAnnotations(tx *bbolt.Tx) error {
-	mailboxes := tx.Bucket(bucketMailboxes)
-	return tx.Bucket(bucketAnnotations).ForEach(func(key, value []byte) error {
+	mailboxes := tableOf(tx, bucketMailboxes)
+	return tableOf(tx, bucketAnnotations).ForEach(func(key, value []byte) error {
 		o, err := decodeAnnotation(key, value)
 		if err != nil {
 			return err
@@ -96,7 +96,7 @@ func (h *diskHeaders) readAnnotations(tx *bbolt.Tx) error {
 // annotationsOf returns the annotations of a mailbox, also of a deleted one.
 func (d *disk) annotationsOf(id ID) (list []opAnnotation, err error) {
 	err = d.state.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(bucketAnnotations).Cursor()
+		c := tableOf(tx, bucketAnnotations).Cursor()
 		for key, value := c.Seek(idKey(id)); bytes.HasPrefix(key, idKey(id)); key, value = c.Next() {
 			o, err := decodeAnnotation(key, value)
 			if err != nil {
@@ -115,7 +115,7 @@ func (d *disk) annotationsOf(id ID) (list []opAnnotation, err error) {
 // annotations checks that each is of a mailbox that is there or can be restored,
 // and private to an account that is, or went with it.
 func (c *checker) annotations() {
-	accounts, gone := c.tx.Bucket(bucketAccounts), c.tx.Bucket(bucketGone)
+	accounts, gone := tableOf(c.tx, bucketAccounts), tableOf(c.tx, bucketGone)
 	c.each(bucketAnnotations, func(key, value []byte) error {
 		o, err := decodeAnnotation(key, value)
 		if err != nil {

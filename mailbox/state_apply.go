@@ -87,7 +87,7 @@ type applying struct {
 	messages  map[chunkKey]*held[added]
 	flags     map[chunkKey]*held[flagged]
 	bodies    map[bodyChunk]*held[storedBody]
-	rooms     map[string]*bbolt.Bucket
+	rooms     map[string]table
 	garbage   map[garbageKey]bool       // true to be put, false to be deleted
 	ops       []op                      // of the record at hand
 	movedTo   map[AccountID][]bodyRange // of the record at hand: bodies that it adds to an account, ascending; nil = not known yet
@@ -118,7 +118,7 @@ func newApplying(d *disk, tx *bbolt.Tx) (*applying, error) {
 		messages:  make(map[chunkKey]*held[added]),
 		flags:     make(map[chunkKey]*held[flagged]),
 		bodies:    make(map[bodyChunk]*held[storedBody]),
-		rooms:     make(map[string]*bbolt.Bucket),
+		rooms:     make(map[string]table),
 		garbage:   make(map[garbageKey]bool),
 	}
 	// These keys ascend: full leaves instead of halves that nobody fills.
@@ -235,7 +235,7 @@ func (a *applying) look(id ID) (*heldMailbox, error) {
 // mailbox makes a mailbox or replaces its description. The account is made
 // where its own record was lost: mail without an owner could not be shown.
 func (a *applying) mailbox(o opMailbox) error {
-	if a.tx.Bucket(bucketAccounts).Get(idKey(o.Account)) == nil {
+	if tableOf(a.tx, bucketAccounts).Get(idKey(o.Account)) == nil {
 		if err := a.account(opAccount{Account: o.Account}); err != nil {
 			return err
 		}
@@ -386,7 +386,7 @@ func (a *applying) messageChunk(key chunkKey) (*held[added], error) {
 	if c, ok := a.messages[key]; ok {
 		return c, nil
 	}
-	list, err := decodeMessageChunk(nil, a.tx.Bucket(bucketMessages).Get(key.append(nil)))
+	list, err := decodeMessageChunk(nil, tableOf(a.tx, bucketMessages).Get(key.append(nil)))
 	if err != nil {
 		return nil, fmt.Errorf("mailbox %d, messages %d: %w", key.Mailbox, key.Number, err)
 	}
@@ -399,7 +399,7 @@ func (a *applying) flagChunk(key chunkKey) (*held[flagged], error) {
 	if c, ok := a.flags[key]; ok {
 		return c, nil
 	}
-	list, err := decodeFlagChunk(nil, a.tx.Bucket(bucketFlags).Get(key.append(nil)))
+	list, err := decodeFlagChunk(nil, tableOf(a.tx, bucketFlags).Get(key.append(nil)))
 	if err != nil {
 		return nil, fmt.Errorf("mailbox %d, flags %d: %w", key.Mailbox, key.Number, err)
 	}
@@ -430,7 +430,7 @@ type packedKey[K any] interface {
 
 // putChanged writes the changed values of one bucket; empty ones are deleted.
 func putChanged[K packedKey[K], T any](tx *bbolt.Tx, bucket []byte, values map[K]*held[T], appendList func([]byte, []T) []byte) error {
-	b := tx.Bucket(bucket)
+	b := tableOf(tx, bucket)
 	for _, k := range slices.SortedFunc(maps.Keys(values), K.compare) {
 		v := values[k]
 		if !v.changed {
@@ -451,7 +451,7 @@ func putChanged[K packedKey[K], T any](tx *bbolt.Tx, bucket []byte, values map[K
 }
 
 func (a *applying) putMailboxes() error {
-	described, counters := a.tx.Bucket(bucketMailboxes), a.tx.Bucket(bucketCounters)
+	described, counters := tableOf(a.tx, bucketMailboxes), tableOf(a.tx, bucketCounters)
 	for _, id := range slices.Sorted(maps.Keys(a.mailboxes)) {
 		m := a.mailboxes[id]
 		if m == nil {

@@ -21,7 +21,7 @@ func (a *applying) bodyChunk(id BodyID) (*held[storedBody], error) {
 	if c, ok := a.bodies[n]; ok {
 		return c, nil
 	}
-	list, err := decodeBodyChunk(nil, n, a.tx.Bucket(bucketBodies).Get(n.append(nil)))
+	list, err := decodeBodyChunk(nil, n, tableOf(a.tx, bucketBodies).Get(n.append(nil)))
 	if err != nil {
 		return nil, fmt.Errorf("bodies %d: %w", n, err)
 	}
@@ -135,7 +135,7 @@ func (k garbageKey) compare(o garbageKey) int {
 }
 
 func (a *applying) putGarbage() error {
-	b := a.tx.Bucket(bucketGarbage)
+	b := tableOf(a.tx, bucketGarbage)
 	for _, k := range slices.SortedFunc(maps.Keys(a.garbage), garbageKey.compare) {
 		var err error
 		if a.garbage[k] {
@@ -161,7 +161,7 @@ func (d *disk) place(id BodyID) (p log.Place, ok bool, err error) {
 // for ok. Ascending bodies, as a download has them, are found in one pass.
 func (d *disk) places(bodies []BodyID, f func(i int, p log.Place, ok bool)) error {
 	return d.state.View(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(bucketBodies)
+		b := tableOf(tx, bucketBodies)
 		var r bodyReader
 		var key [8]byte
 		for i, id := range bodies {

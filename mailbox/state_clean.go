@@ -120,7 +120,7 @@ func (d *disk) eachBody(begin func(*bbolt.Tx), f func(*storedBody)) error {
 		if begin != nil {
 			begin(tx)
 		}
-		c := tx.Bucket(bucketBodies).Cursor()
+		c := tableOf(tx, bucketBodies).Cursor()
 		for key, value := c.First(); key != nil; key, value = c.Next() {
 			if len(key) != 8 {
 				return fmt.Errorf("%w: malformed key of bodies", errDatabase)
@@ -143,7 +143,7 @@ func (d *disk) eachBody(begin func(*bbolt.Tx), f func(*storedBody)) error {
 // since a record up to lsn.
 func (d *disk) garbageUpTo(lsn log.LSN, after garbageKey, limit int) (list []garbageKey, err error) {
 	err = d.state.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(bucketGarbage).Cursor()
+		c := tableOf(tx, bucketGarbage).Cursor()
 		from := after.append(nil)
 		for key, _ := c.Seek(from); key != nil && len(list) < limit; key, _ = c.Next() {
 			if len(key) != 16 {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	goimap "github.com/emersion/go-imap/v2"
-	"go.etcd.io/bbolt"
 )
 
 // Expunged messages move, packed, from messages and flags to deleted, where
@@ -103,7 +102,7 @@ func (a *applying) remember(m *heldMailbox, gone []uidRange) error {
 	if len(gone) == 0 {
 		return nil
 	}
-	b := a.tx.Bucket(bucketExpunged)
+	b := tableOf(a.tx, bucketExpunged)
 	key := historyKey(m.ID, ModSeq(a.lsn))
 	if before := b.Get(key); before != nil { // the record's second expunge of this mailbox
 		list, err := decodeHistory(before)
@@ -126,7 +125,7 @@ func (a *applying) remember(m *heldMailbox, gone []uidRange) error {
 	return nil
 }
 
-func forgetOldest(b *bbolt.Bucket, m *heldMailbox) error {
+func forgetOldest(b table, m *heldMailbox) error {
 	key, value := b.Cursor().Seek(idKey(m.ID))
 	if !bytes.HasPrefix(key, idKey(m.ID)) {
 		return fmt.Errorf("%w: mailbox %d: expunge history shorter than its count", errDatabase, m.ID)
@@ -153,16 +152,16 @@ func (a *applying) mailboxGone(o opMailboxGone) error {
 		}
 	}
 	a.mailboxes[o.ID] = nil
-	if err := deletePrefix(a.tx.Bucket(bucketExpunged), idKey(o.ID)); err != nil {
+	if err := deletePrefix(tableOf(a.tx, bucketExpunged), idKey(o.ID)); err != nil {
 		return err
 	}
-	if err := a.tx.Bucket(bucketGone).Put(idKey(o.ID), appendGone(nil, o.Time, &m.diskMailbox)); err != nil {
+	if err := tableOf(a.tx, bucketGone).Put(idKey(o.ID), appendGone(nil, o.Time, &m.diskMailbox)); err != nil {
 		return err
 	}
-	if err := a.tx.Bucket(bucketMailboxes).Delete(idKey(o.ID)); err != nil {
+	if err := tableOf(a.tx, bucketMailboxes).Delete(idKey(o.ID)); err != nil {
 		return err
 	}
-	return a.tx.Bucket(bucketCounters).Delete(idKey(o.ID))
+	return tableOf(a.tx, bucketCounters).Delete(idKey(o.ID))
 }
 
 // appendGone appends the value of bucket gone: when, and what the mailbox was.
@@ -179,7 +178,7 @@ func decodeGone(value []byte) (at int64, m diskMailbox, err error) {
 
 func (a *applying) account(o opAccount) error {
 	a.last.Account = max(a.last.Account, o.Account)
-	accounts := a.tx.Bucket(bucketAccounts)
+	accounts := tableOf(a.tx, bucketAccounts)
 	if !o.Deleted {
 		return accounts.Put(idKey(o.Account), storedAccount{made: a.lsn}.append(nil))
 	}
@@ -192,7 +191,7 @@ func (a *applying) account(o opAccount) error {
 			return err
 		}
 	}
-	if err := deletePrefix(a.tx.Bucket(bucketSubscriptions), idKey(o.Account)); err != nil {
+	if err := deletePrefix(tableOf(a.tx, bucketSubscriptions), idKey(o.Account)); err != nil {
 		return err
 	}
 	return errors.Join(a.dropGrants(o.Account), a.dropAnnotationsOf(o.Account), accounts.Delete(idKey(o.Account)))
@@ -206,14 +205,14 @@ func (a *applying) mailboxesOf(account AccountID) ([]ID, error) {
 func (a *applying) subscription(o opSubscription) error {
 	key := subscriptionKey(o.Account, o.Name)
 	if !o.On {
-		return a.tx.Bucket(bucketSubscriptions).Delete(key)
+		return tableOf(a.tx, bucketSubscriptions).Delete(key)
 	}
-	return a.tx.Bucket(bucketSubscriptions).Put(key, []byte{})
+	return tableOf(a.tx, bucketSubscriptions).Put(key, []byte{})
 }
 
 // deletePrefix deletes every key that begins with prefix. It seeks anew for
 // each, since a cursor may pass over the key after one it deleted.
-func deletePrefix(b *bbolt.Bucket, prefix []byte) error {
+func deletePrefix(b table, prefix []byte) error {
 	c := b.Cursor()
 	for key, _ := c.Seek(prefix); bytes.HasPrefix(key, prefix); key, _ = c.Seek(prefix) {
 		if err := b.Delete(key); err != nil {

@@ -23,10 +23,10 @@ import (
 var writeFormats = flag.Bool("write-formats", false,
 	"write testdata for formats that have none yet; what was released is never written again")
 
-const (
-	recordsFixture = "testdata/records-v1.txt"
-	stateFixture   = "testdata/state-v1.db"
-)
+const recordsFixture = "testdata/records-v1.txt"
+
+// stateFixture is a state.db of a version.
+func stateFixture(version int) string { return fmt.Sprintf("testdata/state-v%d.db", version) }
 
 // What a program of version 1 wrote into its log means the same for ever.
 func TestRecordFormat(t *testing.T) {
@@ -100,7 +100,7 @@ func formatRecords() []appliedRecord {
 	return recs
 }
 
-// A state.db of version 1 opens, is whole, and holds what was put into it.
+// A state.db of each version opens, is whole, and holds what was put into it.
 func TestStateFormat(t *testing.T) {
 	fresh := newDisk(t)
 	if err := fresh.apply(formatRecords()); err != nil {
@@ -119,20 +119,25 @@ func TestStateFormat(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		writeFixture(t, stateFixture, content)
+		writeFixture(t, stateFixture(stateSchema().version), content)
 	}
-	dir := t.TempDir()
-	copyTestFile(t, stateFixture, filepath.Join(dir, stateFile))
-	old, err := openDisk(dir, diskOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer old.close()
-	if err := old.check(); err != nil {
-		t.Error(err)
-	}
-	if diff := cmp.Diff(dumpState(t, fresh), dumpState(t, old)); diff != "" {
-		t.Errorf("(-new +version 1):\n%s", diff)
+	for version := range stateSchema().version {
+		version++
+		t.Run(fmt.Sprint("version ", version), func(t *testing.T) {
+			dir := t.TempDir()
+			copyTestFile(t, stateFixture(version), filepath.Join(dir, stateFile))
+			old, err := openDisk(dir, diskOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer old.close()
+			if err := old.check(); err != nil {
+				t.Error(err)
+			}
+			if diff := cmp.Diff(dumpState(t, fresh), dumpState(t, old)); diff != "" {
+				t.Errorf("(-new +this):\n%s", diff)
+			}
+		})
 	}
 }
 

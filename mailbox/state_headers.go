@@ -97,7 +97,7 @@ func (r *fieldReader) end(what string) error {
 
 // readMailbox returns the mailbox, nil when there is none.
 func readMailbox(tx *bbolt.Tx, id ID) (*diskMailbox, error) {
-	value := tx.Bucket(bucketMailboxes).Get(idKey(id))
+	value := tableOf(tx, bucketMailboxes).Get(idKey(id))
 	if value == nil {
 		return nil, nil
 	}
@@ -105,14 +105,14 @@ func readMailbox(tx *bbolt.Tx, id ID) (*diskMailbox, error) {
 	if err := decodeDescription(m, value); err != nil {
 		return nil, fmt.Errorf("mailbox %d: %w", id, err)
 	}
-	if err := decodeCounters(m, tx.Bucket(bucketCounters).Get(idKey(id))); err != nil {
+	if err := decodeCounters(m, tableOf(tx, bucketCounters).Get(idKey(id))); err != nil {
 		return nil, fmt.Errorf("mailbox %d: %w", id, err)
 	}
 	return m, nil
 }
 
 func readLast(tx *bbolt.Tx) (lastIDs, error) {
-	value := tx.Bucket(bucketMeta).Get(keyLast)
+	value := tableOf(tx, bucketMeta).Get(keyLast)
 	if value == nil {
 		return lastIDs{}, nil
 	}
@@ -126,5 +126,5 @@ func putLast(tx *bbolt.Tx, l lastIDs) error {
 	for _, n := range [...]uint64{uint64(l.Account), uint64(l.Mailbox), uint64(l.Body), uint64(l.UIDValidity)} {
 		v = binary.AppendUvarint(v, n)
 	}
-	return tx.Bucket(bucketMeta).Put(keyLast, v)
+	return tableOf(tx, bucketMeta).Put(keyLast, v)
 }

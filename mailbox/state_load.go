@@ -50,7 +50,7 @@ func (h *diskHeaders) read(tx *bbolt.Tx) error {
 	if err := h.readAccounts(tx); err != nil {
 		return err
 	}
-	err := tx.Bucket(bucketMailboxes).ForEach(func(key, _ []byte) error {
+	err := tableOf(tx, bucketMailboxes).ForEach(func(key, _ []byte) error {
 		id, err := keyID[ID](key)
 		if err != nil {
 			return err
@@ -64,7 +64,7 @@ func (h *diskHeaders) read(tx *bbolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	err = tx.Bucket(bucketSubscriptions).ForEach(func(key, _ []byte) error {
+	err = tableOf(tx, bucketSubscriptions).ForEach(func(key, _ []byte) error {
 		if len(key) < 4 {
 			return fmt.Errorf("%w: malformed subscription", errDatabase)
 		}
@@ -93,9 +93,13 @@ func (d *disk) loadMessages(id ID, f func(block []Message)) (lsn log.LSN, err er
 
 func readMessages(tx *bbolt.Tx, id ID, ahead readAheadTx, f func(block []Message)) error {
 	block := make([]Message, 0, 1<<chunkBits)
-	var err error
+	m, err := readMailbox(tx, id)
+	if err != nil {
+		return err
+	}
+	n := 0
 	prefix := idKey(id)
-	c, cf := tx.Bucket(bucketMessages).Cursor(), tx.Bucket(bucketFlags).Cursor()
+	c, cf := tableOf(tx, bucketMessages).Cursor(), tableOf(tx, bucketFlags).Cursor()
 	key, value := c.Seek(prefix)
 	keyFlags, flags := cf.Seek(prefix)
 	for bytes.HasPrefix(key, prefix) {
@@ -108,11 +112,15 @@ func readMessages(tx *bbolt.Tx, id ID, ahead readAheadTx, f func(block []Message
 			return fmt.Errorf("messages %x: %w", key, err)
 		}
 		f(block)
+		n += len(block)
 		key, value = c.Next()
 		keyFlags, flags = cf.Next()
 	}
 	if bytes.HasPrefix(keyFlags, prefix) {
 		return fmt.Errorf("%w: flags %x without messages", errDatabase, keyFlags)
+	}
+	if m != nil && int(m.Messages) != n {
+		return fmt.Errorf("%w: %d messages, there should be %d", errDatabase, n, m.Messages)
 	}
 	return nil
 }
@@ -158,7 +166,7 @@ func (d *disk) vanished(id ID, since ModSeq) (gone []uidRange, ok bool, err erro
 		}
 		ok = true
 		prefix := idKey(id)
-		c := tx.Bucket(bucketExpunged).Cursor()
+		c := tableOf(tx, bucketExpunged).Cursor()
 		for key, value := c.Seek(historyKey(id, since+1)); bytes.HasPrefix(key, prefix); key, value = c.Next() {
 			list, err := decodeHistory(value)
 			if err != nil {

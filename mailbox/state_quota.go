@@ -35,7 +35,7 @@ func decodeAccount(value []byte) (s storedAccount, err error) {
 
 // limits sets the quota of an account.
 func (a *applying) limits(o opLimits) error {
-	accounts := a.tx.Bucket(bucketAccounts)
+	accounts := tableOf(a.tx, bucketAccounts)
 	value := accounts.Get(idKey(o.Account))
 	if value == nil {
 		a.missing("account", uint64(o.Account))
@@ -51,7 +51,7 @@ func (a *applying) limits(o opLimits) error {
 
 // readAccounts reads accounts and those quotas that there are.
 func (h *diskHeaders) readAccounts(tx *bbolt.Tx) error {
-	return tx.Bucket(bucketAccounts).ForEach(func(key, value []byte) error {
+	return tableOf(tx, bucketAccounts).ForEach(func(key, value []byte) error {
 		id, err := keyID[AccountID](key)
 		if err != nil {
 			return err

@@ -129,12 +129,12 @@ func (a *applying) retain(m *heldMailbox, taken []added, at int64) error {
 		return nil
 	}
 	key := deletedID{Time: at, ModSeq: ModSeq(a.lsn), Mailbox: m.ID, First: taken[0].UID}.key()
-	return a.tx.Bucket(bucketDeleted).Put(key, appendMessages(nil, taken))
+	return tableOf(a.tx, bucketDeleted).Put(key, appendMessages(nil, taken))
 }
 
 // purge gives the references of expunged messages back, and forgets deleted mailboxes.
 func (a *applying) purge(o opPurge) error {
-	deleted := a.tx.Bucket(bucketDeleted)
+	deleted := tableOf(a.tx, bucketDeleted)
 	for i := range o.Messages {
 		list, err := a.retained(o.Messages[i])
 		if err != nil {
@@ -173,7 +173,7 @@ func (a *applying) restored(o opRestored) error {
 const goneRestored = -1
 
 func (a *applying) restoredMailbox(id ID) error {
-	b := a.tx.Bucket(bucketGone)
+	b := tableOf(a.tx, bucketGone)
 	value := b.Get(idKey(id))
 	if value == nil {
 		a.missing("deleted mailbox", uint64(id))
@@ -183,7 +183,7 @@ func (a *applying) restoredMailbox(id ID) error {
 	if err != nil {
 		return fmt.Errorf("mailbox %d: %w", id, err)
 	}
-	if err := deletePrefix(a.tx.Bucket(bucketAnnotations), idKey(id)); err != nil {
+	if err := deletePrefix(tableOf(a.tx, bucketAnnotations), idKey(id)); err != nil {
 		return err
 	}
 	return b.Put(idKey(id), appendGone(nil, goneRestored, &m))
@@ -204,7 +204,7 @@ func (a *applying) restoredPart(part *deletedPart) error {
 			return err
 		}
 	}
-	deleted := a.tx.Bucket(bucketDeleted)
+	deleted := tableOf(a.tx, bucketDeleted)
 	if len(kept) == 0 {
 		return deleted.Delete(part.From.key())
 	}
@@ -213,7 +213,7 @@ func (a *applying) restoredPart(part *deletedPart) error {
 
 // retained reads expunged messages; none after a warning when they are not there.
 func (a *applying) retained(id deletedID) ([]added, error) {
-	value := a.tx.Bucket(bucketDeleted).Get(id.key())
+	value := tableOf(a.tx, bucketDeleted).Get(id.key())
 	if value == nil {
 		a.missing("deleted messages of mailbox", uint64(id.Mailbox))
 		return nil, nil
@@ -227,10 +227,10 @@ func (a *applying) retained(id deletedID) ([]added, error) {
 
 func (a *applying) forgetGone(ids []ID) error {
 	for _, id := range ids {
-		if err := deletePrefix(a.tx.Bucket(bucketAnnotations), idKey(id)); err != nil {
+		if err := deletePrefix(tableOf(a.tx, bucketAnnotations), idKey(id)); err != nil {
 			return err
 		}
-		if err := a.tx.Bucket(bucketGone).Delete(idKey(id)); err != nil {
+		if err := tableOf(a.tx, bucketGone).Delete(idKey(id)); err != nil {
 			return err
 		}
 	}
@@ -262,7 +262,7 @@ type deletedEntry struct {
 // front), from one short transaction. Fewer than limit means there are no more.
 func (d *disk) deletedPage(after []byte, limit int) (page []deletedEntry, err error) {
 	err = d.state.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(bucketDeleted).Cursor()
+		c := tableOf(tx, bucketDeleted).Cursor()
 		key, value := c.Seek(after)
 		if key != nil && slices.Equal(key, after) {
 			key, value = c.Next()
@@ -320,7 +320,7 @@ type goneMailbox struct {
 // goneMailboxes returns the deleted mailboxes by id, of which a server has tens.
 func (d *disk) goneMailboxes() (list []goneMailbox, err error) {
 	err = d.state.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bucketGone).ForEach(func(key, value []byte) error {
+		return tableOf(tx, bucketGone).ForEach(func(key, value []byte) error {
 			id, err := keyID[ID](key)
 			if err != nil {
 				return err
@@ -348,8 +348,8 @@ func restorable(gone []goneMailbox) []goneMailbox {
 // retains reports whether anything at all can be restored.
 func (d *disk) retains() (some bool, err error) {
 	err = d.state.View(func(tx *bbolt.Tx) error {
-		deleted, _ := tx.Bucket(bucketDeleted).Cursor().First()
-		gone, _ := tx.Bucket(bucketGone).Cursor().First()
+		deleted, _ := tableOf(tx, bucketDeleted).Cursor().First()
+		gone, _ := tableOf(tx, bucketGone).Cursor().First()
 		some = deleted != nil || gone != nil
 		return nil
 	})

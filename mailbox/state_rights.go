@@ -15,7 +15,7 @@ func (a *applying) rights(o opRights) error {
 	if m == nil {
 		return err
 	}
-	accounts := a.tx.Bucket(bucketAccounts)
+	accounts := tableOf(a.tx, bucketAccounts)
 	m.Grants = withoutAccounts(o.Grants, func(id AccountID) bool {
 		if accounts.Get(idKey(id)) != nil {
 			return false
@@ -42,7 +42,7 @@ func (a *applying) dropGrants(account AccountID) error {
 		}
 		m.Grants, m.described = withoutAccounts(m.Grants, gone), true
 	}
-	deleted := a.tx.Bucket(bucketGone)
+	deleted := tableOf(a.tx, bucketGone)
 	changed := make(map[ID][]byte)
 	err = deleted.ForEach(func(key, value []byte) error {
 		at, m, err := decodeGone(value)
@@ -96,7 +96,7 @@ func (a *applying) mailboxesThat(f func(*diskMailbox) bool) (ids []ID, err error
 
 // eachDescription calls f with the description of each mailbox.
 func eachDescription(tx *bbolt.Tx, f func(ID, *diskMailbox)) error {
-	return tx.Bucket(bucketMailboxes).ForEach(func(key, value []byte) error {
+	return tableOf(tx, bucketMailboxes).ForEach(func(key, value []byte) error {
 		id, err := keyID[ID](key)
 		if err != nil {
 			return err

@@ -57,13 +57,20 @@ func (a *applying) room(o opRoom) error {
 	return errors.Join(err, a.release(before.Body))
 }
 
-func (a *applying) roomBucket(name string) (*bbolt.Bucket, error) {
-	if b, ok := a.rooms[name]; ok {
-		return b, nil
+func (a *applying) roomBucket(name string) (table, error) {
+	if t, ok := a.rooms[name]; ok {
+		return t, nil
 	}
 	b, err := a.tx.Bucket(bucketRooms).CreateBucketIfNotExists([]byte(name))
-	a.rooms[name] = b
-	return b, err
+	t := newTable(b, []byte(name))
+	a.rooms[name] = t
+	return t, err
+}
+
+// roomOf is the table of a room; ok is false for a room that has no entry.
+func roomOf(tx *bbolt.Tx, name string) (t table, ok bool) {
+	b := tx.Bucket(bucketRooms).Bucket([]byte(name))
+	return newTable(b, []byte(name)), b != nil
 }
 
 // roomEntry is a key of a room with what it has.
@@ -95,8 +102,8 @@ func decodeRoomEntry(stored []byte) (roomEntry, error) {
 // is a copy.
 func (d *disk) roomGet(room, key string) (e roomEntry, ok bool, err error) {
 	err = d.state.View(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(bucketRooms).Bucket([]byte(room))
-		if b == nil {
+		b, there := roomOf(tx, room)
+		if !there {
 			return nil
 		}
 		stored := b.Get([]byte(key))
@@ -117,8 +124,8 @@ func (d *disk) roomGet(room, key string) (e roomEntry, ok bool, err error) {
 // than limit means there are no more.
 func (d *disk) roomPage(room, prefix, after string, limit int) (page []roomEntry, err error) {
 	err = d.state.View(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(bucketRooms).Bucket([]byte(room))
-		if b == nil {
+		b, there := roomOf(tx, room)
+		if !there {
 			return nil
 		}
 		c := b.Cursor()

@@ -287,7 +287,7 @@ func TestStateGarbage(t *testing.T) {
 	w := writer{t: t, d: d}
 	garbage := func() (list []string) {
 		_ = d.state.View(func(tx *bbolt.Tx) error {
-			return tx.Bucket(bucketGarbage).ForEach(func(key, _ []byte) error {
+			return tableOf(tx, bucketGarbage).ForEach(func(key, _ []byte) error {
 				list = append(list, fmt.Sprint(binary.BigEndian.Uint64(key), " ", binary.BigEndian.Uint64(key[8:])))
 				return nil
 			})
@@ -345,7 +345,7 @@ func TestStateErase(t *testing.T) {
 	}
 	kept := make(map[ID]int)
 	_ = d.state.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bucketDeleted).ForEach(func(key, value []byte) error {
+		return tableOf(tx, bucketDeleted).ForEach(func(key, value []byte) error {
 			id, err := decodeDeletedKey(key)
 			list, err2 := decodeDeleted(value)
 			kept[id.Mailbox] += len(list)
@@ -356,7 +356,7 @@ func TestStateErase(t *testing.T) {
 		t.Errorf("deleted messages (-want +got):\n%s", diff)
 	}
 	_ = d.state.View(func(tx *bbolt.Tx) error {
-		at, m, err := decodeGone(tx.Bucket(bucketGone).Get(idKey(ID(2))))
+		at, m, err := decodeGone(tableOf(tx, bucketGone).Get(idKey(ID(2))))
 		if at != 100 || m.Name != "a" || m.Account != 1 || err != nil {
 			t.Errorf("gone at %d: %+v, %v", at, m, err)
 		}
@@ -467,13 +467,13 @@ func TestStateSchema(t *testing.T) {
 	newer := stateSchema()
 	newer.version++
 	broken := errors.New("broken")
-	newer.steps = []func(*bbolt.Tx) error{func(tx *bbolt.Tx) error {
+	newer.steps = append(newer.steps, func(tx *bbolt.Tx) error {
 		return errors.Join(tx.Bucket(bucketMeta).Put([]byte("half"), []byte{1}), broken)
-	}}
+	})
 	if err := open(newer); !errors.Is(err, broken) {
 		t.Errorf("broken migration: %v", err)
 	}
-	newer.steps[0] = func(tx *bbolt.Tx) error {
+	newer.steps[len(newer.steps)-1] = func(tx *bbolt.Tx) error {
 		if tx.Bucket(bucketMeta).Get([]byte("half")) != nil {
 			return errors.New("the broken migration left something")
 		}

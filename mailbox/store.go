@@ -127,6 +127,14 @@ func (s *Store) now() time.Time { return s.o.Now() }
 // Open locks the folder, which is made if it is missing, recovers what was
 // acknowledged, and returns the store. ErrLocked when another process has it.
 func Open(dir string, o Options) (*Store, error) {
+	s, err := start(dir, o)
+	if errors.Is(err, errDatabase) { // seen when it was read: this start has left its mark, so one more checks first
+		return start(dir, o)
+	}
+	return s, err
+}
+
+func start(dir string, o Options) (*Store, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)

@@ -116,7 +116,7 @@ func (v *copyVerifier) state(at log.LSN) error {
 // bodies looks for every body that a message, a deleted message or a room holds.
 func (v *copyVerifier) bodies() error {
 	return v.disk.state.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bucketBodies).ForEach(func(key, value []byte) error {
+		return tableOf(tx, bucketBodies).ForEach(func(key, value []byte) error {
 			if len(key) != 8 {
 				return nil // the check has said so
 			}

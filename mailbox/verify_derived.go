@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -50,21 +51,32 @@ func (v *verification) indexes() error {
 // judgeIndexes decodes the indexes behind that of a body.
 func (d *disk) judgeIndexes(after BodyID) (list []judged, err error) {
 	err = d.derived.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(bucketIndexes).Cursor()
+		t := tableOf(tx, bucketIndexes)
+		c := t.bucket.Cursor()
 		for key, value := c.Seek(bodyKey(after + 1)); key != nil && len(list) < verifyIndexes; key, value = c.Next() {
 			if len(key) != 8 {
 				return fmt.Errorf("%w: malformed key %x", errDatabase, key)
 			}
 			j := judged{body: BodyID(binary.BigEndian.Uint64(key))}
-			var view message.View
-			if view, j.err = message.Open(value); j.err == nil {
-				j.size, j.err = view.Size(), view.Check()
-			}
+			j.size, j.err = t.judge(key, value)
 			list = append(list, j)
 		}
 		return nil
 	})
 	return list, err
+}
+
+// judge returns the size of the body that a stored index is about.
+func (t table) judge(key, stored []byte) (size int64, err error) {
+	value, ok := t.unseal(key, stored)
+	if !ok {
+		return 0, &sealError{name: t.name, key: bytes.Clone(key)}
+	}
+	view, err := message.Open(value)
+	if err != nil {
+		return 0, err
+	}
+	return view.Size(), view.Check()
 }
 
 // judge holds indexes against the bodies they are about, and makes those

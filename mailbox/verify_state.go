@@ -34,18 +34,25 @@ func (v *verification) openCopy() error {
 	v.step("checking the database", 0, false)
 	switch err := v.s.check(path); {
 	case errors.Is(err, errDatabase):
-		v.add(Finding{Where: stateFile, What: err.Error()})
+		v.stateDamaged(err)
 		return nil
 	case err != nil && !errors.Is(err, errNoChild):
 		return err
 	}
 	db, err := files{log.OS()}.openBolt(path, databaseOptions(true))
 	if errors.Is(err, errDatabase) {
-		v.add(Finding{Where: stateFile, What: err.Error()})
+		v.stateDamaged(err)
 		return nil
 	}
 	v.copy = db
 	return err
+}
+
+// stateDamaged notes that state.db is not what was stored, and has the next start make
+// it again: it checks, too.
+func (v *verification) stateDamaged(err error) {
+	v.s.disk.state.mark()
+	v.add(Finding{Where: stateFile, What: fmt.Sprintf("%v; the next start makes it again from checkpoint and log", err)})
 }
 
 // copyState copies the file as it is, free pages included.
@@ -93,7 +100,7 @@ func (v *verification) state() error {
 // eachBody calls f for every known body, in order; what is malformed the check
 // has told of.
 func eachBody(tx *bbolt.Tx, f func(*storedBody) error) error {
-	return tx.Bucket(bucketBodies).ForEach(func(key, value []byte) error {
+	return tableOf(tx, bucketBodies).ForEach(func(key, value []byte) error {
 		if len(key) != 8 {
 			return nil
 		}
@@ -199,7 +206,7 @@ func owner(tx *bbolt.Tx, id ID) Hit {
 	if m, err := readMailbox(tx, id); err == nil && m != nil {
 		return Hit{Account: m.Account, Mailbox: m.Name}
 	}
-	if value := tx.Bucket(bucketGone).Get(idKey(id)); value != nil {
+	if value := tableOf(tx, bucketGone).Get(idKey(id)); value != nil {
 		if _, m, err := decodeGone(value); err == nil {
 			return Hit{Account: m.Account, Mailbox: m.Name}
 		}
@@ -208,9 +215,9 @@ func owner(tx *bbolt.Tx, id ID) Hit {
 }
 
 func (v *verification) messageHits(tx *bbolt.Tx) error {
-	flags := tx.Bucket(bucketFlags)
+	flags := tableOf(tx, bucketFlags)
 	var block []Message
-	return tx.Bucket(bucketMessages).ForEach(func(key, value []byte) error {
+	return tableOf(tx, bucketMessages).ForEach(func(key, value []byte) error {
 		var err error
 		if block, err = decodeChunks(block[:0], value, flags.Get(key)); err != nil || len(key) != 8 {
 			return nil // the check has told of it
@@ -227,7 +234,7 @@ func (v *verification) messageHits(tx *bbolt.Tx) error {
 }
 
 func (v *verification) deletedHits(tx *bbolt.Tx) error {
-	return tx.Bucket(bucketDeleted).ForEach(func(key, value []byte) error {
+	return tableOf(tx, bucketDeleted).ForEach(func(key, value []byte) error {
 		id, err := decodeDeletedKey(key)
 		if err != nil {
 			return nil // as above
@@ -250,7 +257,7 @@ func (v *verification) deletedHits(tx *bbolt.Tx) error {
 func (v *verification) roomHits(tx *bbolt.Tx) error {
 	rooms := tx.Bucket(bucketRooms)
 	return rooms.ForEachBucket(func(name []byte) error {
-		return rooms.Bucket(name).ForEach(func(key, stored []byte) error {
+		return newTable(rooms.Bucket(name), name).ForEach(func(key, stored []byte) error {
 			if e, err := decodeRoomEntry(stored); err == nil && e.Body != 0 {
 				v.hit(Hit{Body: e.Body, Room: string(name), Key: string(key)})
 			}
