@@ -57,7 +57,9 @@ func TestCorpus(t *testing.T) {
 
 	t.Log("after a few letters, mean of 20 draws; the rest is judged:")
 	for _, n := range []int{10, 20, 50, 100, 200, 500, 1000} {
-		report(t, fmt.Sprintf("this filter after %d", n), afterFew(all, n, func() learner { return newFilter() }))
+		few := afterFew(all, n, func() learner { return newFilter() })
+		report(t, fmt.Sprintf("this filter after %d", n), few)
+		report(t, "  without the hard collection", only(few, func(s *specimen) bool { return !s.hard }))
 		report(t, fmt.Sprintf("plain Bayes after %d", n), afterFew(all, n, func() learner { return newBayes(true) }))
 	}
 	t.Log("after 100 letters of junk and as many good ones as stand beside them, mean of 20 draws:")
@@ -67,7 +69,7 @@ func TestCorpus(t *testing.T) {
 		report(t, "  without the hard collection", only(taught, func(s *specimen) bool { return !s.hard }))
 	}
 	logMistakes(t, folded)
-	if f := count(folded, 0.9); f.falseRate() > mostFalse || f.missedRate() > mostMissed {
+	if f := mistakes(folded, 0.9); f.falseRate() > mostFalse || f.missedRate() > mostMissed {
 		t.Errorf("ten-fold: %.2f %% of the good letters in Junk and %.2f %% of junk missed, more than ever", 100*f.falseRate(), 100*f.missedRate())
 	}
 }
@@ -217,7 +219,7 @@ type figures struct{ good, junk, wrong, missed int }
 func (f figures) falseRate() float64  { return float64(f.wrong) / float64(max(f.good, 1)) }
 func (f figures) missedRate() float64 { return float64(f.missed) / float64(max(f.junk, 1)) }
 
-func count(all []judged, threshold float64) figures {
+func mistakes(all []judged, threshold float64) figures {
 	var f figures
 	for _, j := range all {
 		isJunk := j.score >= threshold
@@ -244,7 +246,7 @@ func btoi(b bool) int {
 // good letter in a thousand is taken for junk.
 func report(t *testing.T, name string, all []judged) {
 	t.Helper()
-	f := count(all, 0.9)
+	f := mistakes(all, 0.9)
 	good := []float64{}
 	for _, j := range all {
 		if j.class == Good {
@@ -252,7 +254,7 @@ func report(t *testing.T, name string, all []judged) {
 		}
 	}
 	slices.Sort(good)
-	strict := count(all, math.Nextafter(good[len(good)-1-len(good)/1000], 2))
+	strict := mistakes(all, math.Nextafter(good[len(good)-1-len(good)/1000], 2))
 	t.Logf("  %-30s in Junk though good %5d of %6d = %6.3f %%; missed %5d of %5d = %6.2f %%; at 0.1 %%: missed %6.2f %%", name,
 		f.wrong, f.good, 100*f.falseRate(), f.missed, f.junk, 100*f.missedRate(), 100*strict.missedRate())
 }

@@ -322,13 +322,16 @@ func TestState(t *testing.T) {
 	}
 	account.weights[0], account.weights[1], account.weights[len(account.weights)-1] = math.MinInt32, math.MaxInt32, 1
 	for _, m := range []*Model{server, account} {
-		again := newModel(m.bits)
+		again := NewAccount()
+		if m == server {
+			again = NewServer()
+		}
 		for part := range m.Parts() {
 			if err := again.ReadPart(part, m.AppendPart(nil, part)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if !slices.Equal(again.weights, m.weights) || again.junk != m.junk || again.good != m.good {
+		if !slices.Equal(again.weights, m.weights) || !slices.Equal(again.counts, m.counts) || again.junk != m.junk || again.good != m.good {
 			t.Error("read another model than was written")
 		}
 	}
@@ -336,8 +339,15 @@ func TestState(t *testing.T) {
 	for i := range account.weights {
 		account.weights[i] = math.MinInt32
 	}
-	if full := account.AppendPart(nil, 1); len(full) > MaxPart {
-		t.Errorf("a full part has %d octets", len(full))
+	full := NewServer()
+	for i := range full.weights {
+		full.weights[i] = math.MinInt32
+	}
+	for i := range full.counts {
+		full.counts[i] = count{math.MaxUint16, math.MaxUint16}
+	}
+	if part := full.AppendPart(nil, 1); len(part) > MaxPart {
+		t.Errorf("a full part has %d octets", len(part))
 	}
 	damaged := func(at int) []byte {
 		d := slices.Clone(state)
@@ -367,7 +377,7 @@ func TestRedo(t *testing.T) {
 	for i := range 10 {
 		l := readLetter(t, &r, generate(rng, Class(i%2)), Facts{})
 		receipt := Train(l, nil, account, Class(i%2), 1)
-		step := Step{Class: receipt.Class, Size: receipt.Account}
+		step := receipt.Step(false, false)
 		partly.Redo(l, step, func(part int) bool { return !lacks(part) }) // what was written before the crash
 		partly.Redo(l, step, lacks)
 		if !receipt.Fits(l) {
@@ -493,16 +503,20 @@ func FuzzRead(f *testing.F) {
 }
 
 func FuzzReadPart(f *testing.F) {
-	account := NewAccount()
-	f.Add(account.AppendPart(nil, 0))
-	account.weights[3], account.weights[900] = -5, 1<<30
-	f.Add(account.AppendPart(nil, 0))
+	// A server's part is a 64th of it, so no whole server has to be made for each.
+	fresh := func() *Model {
+		return &Model{bits: serverBits, weights: make([]int32, 1<<partBits), counts: make([]count, 1<<countPartBits)}
+	}
+	m := fresh()
+	f.Add(m.AppendPart(nil, 0))
+	m.weights[3], m.weights[900], m.counts[7] = -5, 1<<30, count{1, 300}
+	f.Add(m.AppendPart(nil, 0))
 	f.Fuzz(func(t *testing.T, state []byte) {
-		m, again := NewAccount(), NewAccount()
+		m, again := fresh(), fresh()
 		if m.ReadPart(0, state) != nil {
 			return
 		}
-		if err := again.ReadPart(0, m.AppendPart(nil, 0)); err != nil || !slices.Equal(again.weights, m.weights) {
+		if err := again.ReadPart(0, m.AppendPart(nil, 0)); err != nil || !slices.Equal(again.weights, m.weights) || !slices.Equal(again.counts, m.counts) {
 			t.Errorf("what was read is written differently: %v", err)
 		}
 	})

@@ -37,13 +37,14 @@ const (
 const (
 	serverBits  = 20
 	accountBits = 16
+	countBits   = 18
 
-	// ServerSize is the size of a server's model.
-	ServerSize = 4 << serverBits
+	// ServerSize is the size of a server's model, its counts included.
+	ServerSize = 4<<serverBits + 4<<countBits
 	// AccountSize is the size of an account's model.
 	AccountSize = 4 << accountBits
 	// MaxAccounts is how many models of accounts are to be in memory at once.
-	MaxAccounts = 8
+	MaxAccounts = 4
 	// MaxReaders is how many letters are to be taken apart at once.
 	MaxReaders = 2
 	// MaxReader bounds what a Reader keeps.

@@ -10,6 +10,7 @@ import (
 type Model struct {
 	bits       int
 	weights    []int32 // in units of 1/unit logits
+	counts     []count // of the server's only
 	junk, good uint32
 }
 
@@ -19,7 +20,11 @@ type Model struct {
 const unit = 1 << 12
 
 // NewServer returns a server's model that knows nothing.
-func NewServer() *Model { return newModel(serverBits) }
+func NewServer() *Model {
+	m := newModel(serverBits)
+	m.counts = make([]count, 1<<countBits)
+	return m
+}
 
 // NewAccount returns an account's model that knows nothing.
 func NewAccount() *Model { return newModel(accountBits) }
@@ -77,6 +82,8 @@ type Receipt struct {
 	Server, Account int32
 	// Features is a checksum of the letter's features.
 	Features uint32
+	// Counted says that the letter was counted: a mere hint is not.
+	Counted bool
 }
 
 // ErrOtherLetter says that a receipt is not for this letter: its bytes or its facts are others, or another version read it.
@@ -99,16 +106,15 @@ const (
 //
 // Lessons are about the letter, not about who wrote it: reputations of the facts make no difference.
 func Train(l *Letter, server, account *Model, class Class, weight float64) Receipt {
-	r := Receipt{Class: class, Features: l.sum()}
-	z := l.prior() + server.sum(l)
+	r := Receipt{Class: class, Features: l.sum(), Counted: weight >= 1}
+	known := l.prior() + server.counted(l)
 	if server != nil {
-		r.Server = lesson(l, z, class, weight)
-		server.Redo(l, Step{Class: class, Size: r.Server}, nil)
-		z = l.prior() + server.sum(l)
+		r.Server = lesson(l, known+server.sum(l), class, weight)
+		server.Redo(l, r.Step(true, false), nil)
 	}
 	if account != nil {
-		r.Account = lesson(l, z+account.sum(l), class, weight)
-		account.Redo(l, Step{Class: class, Size: r.Account}, nil)
+		r.Account = lesson(l, known+server.sum(l)+account.sum(l), class, weight)
+		account.Redo(l, r.Step(false, false), nil)
 	}
 	return r
 }
@@ -141,10 +147,10 @@ func Untrain(l *Letter, server, account *Model, r Receipt) error {
 		return ErrOtherLetter
 	}
 	if server != nil {
-		server.Redo(l, Step{Class: r.Class, Size: r.Server, Undo: true}, nil)
+		server.Redo(l, r.Step(true, true), nil)
 	}
 	if account != nil {
-		account.Redo(l, Step{Class: r.Class, Size: r.Account, Undo: true}, nil)
+		account.Redo(l, r.Step(false, true), nil)
 	}
 	return nil
 }
@@ -154,6 +160,17 @@ type Step struct {
 	Class Class
 	Size  int32 // what the lesson added, as its receipt says
 	Undo  bool
+
+	counted bool
+}
+
+// Step is what the lesson did to the server's model or to the account's, or with undo what undoes it.
+func (r *Receipt) Step(server, undo bool) Step {
+	s := Step{Class: r.Class, Size: r.Account, Undo: undo, counted: r.Counted && server}
+	if server {
+		s.Size = r.Server
+	}
+	return s
 }
 
 // Redo repeats a step on the parts of a model that lack it, all if lacks is nil. The letter must fit the lesson's receipt.
@@ -163,6 +180,9 @@ func (m *Model) Redo(l *Letter, s Step, lacks func(part int) bool) {
 		size, one = -size, ^uint32(0)
 	}
 	m.add(l, size, lacks)
+	if s.counted && m.counts != nil {
+		m.count(l, s.Class, uint16(one), lacks)
+	}
 	switch {
 	case lacks != nil && !lacks(0):
 	case s.Class == Junk:

@@ -25,8 +25,9 @@ type Signal struct {
 
 // Classify judges a letter by the rules and by what the models have learned. Either may be nil.
 func Classify(l *Letter, server, account *Model) Verdict {
-	z := l.prior() + server.sum(l) + account.sum(l) + l.facts.reputation() - caution(server, account)
-	v := Verdict{Score: sigmoid(z), Signals: signals(l, server, account)}
+	counted := server.counted(l)
+	z := l.prior() + counted + server.sum(l) + account.sum(l) + l.facts.reputation() - caution(server, account)
+	v := Verdict{Score: sigmoid(z), Signals: signals(l, counted, server, account)}
 	if l.facts.known() {
 		v.Score = min(v.Score, knownMost)
 	}
@@ -61,13 +62,19 @@ type found struct {
 const leastSignal = 0.02
 
 // signals picks what weighs most.
-func signals(l *Letter, server, account *Model) []Signal {
+func signals(l *Letter, counted float64, server, account *Model) []Signal {
 	top := make([]found, 0, maxSignals+1)
 	for _, r := range l.rules {
 		top = keepTop(top, found{r.weight, -1, r.words})
 	}
 	if p := min(l.evidence.phrases, maxPhrases); p > 0 {
 		top = keepTop(top, found{p, -1, fmt.Sprintf("what junk says, like %q", l.words(l.features[l.evidence.phrase]))})
+	}
+	switch {
+	case counted >= leastSignal:
+		top = keepTop(top, found{counted, -1, "its words together are those of junk"})
+	case counted <= -leastSignal:
+		top = keepTop(top, found{counted, -1, "its words together are those of good mail"})
 	}
 	if w := l.facts.reputation(); w != 0 {
 		top = keepTop(top, found{w, -1, "the owner knows the sender"})

@@ -72,7 +72,7 @@ type lesson struct {
 }
 
 func (l *lesson) append(dst []byte) []byte {
-	dst = append(dst, byte(l.cause), byte(l.receipt.Class))
+	dst = append(dst, byte(l.cause), classByte(&l.receipt))
 	dst = binary.AppendUvarint(dst, uint64(l.lsn))
 	dst = binary.AppendVarint(dst, int64(l.receipt.Server))
 	dst = binary.AppendVarint(dst, int64(l.receipt.Account))
@@ -85,13 +85,13 @@ func (l *lesson) append(dst []byte) []byte {
 func readLesson(value []byte) (lesson, error) {
 	r := fields{value: value}
 	l := lesson{cause: cause(r.byte()), lsn: 0}
-	l.receipt.Class = junk.Class(r.byte())
+	r.class(&l.receipt)
 	l.lsn = mailbox.ModSeq(r.unsigned())
 	l.receipt.Server, l.receipt.Account = int32(r.signed()), int32(r.signed())
 	l.receipt.Features = uint32(r.unsigned())
 	l.mailbox, l.uid = mailbox.ID(r.unsigned()), goimap.UID(r.unsigned())
 	l.beside = mailbox.BodyID(r.unsigned())
-	if r.bad || len(r.value) > 0 || l.cause > left || l.receipt.Class > junk.Junk {
+	if r.bad || len(r.value) > 0 || l.cause > left {
 		return lesson{}, fmt.Errorf("%w: a receipt", errValue)
 	}
 	return l, nil
@@ -107,7 +107,7 @@ type step struct {
 }
 
 func (s *step) append(dst []byte) []byte {
-	dst = append(dst, byte(s.receipt.Class), boolByte(s.undo))
+	dst = append(dst, classByte(&s.receipt), boolByte(s.undo))
 	dst = binary.AppendUvarint(dst, uint64(s.account))
 	dst = binary.AppendUvarint(dst, uint64(s.body))
 	dst = binary.AppendVarint(dst, int64(s.receipt.Server))
@@ -125,26 +125,22 @@ func boolByte(b bool) byte {
 func readStep(key string, value []byte) (step, error) {
 	r := fields{value: value}
 	var s step
-	s.receipt.Class = junk.Class(r.byte())
+	r.class(&s.receipt)
 	s.undo = r.byte() == 1
 	s.account, s.body = mailbox.AccountID(r.unsigned()), mailbox.BodyID(r.unsigned())
 	s.receipt.Server, s.receipt.Account = int32(r.signed()), int32(r.signed())
 	s.receipt.Features = uint32(r.unsigned())
-	if r.bad || len(r.value) > 0 || len(key) != len(stepKey(0)) || s.receipt.Class > junk.Junk {
+	if r.bad || len(r.value) > 0 || len(key) != len(stepKey(0)) {
 		return step{}, fmt.Errorf("%w: a step", errValue)
 	}
 	s.number = binary.BigEndian.Uint64([]byte(key[1:]))
 	return s, nil
 }
 
-// change is the part of the step that concerns the server's model, or the account's.
-func (s *step) change(server bool) junk.Step {
-	size := s.receipt.Account
-	if server {
-		size = s.receipt.Server
-	}
-	return junk.Step{Class: s.receipt.Class, Size: size, Undo: s.undo}
-}
+// countedBit is set in the octet of a class where the letter was counted.
+const countedBit = 2
+
+func classByte(r *junk.Receipt) byte { return byte(r.Class) | countedBit*boolByte(r.Counted) }
 
 // fields reads what append has written.
 type fields struct {
@@ -160,6 +156,12 @@ func (f *fields) byte() byte {
 	b := f.value[0]
 	f.value = f.value[1:]
 	return b
+}
+
+func (f *fields) class(r *junk.Receipt) {
+	b := f.byte()
+	r.Class, r.Counted = junk.Class(b&^countedBit), b&countedBit != 0
+	f.bad = f.bad || r.Class > junk.Junk
 }
 
 func (f *fields) unsigned() uint64 {

@@ -162,7 +162,7 @@ func (m *models) read(a mailbox.AccountID, r *reader) (*junk.Model, error) {
 		}
 		if n <= 0 || err != nil {
 			m.t.log.Error("a junk model cannot be used; it starts anew", "account", a, "err", err)
-			return nil, m.t.dropModel(a)
+			return nil, nil // what is written next replaces all parts
 		}
 		numbers[part], known = number, true
 		m.last = max(m.last, number)
@@ -175,7 +175,7 @@ func (m *models) read(a mailbox.AccountID, r *reader) (*junk.Model, error) {
 		known = true
 		err := r.with(m.t.store, s.body, func(l *junk.Letter, _ string) error {
 			if s.receipt.Fits(l) {
-				model.Redo(l, s.change(a == everybody), func(part int) bool { return numbers[part] < s.number })
+				model.Redo(l, s.receipt.Step(a == everybody, s.undo), func(part int) bool { return numbers[part] < s.number })
 			}
 			return nil
 		})
@@ -366,13 +366,4 @@ func (t *Trainer) saveModel(ctx context.Context, a mailbox.AccountID, last uint6
 		changes, size = changes[:0], 0
 	}
 	return nil
-}
-
-// dropModel removes a model from the room, and the receipts that only it could undo stay without effect.
-func (t *Trainer) dropModel(a mailbox.AccountID) error {
-	keys, err := t.prefixed(string(accountKey(modelKeys, a)))
-	for _, key := range keys {
-		t.set(key, nil)
-	}
-	return err
 }

@@ -495,6 +495,26 @@ func TestModelsAreWrittenRarely(t *testing.T) {
 	}
 }
 
+// TestDamagedModel starts anew.
+func TestDamagedModel(t *testing.T) {
+	h := newHome(t)
+	h.move("INBOX", h.put("INBOX", offer(1)), "Junk")
+	h.learn()
+	h.must(h.trainer.save(t.Context()))
+	h.must(h.store.Change(t.Context(), mailbox.RoomChange{Room: room, Key: modelKey(h.account, 2), Value: []byte("damaged")}))
+	h.open()
+	if got := h.taught(); got != [2]int{0, 0} {
+		t.Errorf("taught %v", got)
+	}
+	h.move("INBOX", h.put("INBOX", offer(2)), "Junk")
+	h.learn()
+	h.must(h.trainer.save(t.Context()))
+	h.open()
+	if got := h.taught(); got != [2]int{1, 0} {
+		t.Errorf("taught %v after it began anew", got)
+	}
+}
+
 // TestForget leaves nothing of an account, not in the server's model, either.
 func TestForget(t *testing.T) {
 	h := newHome(t)
