@@ -67,6 +67,11 @@ func TestBackupCommands(t *testing.T) {
 	if ca, err := os.ReadFile(filepath.Join(moved, "ca.pem")); err != nil || len(ca) == 0 {
 		t.Errorf("the CA did not move: %v", err)
 	}
+	for folder, there := range map[string]bool{dir: true, moved: false} { // what is to be gone in a month is in no backup
+		if _, err := os.Stat(journalDir(folder)); (err == nil) != there {
+			t.Errorf("the journal of %s: %v", folder, err)
+		}
+	}
 	if n := startTrial(t, moved).letters(user, "pass"); n != "2" {
 		t.Errorf("moved: %s messages", n)
 	}

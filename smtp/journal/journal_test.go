@@ -266,6 +266,36 @@ func TestFolderThatCannotBeWritten(t *testing.T) {
 	}
 }
 
+// TestFullDisk: nobody who adds hears of it; what is lost is counted, and told when
+// there is room.
+func TestFullDisk(t *testing.T) {
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("there is no file that is always full:", err)
+	}
+	dir, c := t.TempDir(), noon()
+	name := filepath.Join(dir, "mail-20261122-0001.jsonl")
+	must(t, os.Symlink("/dev/full", name))
+	var said bytes.Buffer
+	j := Open(dir, Options{Now: c.now, Logger: slog.New(slog.NewTextHandler(&said, nil))})
+	for range 5 {
+		j.Add(Event{Step: Filed, ID: "1"})
+		j.Add(Event{Step: Refused, ID: "2"}) // has its own file
+		must(t, j.Flush(t.Context()))
+		c.add(restAfter / 3)
+	}
+	must(t, os.Remove(name))
+	c.add(restAfter)
+	j.Add(Event{Step: Filed, ID: "3"})
+	j.Close()
+	found, lost, err := Stories(dir, Filter{})
+	if err != nil || lost != 5 || len(found) != 2 || len(found[0].Steps) != 5 || found[1].ID != "3" {
+		t.Errorf("%v, %d lost, %v", found, lost, err)
+	}
+	if !strings.Contains(said.String(), "no space left on device") {
+		t.Errorf("said %q", said.String())
+	}
+}
+
 // TestDays: files of a day go when their days are over; the shelf of what was
 // refused has its own room.
 func TestDays(t *testing.T) {
