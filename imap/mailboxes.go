@@ -21,7 +21,7 @@ func (s *session) create(r *request) (reply, error) {
 	}
 	// A delimiter at the end only says that children are to follow.
 	name = strings.TrimSuffix(name, delimiter)
-	p, err := s.place(wire.CanonicalInbox(name))
+	p, err := s.place(name)
 	switch {
 	case err != nil:
 		return reply{}, errNoRight // whoever's it would be: nobody is told who is here
