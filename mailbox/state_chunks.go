@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	mathbits "math/bits"
 	"slices"
 
 	goimap "github.com/emersion/go-imap/v2"
@@ -41,6 +42,13 @@ func (k chunkKey) compare(o chunkKey) int {
 	return cmp.Or(cmp.Compare(k.Mailbox, o.Mailbox), cmp.Compare(k.Number, o.Number))
 }
 
+// What one message takes in the packed values, in bytes: most have a little more, so
+// that lists of this length are decoded without growing.
+const (
+	usualAdded   = 8
+	usualFlagged = 4
+)
+
 // appendMessageChunk appends the value of bucket messages: the part of each
 // message that never changes.
 func appendMessageChunk(dst []byte, list []added) []byte {
@@ -55,6 +63,7 @@ func appendMessageChunk(dst []byte, list []added) []byte {
 // decodeMessageChunk appends the messages of value to dst, without flags.
 func decodeMessageChunk(dst []added, value []byte) ([]added, error) {
 	r := fieldReader{rest: value}
+	dst = slices.Grow(dst, len(value)/usualAdded)
 	var before added
 	for len(r.rest) > 0 {
 		var m added
@@ -90,6 +99,7 @@ func appendFlagChunk(dst []byte, list []flagged) []byte {
 
 func decodeFlagChunk(dst []flagged, value []byte) ([]flagged, error) {
 	r := fieldReader{rest: value}
+	dst = slices.Grow(dst, len(value)/usualFlagged)
 	var m flagged
 	for len(r.rest) > 0 {
 		before := m.UID
@@ -233,6 +243,13 @@ func (u *uidBits) set(from, to uint32) {
 	for i := from; i <= to; i++ {
 		u[i>>6] |= 1 << (i & 63)
 	}
+}
+
+func (u *uidBits) count() (n int) {
+	for _, word := range u {
+		n += mathbits.OnesCount64(word)
+	}
+	return n
 }
 
 func (u *uidBits) has(uid goimap.UID) bool {

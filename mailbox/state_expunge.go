@@ -54,7 +54,7 @@ func (a *applying) takeChunk(m *heldMailbox, key chunkKey, hit *uidBits) ([]adde
 	if len(messages.list) != len(flags.list) {
 		return nil, fmt.Errorf("%w: mailbox %d, chunk %d: %d messages and %d flags", errDatabase, key.Mailbox, key.Number, len(messages.list), len(flags.list))
 	}
-	var taken []added
+	taken := make([]added, 0, min(hit.count(), len(messages.list)))
 	kept := 0
 	for i, msg := range messages.list {
 		f := flags.list[i]
