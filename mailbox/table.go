@@ -74,9 +74,6 @@ func (t table) opened(key, stored []byte) []byte {
 // Get returns the value of a key, nil for none. It is valid during the transaction.
 func (t table) Get(key []byte) []byte { return t.opened(key, t.bucket.Get(key)) }
 
-// has reports whether there is such a key, whatever its value.
-func (t table) has(key []byte) bool { return t.bucket.Get(key) != nil }
-
 // Put stores a value. The key must not be changed before the transaction ends.
 func (t table) Put(key, value []byte) error {
 	sealed := append(make([]byte, 0, len(value)+sealSize), value...)
