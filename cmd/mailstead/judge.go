@@ -34,8 +34,7 @@ func (s *server) checks(resolver *dns.Resolver) (*smtp.Checks, error) {
 		Blocked: blocked, Allowed: allowed, Overrides: overrides, Names: s.domainNames,
 		Senders: s.directory, Greylist: s.greylist,
 		Rejected: s.here,
-		// Where nothing is looked up, mail is tried out: it is filed for what the owner taught, not for what rules think of it.
-		Filter: newFilter(s.trainer, len(s.settings.Resolvers) == 0, s.log),
+		Filter:   newFilter(s.trainer, s.log),
 	}, nil
 }
 

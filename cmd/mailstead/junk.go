@@ -20,15 +20,14 @@ import (
 type filter struct {
 	trainer *training.Trainer
 	heads   chan []byte // buffers
-	taught  bool        // only a filter that was taught has a say
 	log     *slog.Logger
 }
 
 // maxHeads bounds the letters whose beginnings are in memory at once for the filter; more wait.
 const maxHeads = 2
 
-func newFilter(t *training.Trainer, taught bool, log *slog.Logger) *filter {
-	f := &filter{trainer: t, heads: make(chan []byte, maxHeads), taught: taught, log: log}
+func newFilter(t *training.Trainer, log *slog.Logger) *filter {
+	f := &filter{trainer: t, heads: make(chan []byte, maxHeads), log: log}
 	for range maxHeads {
 		f.heads <- nil
 	}
@@ -61,10 +60,7 @@ func (f *filter) Assess(ctx context.Context, l smtp.Letter, accounts []mailbox.A
 	}
 	opinions := make([]smtp.Opinion, len(thought))
 	for i, o := range thought {
-		opinions[i].Known = o.Known
-		if o.Lessons > 0 || !f.taught {
-			opinions[i].Score, opinions[i].Words = o.Score, wordsOf(o.Signals)
-		}
+		opinions[i] = smtp.Opinion{Known: o.Known, Score: o.Score, Words: wordsOf(o.Signals)}
 	}
 	return opinions
 }

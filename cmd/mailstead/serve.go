@@ -90,7 +90,9 @@ func (s *server) open() (err error) {
 	if s.here, err = s.openQueue(); err != nil {
 		return err
 	}
-	s.trainer, err = training.Open(training.Options{Store: s.store, Logger: s.log})
+	// Where nothing is looked up, mail is tried out: it is filed for what the owner taught, not for what rules think of it.
+	tried := len(s.settings.Resolvers) == 0
+	s.trainer, err = training.Open(training.Options{Store: s.store, OnlyTaught: tried, Logger: s.log})
 	if err != nil {
 		return err
 	}

@@ -13,15 +13,14 @@ type Opinion struct {
 	junk.Verdict
 	// Known says that the owner has written to the author, or taken mail of theirs out of Junk.
 	Known bool
-	// Lessons is how many letters taught the models that were asked.
-	Lessons int
 }
 
 // MaxHead is how many octets of a letter Judge looks at: what is behind may be left out.
 const MaxHead = maxHead
 
 // Judge says what is thought of a letter, of which head are the first octets, in the eyes of each account. The account 0 stands for
-// people elsewhere: the server's model is asked alone. Reputations among the facts are looked up here.
+// people elsewhere: the server's model is asked alone. Reputations among the facts are looked up here. A letter is not read where nothing
+// was taught and Options.OnlyTaught says that this is no opinion: its verdict is the zero one.
 func (t *Trainer) Judge(head []byte, facts junk.Facts, accounts []mailbox.AccountID) ([]Opinion, error) {
 	author := authorOf(head)
 	opinions := make([]Opinion, len(accounts))
@@ -40,8 +39,12 @@ func (t *Trainer) Judge(head []byte, facts junk.Facts, accounts []mailbox.Accoun
 			return nil, err
 		}
 		reputations[i] = known(value).why
+		opinions[i].Known = reputations[i] != 0
 	}
 	m := &t.models
+	if t.o.OnlyTaught && !m.taught(models) {
+		return opinions, nil
+	}
 	r := <-m.readers
 	defer func() { m.readers <- r }()
 	l, err := r.read(head[:min(len(head), maxHead)], facts)
@@ -51,12 +54,23 @@ func (t *Trainer) Judge(head []byte, facts junk.Facts, accounts []mailbox.Accoun
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	for i := range accounts {
+		if t.o.OnlyTaught && lessons(m.server, models[i]) == 0 {
+			continue
+		}
 		l.SetReputation(reputations[i]&written != 0, reputations[i]&rescued != 0)
-		opinions[i] = Opinion{Verdict: junk.Classify(l, m.server, models[i]), Known: reputations[i] != 0, Lessons: lessons(m.server, models[i])}
+		opinions[i].Verdict = junk.Classify(l, m.server, models[i])
 	}
 	return opinions, nil
 }
 
+// taught reports whether the server's model or one of these has learned anything.
+func (m *models) taught(accounts []*junk.Model) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return lessons(m.server)+lessons(accounts...) > 0
+}
+
+// lessons is how many letters taught the models; nil is one that none has.
 func lessons(models ...*junk.Model) (n int) {
 	for _, m := range models {
 		if m != nil {

@@ -17,9 +17,11 @@ import (
 
 // Options are what a trainer works with; Store is needed.
 type Options struct {
-	Store  *mailbox.Store
-	Now    func() time.Time // nil = time.Now
-	Logger *slog.Logger     // nil = none
+	Store *mailbox.Store
+	// OnlyTaught says that what is thought of a letter before anything was taught does not count.
+	OnlyTaught bool
+	Now        func() time.Time // nil = time.Now
+	Logger     *slog.Logger     // nil = none
 }
 
 const (

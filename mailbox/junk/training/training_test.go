@@ -330,6 +330,28 @@ func TestNextLetter(t *testing.T) {
 	}
 }
 
+// TestOnlyTaught judges before and after a lesson where rules alone have no say.
+func TestOnlyTaught(t *testing.T) {
+	h := newHome(t)
+	if h.score(offer(2)) == 0 {
+		t.Fatal("rules alone think nothing of it")
+	}
+	h.trainer.o.OnlyTaught = true
+	if s := h.score(offer(2)); s != 0 {
+		t.Errorf("untaught: %.3f", s)
+	}
+	uid := h.move("INBOX", h.put("INBOX", offer(1)), "Junk")
+	h.learn()
+	if s := h.score(offer(2)); s < 0.9 {
+		t.Errorf("after a lesson: %.3f", s)
+	}
+	h.move("Junk", uid, "INBOX")
+	h.learn()
+	if s := h.score(offer(2)); s != 0 {
+		t.Errorf("after it was undone: %.3f", s)
+	}
+}
+
 // TestJunkOnly has an owner who moves what is junk and says nothing of the rest: good mail stays where it is.
 func TestJunkOnly(t *testing.T) {
 	h := newHome(t)
