@@ -5,7 +5,6 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
 	"maps"
 	"os"
 	"path"
@@ -41,23 +40,7 @@ func rfcsIn(text string) (list []string) {
 // readCode parses all Go files below root.
 func readCode(root string) (*sourceCode, error) {
 	c := &sourceCode{names: map[string]bool{}, packages: map[string]bool{}, tests: map[string]bool{}, cited: map[string]map[string]bool{}}
-	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(root, name)
-		if err != nil {
-			return err
-		}
-		if d.IsDir() {
-			return skipFolder(name, rel)
-		}
-		if filepath.Ext(name) != ".go" {
-			return nil
-		}
-		return c.read(name, filepath.ToSlash(rel))
-	})
-	return c, err
+	return c, eachSource(root, c.read)
 }
 
 func (c *sourceCode) read(name, rel string) error {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"maps"
 	"math/rand/v2"
 	"path/filepath"
@@ -34,17 +33,7 @@ func (w *worker) appendLarge(size int) error {
 		return err
 	}
 	name, text, l := w.composeOf(size)
-	w.oracle.begin(func(to world) { to[inboxA][name] = l })
-	a := w.imap.Append(boxName(inboxA), int64(len(text)), nil)
-	_, err := a.Write(text)
-	if err := errors.Join(err, a.Close()); err != nil {
-		return err
-	}
-	if _, err := a.Wait(); err != nil {
-		return err
-	}
-	w.oracle.done()
-	return nil
+	return w.append(inboxA, name, text, l, nil)
 }
 
 // fillWithMail delivers letters of a few hundred kilobytes until there is no

@@ -86,7 +86,18 @@ type sourceFile struct {
 // answers the test cache would not know to be old.
 func readHouse(root string) ([]sourceFile, error) {
 	var files []sourceFile
-	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+	err := eachSource(root, func(name, rel string) error {
+		f, err := readSource(name, rel)
+		files = append(files, f)
+		return err
+	})
+	return files, err
+}
+
+// eachSource calls do with each Go file below root, as it is to be opened and
+// as it is named from root.
+func eachSource(root string, do func(name, rel string) error) error {
+	return filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -100,11 +111,8 @@ func readHouse(root string) ([]sourceFile, error) {
 		if filepath.Ext(name) != ".go" {
 			return nil
 		}
-		f, err := readSource(name, filepath.ToSlash(rel))
-		files = append(files, f)
-		return err
+		return do(name, filepath.ToSlash(rel))
 	})
-	return files, err
 }
 
 // skipFolder leaves out what the go command leaves out, and other modules.
