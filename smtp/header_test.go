@@ -59,6 +59,6 @@ func FuzzFields(f *testing.F) {
 		if !bytes.HasPrefix(header, joined) {
 			t.Fatalf("%q is no beginning of %q", joined, header)
 		}
-		checkHeader(header, Limits{}.withDefaults())
+		checkHeader(header, Limits{}.WithDefaults())
 	})
 }

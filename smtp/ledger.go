@@ -24,10 +24,6 @@ const (
 	// memory is how long a stranger's acts count: they are forgotten evenly, so
 	// that a limit is how many fit into an hour in the long run, and at once at most.
 	memory = time.Hour
-	// networkShare is how much more a whole network may do than one address of it: an
-	// honest sender has some hosts beside each other, and rarely its neighbours all
-	// write to one small server.
-	networkShare = 4
 	// harvestShare is how many times the limit of unknown recipients is too much to
 	// be answered at all; from the limit on answers are slow.
 	harvestShare = 4
@@ -40,6 +36,7 @@ const (
 // (RFC 6177 section 2). It is in memory only: who comes after a start is new.
 type ledger struct {
 	limits [acts]float64 // of one address within memory
+	wide   float64       // how many times that a network may do
 	most   int           // connections of a network at a time
 
 	mu      sync.Mutex
@@ -60,7 +57,7 @@ func newLedger(l Limits) *ledger {
 			connecting: float64(l.HourlyConnections), sending: float64(l.HourlyMessages),
 			guessing: float64(l.HourlyUnknown), erring: float64(l.HourlyErrors),
 		},
-		most: l.ConnectionsPerNetwork, tallies: map[netip.Prefix]*tally{},
+		wide: float64(l.NetworkShare), most: l.ConnectionsPerNetwork, tallies: map[netip.Prefix]*tally{},
 	}
 }
 
@@ -130,7 +127,7 @@ func (l *ledger) used(ip netip.Addr, a act, now time.Time) float64 {
 // share is the larger share of what an address and its network may do.
 func (l *ledger) share(ip netip.Addr, a act, now time.Time) float64 {
 	address, network := circles(ip)
-	return max(l.level(address, a, now)/l.limits[a], l.level(network, a, now)/(networkShare*l.limits[a]))
+	return max(l.level(address, a, now)/l.limits[a], l.level(network, a, now)/(l.wide*l.limits[a]))
 }
 
 func (l *ledger) level(circle netip.Prefix, a act, now time.Time) float64 {
@@ -186,7 +183,7 @@ func (l *ledger) forget(t *tally, circle netip.Prefix, now time.Time) {
 	for a := range t.levels {
 		limit := l.limits[a]
 		if isNetwork(circle) {
-			limit *= networkShare
+			limit *= l.wide
 		}
 		t.levels[a] = max(0, t.levels[a]-limit*passed.Hours()/memory.Hours())
 	}

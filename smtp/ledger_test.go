@@ -58,7 +58,7 @@ func TestLedger(t *testing.T) {
 	start := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	ip := netip.MustParseAddr
 	newOne := func() *ledger {
-		return newLedger(Limits{ConnectionsPerNetwork: 3, HourlyConnections: 2, HourlyMessages: 10, HourlyUnknown: 4, HourlyErrors: 4})
+		return newLedger(Limits{ConnectionsPerNetwork: 3, HourlyConnections: 2, HourlyMessages: 10, HourlyUnknown: 4, HourlyErrors: 4, NetworkShare: 4})
 	}
 	t.Run("forgets evenly", func(t *testing.T) {
 		l := newOne()

@@ -28,14 +28,16 @@ type Limits struct {
 	ConnectionsPerAddress int           // that have not logged in; 80
 	ConnectionsPerNetwork int           // of strangers to a receiver that judges, by IPv4 /24 and IPv6 /48; 160
 	GreetDelay            time.Duration // that such a stranger has to wait for the greeting; 500 ms, more than what is sent at once takes around the world
-	HourlyConnections     int           // of such a stranger's address, and four times as many of its network; 1000: large providers open one for each message
+	HourlyConnections     int           // of such a stranger's address, and NetworkShare times as many of its network; 1000: large providers open one for each message
 	HourlyMessages        int           // the same for MAIL; 1000: few people get so many, and none of them from one host
 	HourlyUnknown         int           // the same for unknown recipients: from there on answers are slow, from four times as many on there are none; 20: honest senders mistype, and lists are old
 	HourlyErrors          int           // the same for replies of 5xx, then it is not let in; 300
+	NetworkShare          int           // how many times that a whole network may do; 4: an honest sender has some hosts beside each other, and rarely its neighbours all write to one small server
 	ConnectionsPerAccount int           // 0 = without limit
 }
 
-func (l Limits) withDefaults() Limits {
+// WithDefaults gives the limits with the documented default of each field that is zero.
+func (l Limits) WithDefaults() Limits {
 	l.MessageSize = cmp.Or(l.MessageSize, 50<<20)
 	l.CommandLine = cmp.Or(l.CommandLine, 2048)
 	l.AuthLine = cmp.Or(l.AuthLine, 12288)
@@ -59,6 +61,7 @@ func (l Limits) withDefaults() Limits {
 	l.HourlyMessages = cmp.Or(l.HourlyMessages, 1000)
 	l.HourlyUnknown = cmp.Or(l.HourlyUnknown, 20)
 	l.HourlyErrors = cmp.Or(l.HourlyErrors, 300)
+	l.NetworkShare = cmp.Or(l.NetworkShare, 4)
 	l.ConnectionsPerAddress = cmp.Or(l.ConnectionsPerAddress, 80)
 	return l
 }

@@ -98,7 +98,7 @@ func New(o Options) *Server {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	o.TLSConfig = serve.Remember(o.TLSConfig)
-	s := &Server{o: o, limits: o.Limits.withDefaults()}
+	s := &Server{o: o, limits: o.Limits.WithDefaults()}
 	if o.Role == Receiver && o.Checks != nil && !o.Checks.RecordOnly {
 		s.ledger = newLedger(s.limits)
 	}

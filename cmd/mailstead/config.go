@@ -15,6 +15,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"mailstead/mailbox"
+	"mailstead/smtp"
 	"mailstead/smtp/mailauth"
 )
 
@@ -58,6 +59,8 @@ type settings struct {
 	DNSAllowLists []string `toml:"dns_allow_lists"`
 	// Greylist lets suspicious strangers come twice. Default: no.
 	Greylist bool `toml:"greylist"`
+	// Strangers is how much hosts may do that have not logged in.
+	Strangers strangerLimits `toml:"strangers"`
 	// Overrides are what is done with mail in a domain's name: accept, junk or
 	// refuse. Default: none.
 	Overrides map[string]string `toml:"overrides"`
@@ -81,6 +84,50 @@ type listen struct {
 	POP3S       []string `toml:"pop3s"`       // implicit TLS. Default [":995"]
 }
 
+// strangerLimits are those of hosts that send mail from outside, except where nothing is
+// looked up. Hourly ones are of an address: of an IPv4 address, or an IPv6 /64. Each is 1 to
+// maxStrangers.
+type strangerLimits struct {
+	HourlyConnections       int `toml:"hourly_connections"`        // default 1000
+	HourlyMessages          int `toml:"hourly_messages"`           // default 1000
+	HourlyUnknownRecipients int `toml:"hourly_unknown_recipients"` // then answers are slow, and from four times as many on there are none; default 20
+	HourlyErrors            int `toml:"hourly_errors"`             // replies of 5xx; default 300
+	// NetworkShare is how many times that a whole network may do, an IPv4 /24 or an IPv6 /48. Default 4.
+	NetworkShare int `toml:"network_share"`
+	// NetworkConnections is how many connections a network may have at a time. Default 160.
+	NetworkConnections int `toml:"network_connections"`
+}
+
+// maxStrangers is the largest limit of strangers: more than one host could do here in an hour.
+const maxStrangers = 1_000_000
+
+func (s *strangerLimits) check() error {
+	var errs []error
+	for _, l := range []struct {
+		name  string
+		value int
+	}{
+		{"hourly_connections", s.HourlyConnections}, {"hourly_messages", s.HourlyMessages},
+		{"hourly_unknown_recipients", s.HourlyUnknownRecipients}, {"hourly_errors", s.HourlyErrors},
+		{"network_share", s.NetworkShare}, {"network_connections", s.NetworkConnections},
+	} {
+		if l.value < 1 || l.value > maxStrangers {
+			errs = append(errs, fmt.Errorf("strangers.%s must be 1 to %d", l.name, maxStrangers))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// limits are those of a protocol server of ours for SMTP.
+func (s *settings) limits() smtp.Limits {
+	return smtp.Limits{
+		MessageSize: s.MaxMessageSize, ConnectionsPerAccount: s.SessionsPerAccount,
+		HourlyConnections: s.Strangers.HourlyConnections, HourlyMessages: s.Strangers.HourlyMessages,
+		HourlyUnknown: s.Strangers.HourlyUnknownRecipients, HourlyErrors: s.Strangers.HourlyErrors,
+		NetworkShare: s.Strangers.NetworkShare, ConnectionsPerNetwork: s.Strangers.NetworkConnections,
+	}
+}
+
 const (
 	defaultConfig     = "/etc/mailstead/mailstead.toml"
 	maxConfig         = 1 << 20 // octets of a configuration file; nobody's is larger by intent
@@ -101,6 +148,10 @@ func defaultSettings() settings {
 		MaxMessageSize:     defaultMaxMessage,
 		SessionsPerAccount: 100,
 		RetentionDays:      7,
+		Strangers: strangerLimits{
+			HourlyConnections: 1000, HourlyMessages: 1000, HourlyUnknownRecipients: 20, HourlyErrors: 300,
+			NetworkShare: 4, NetworkConnections: 160,
+		},
 	}
 }
 
@@ -176,7 +227,7 @@ func (s *settings) check() error {
 	if u, err := url.Parse(s.Admin); s.Admin != "" && (err != nil || u.Scheme == "") {
 		problem("admin must be a URI, like mailto:postmaster@example.org")
 	}
-	errs = append(errs, s.checkJudging())
+	errs = append(errs, s.checkJudging(), s.Strangers.check())
 	for _, r := range s.Resolvers {
 		if _, err := netip.ParseAddrPort(r); err != nil {
 			problem("resolvers: %q is not IP:PORT", r)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"mailstead/smtp"
 )
 
 func TestParseConfig(t *testing.T) {
@@ -30,6 +32,9 @@ func TestParseConfig(t *testing.T) {
 			dns_lists = ["bad.example.test"]
 			dns_allow_lists = ["good.example.test=127.0.0.2"]
 			greylist = true
+			[strangers]
+			hourly_messages = 1
+			network_share = 1000000
 			[overrides]
 			"news.example.test" = "junk"
 			[listen]
@@ -41,6 +46,7 @@ func TestParseConfig(t *testing.T) {
 			s.TrustedRelays = []string{"192.0.2.7", "2001:db8:1::/48"}
 			s.DNSLists, s.DNSAllowLists = []string{"bad.example.test"}, []string{"good.example.test=127.0.0.2"}
 			s.Greylist = true
+			s.Strangers.HourlyMessages, s.Strangers.NetworkShare = 1, 1000000
 			s.Overrides = map[string]string{"news.example.test": "junk"}
 			s.Listen.SMTP, s.Listen.POP3 = []string{"192.0.2.1:25", "[2001:db8::1]:25"}, []string{}
 		}},
@@ -68,6 +74,8 @@ func TestParseConfig(t *testing.T) {
 		{"a relay by name", host + `trusted_relays = ["mx.example.test"]`, `trusted_relays: "mx.example.test" is no address`, nil},
 		{"a list of nothing", host + `dns_lists = [""]`, "dns_lists: not a DNS list", nil},
 		{"a list of good ones with wrong answers", host + `dns_allow_lists = ["a.test=192.0.2.0/24"]`, "dns_allow_lists: not a DNS list", nil},
+		{"strangers without limit", host + "[strangers]\nhourly_errors = 0", "strangers.hourly_errors must be 1 to 1000000", nil},
+		{"very many strangers", host + "[strangers]\nnetwork_connections = 1000001", "strangers.network_connections must be 1 to 1000000", nil},
 		{"an override to nothing", host + "[overrides]\n\"a.test\" = \"drop\"", "the action for a.test must be accept, junk or refuse", nil},
 		{"a resolver by name", host + `resolvers = ["ns.example.test:53"]`, `"ns.example.test:53" is not IP:PORT`, nil},
 		{"a resolver without port", host + `resolvers = ["192.0.2.1"]`, `"192.0.2.1" is not IP:PORT`, nil},
@@ -119,6 +127,20 @@ func TestParseResolvConf(t *testing.T) {
 		if got := parseResolvConf(strings.NewReader(text)); !slices.Equal(got, want) {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
+	}
+}
+
+// TestStrangersAsDocumented: the defaults of the file are those of the server, and each
+// setting reaches the limit that it is called after.
+func TestStrangersAsDocumented(t *testing.T) {
+	s := settings{Strangers: strangerLimits{1, 2, 3, 4, 5, 6}}
+	want := smtp.Limits{HourlyConnections: 1, HourlyMessages: 2, HourlyUnknown: 3, HourlyErrors: 4, NetworkShare: 5, ConnectionsPerNetwork: 6}
+	if got := s.limits(); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	s = defaultSettings()
+	if got, want := s.limits(), (smtp.Limits{MessageSize: s.MaxMessageSize, ConnectionsPerAccount: s.SessionsPerAccount}); got.WithDefaults() != want.WithDefaults() {
+		t.Errorf("%+v, the server's own are %+v", got.WithDefaults(), want.WithDefaults())
 	}
 }
 

@@ -245,7 +245,7 @@ func (s *server) makeFronts() error {
 	}
 	base := smtp.Options{
 		Hostname: s.settings.Hostname, Directory: s.directory, Deliver: s.here, Journal: s.journal, Logger: s.log,
-		Limits: smtp.Limits{MessageSize: s.settings.MaxMessageSize, ConnectionsPerAccount: s.settings.SessionsPerAccount},
+		Limits: s.settings.limits(),
 	}
 	receiver, submission := base, base
 	receiver.Role, submission.Role = smtp.Receiver, smtp.Submission
