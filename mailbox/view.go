@@ -95,27 +95,11 @@ func (v *View) Seq(uid goimap.UID) (seq uint32, ok bool) {
 // clipped) to dst. Messages that other sessions expunged meanwhile are left
 // out. Call it for a few hundred at a time and write to nobody meanwhile.
 func (v *View) Rows(dst []Row, from, to uint32) []Row {
-	from, to = max(from, 1), min(to, v.Len())
-	if from > to {
-		return dst
-	}
-	b := v.box
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	if b.durable.gone {
-		return dst
-	}
-	m := b.messages
-	dst = slices.Grow(dst, int(to-from)+1)
-	i := int(from) - 1
-	if v.generation != m.generation {
-		i = m.search(v.uids[i])
-	}
-	for seq := from; seq <= to; seq++ {
-		uid := v.uids[seq-1]
-		if i = m.next(i, uid); i < m.len() && m.uids[i] == uid {
-			dst = append(dst, Row{Seq: seq})
-			m.at(i, &dst[len(dst)-1].Message)
+	for c := range v.Columns(from, to) {
+		dst = slices.Grow(dst, c.Len())
+		for i := range c.Len() {
+			dst = append(dst, Row{})
+			c.Row(i, &dst[len(dst)-1])
 		}
 	}
 	return dst
