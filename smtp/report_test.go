@@ -36,10 +36,11 @@ func TestReportsArrive(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t)
-			desk := report.Open(h.store, report.Options{
+			desk, err := report.Open(h.store, report.Options{
 				Ours: func(domain string) bool { return domain == "example.org" },
 				Now:  func() time.Time { return time.Date(2025, 11, 22, 12, 0, 0, 0, time.UTC) },
 			})
+			must(t, err)
 			defer desk.Close()
 			h.courier = local.New(local.Options{Store: h.store, Directory: h.directory, Reports: desk})
 			h.courier.UseQueue(h.queue)

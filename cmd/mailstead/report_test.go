@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -99,4 +100,32 @@ func TestReports(t *testing.T) {
 			t.Errorf("INBOX has %d letters", b.Messages)
 		}
 	}
+}
+
+// TestReportsOutliveAKill: what was answered 250 is read, however the server ends right behind it.
+func TestReportsOutliveAKill(t *testing.T) {
+	s := newInstance(t, trialDir(t), "example.test")
+	s.start()
+	d, err := s.smtp(25, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	day := time.Now().UTC().AddDate(0, 0, -1).Truncate(24 * time.Hour)
+	const reports = 20
+	for i := range reports {
+		r := dmarcReport(fmt.Sprint(i), day, dmarcRecord("192.0.2.1", 1, "pass", "none"))
+		if err := d.send("dmarc@one.test", reportLetter(t, "dmarc@one.test", "application/gzip", r)+"\r\n", "a0@example.test"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.end(syscall.SIGKILL)
+	s.start()
+	eventually(t, "all reports to be read", func() bool {
+		var rows []dmarcRow
+		got := command(t, "", "report", "dmarc", "--json", "--dir", s.dir)
+		if err := json.Unmarshal([]byte(got.out), &rows); err != nil {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		return len(rows) == 1 && rows[0].Messages == reports
+	})
 }

@@ -83,7 +83,9 @@ func (s *server) open() (err error) {
 	if err != nil {
 		return err
 	}
-	s.reports = reports.Open(s.store, reports.Options{Ours: s.isOurs, Logger: s.log})
+	if s.reports, err = reports.Open(s.store, reports.Options{Ours: s.isOurs, Logger: s.log}); err != nil {
+		return err
+	}
 	if s.keys, err = openKeyring(s.store); err != nil {
 		return err
 	}

@@ -98,14 +98,15 @@ func (c *Courier) NewSpool() *mailbox.Spool { return c.store.NewSpool() }
 // nobody has it: *Refusal, or an error of the store.
 func (c *Courier) Accept(ctx context.Context, t Transaction, b *mailbox.NewBody) error {
 	p := planFor(t.Recipients)
-	targets := c.targets(p, t.Received, t.Junk)
+	p.junk = t.Junk
+	targets := c.targets(p, t.Received)
 	e := queue.Envelope{
 		From: t.From, Recipients: p.remote, Account: t.Account, Size: b.Size(),
 		EightBit: t.EightBit, UTF8: t.UTF8, Received: t.Received, Transaction: t.ID,
 	}
 	id, err := c.take(ctx, p, targets, e, b)
 	if err == nil && t.Report && c.reports != nil {
-		c.reports.Take(id)
+		err = c.reports.Take(ctx, id) // before the 250: whoever hears nothing sends it again
 	}
 	return err
 }
@@ -138,10 +139,7 @@ func (c *Courier) take(ctx context.Context, p plan, targets []mailbox.Target, e 
 		return 0, v.refuse
 	}
 	c.noteFiled(p, targets, failed, e.Transaction)
-	for i, name := range v.queue {
-		v.queue[i] = c.again(p, name)
-	}
-	if err := c.retain(ctx, v, e, id); err != nil {
+	if err := c.retain(ctx, p, v, e, id); err != nil {
 		return 0, err
 	}
 	if len(p.remote)+len(v.queue) > 0 {
@@ -172,7 +170,7 @@ func targetsOf(accounts []directory.Delivery, date time.Time) []mailbox.Target {
 
 // retain keeps the copies that were refused on their own. An error makes the
 // sender come again: some have the message twice then, but nobody has lost it.
-func (c *Courier) retain(ctx context.Context, v verdict, e queue.Envelope, id mailbox.BodyID) error {
+func (c *Courier) retain(ctx context.Context, p plan, v verdict, e queue.Envelope, id mailbox.BodyID) error {
 	again := v.queue
 	for _, d := range v.divert {
 		place, err := c.divert(ctx, d, e.Received, id)
@@ -186,7 +184,7 @@ func (c *Courier) retain(ctx context.Context, v verdict, e queue.Envelope, id ma
 	if len(again) == 0 {
 		return nil
 	}
-	e.Recipients = again
+	e.Recipients, e.Filing = again, p.filing(again)
 	return c.store.Change(ctx, c.queue.Add(e)(id)...)
 }
 
@@ -235,7 +233,7 @@ func (c *Courier) deliverSome(ctx context.Context, b *mailbox.NewBody, targets [
 }
 
 // Deliver brings queued mail to recipients of this server: what was refused
-// for a time at first, and the server's own notices.
+// for a time at first, to where it would have gone then, and the server's own notices.
 func (c *Courier) Deliver(ctx context.Context, _ string, m queue.Message) []queue.Outcome {
 	outcomes := make([]queue.Outcome, len(m.Recipients))
 	for i, address := range m.Recipients {
@@ -256,6 +254,7 @@ func (c *Courier) deliverQueued(ctx context.Context, address string, m queue.Mes
 		return err
 	}
 	p := planFor([]Recipient{{Address: address, Route: route}})
+	p.file(m.Filing[address])
 	b := c.store.NewBody()
 	defer b.Abort()
 	if err := copyQueued(b, m); err != nil {
@@ -265,7 +264,7 @@ func (c *Courier) deliverQueued(ctx context.Context, address string, m queue.Mes
 		From: m.From, Recipients: p.remote, Account: m.Account, Size: b.Size(),
 		EightBit: m.EightBit, UTF8: m.UTF8, Received: c.now(), Transaction: m.Transaction,
 	}
-	_, err = c.take(ctx, p, c.targets(p, e.Received, nil), e, b)
+	_, err = c.take(ctx, p, c.targets(p, e.Received), e, b)
 	return err
 }
 

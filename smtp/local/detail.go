@@ -7,20 +7,19 @@ import (
 	"time"
 
 	"mailstead/mailbox"
-	"mailstead/mailbox/directory"
 	"mailstead/mailbox/junk/training"
 )
 
 // targets are where the copies of a plan go: into INBOX, into the mailbox that a
-// detail names, or into Junk for those of junk.
-func (c *Courier) targets(p plan, date time.Time, junk []mailbox.AccountID) []mailbox.Target {
+// detail names, or into Junk for those that are judged to be junk.
+func (c *Courier) targets(p plan, date time.Time) []mailbox.Target {
 	targets := targetsOf(p.local, date)
 	for i := range targets {
 		if name, ok := c.mailboxFor(targets[i].Account, p.details[targets[i].Account]); ok {
 			targets[i].Name = name
 		}
 	}
-	c.fileAsJunk(targets, junk)
+	c.fileAsJunk(targets, p.junk)
 	return targets
 }
 
@@ -84,22 +83,6 @@ func (p *plan) addDetail(a mailbox.AccountID, detail string) {
 	case !slices.Contains(details, detail):
 		p.details[a] = append(details, detail)
 	}
-}
-
-// again is the address by which the queue tries an account's copy again: with
-// the detail, where it leads to the same.
-func (c *Courier) again(p plan, name string) string {
-	i := slices.IndexFunc(p.local, func(d directory.Delivery) bool { return d.Name == name })
-	if i < 0 || len(p.details[p.local[i].Account]) == 0 {
-		return name
-	}
-	local, domain, ok := strings.Cut(name, "@")
-	address := local + "+" + p.details[p.local[i].Account][0] + "@" + domain
-	route, err := c.directory.Resolve(address)
-	if !ok || err != nil || len(route.Local) != 1 || route.Local[0].Account != p.local[i].Account {
-		return name
-	}
-	return address
 }
 
 // wereMoved turns targets whose mailbox was deleted a moment ago to INBOX, and

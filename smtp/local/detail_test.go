@@ -167,9 +167,11 @@ func TestDetailIsTriedAgain(t *testing.T) {
 	must(t, o.store.SetQuota(t.Context(), account.Account, mailbox.Quota{Messages: 1}))
 	must(t, o.accept(t, Transaction{From: "s@b.test", Recipients: o.recipients("", 1)}, "first"))
 	must(t, o.accept(t, Transaction{From: "s@b.test", Recipients: append(o.recipients("", 2), Recipient{address, o.directory[address]})}, "second"))
-	o.want(t, [3][]string{nil, {"first"}, {"second"}}, []string{address})
+	o.want(t, [3][]string{nil, {"first"}, {"second"}}, []string{account.Name})
 	must(t, o.store.SetQuota(t.Context(), account.Account, mailbox.Quota{}))
-	o.Deliver(t.Context(), "a.test", queued("s@b.test", "Return-Path: <>\r\nsecond", address))
+	m := queued("s@b.test", "Return-Path: <>\r\nsecond", account.Name)
+	m.Filing = o.queue.envelopes[0].Filing
+	o.Deliver(t.Context(), "a.test", m)
 	if m, err := o.store.Mailbox(account.Account, "lists"); err != nil || m.Messages != 1 {
 		t.Errorf("lists: %+v, %v", m, err)
 	}

@@ -2,6 +2,7 @@ package local
 
 import (
 	"errors"
+	"slices"
 
 	"mailstead/mailbox"
 	"mailstead/mailbox/directory"
@@ -15,6 +16,36 @@ type plan struct {
 	remote []string
 
 	details map[mailbox.AccountID][]string // plus-details of accounts; none for one that was reached without, too
+	junk    []mailbox.AccountID            // those whose copy goes to Junk
+}
+
+// filing says of accounts, by name, where the queue is to bring their copies.
+func (p *plan) filing(names []string) map[string]queue.Filing {
+	var all map[string]queue.Filing
+	for _, d := range p.local {
+		f := queue.Filing{Junk: slices.Contains(p.junk, d.Account), Details: p.details[d.Account]}
+		if !slices.Contains(names, d.Name) || !f.Junk && len(f.Details) == 0 {
+			continue
+		}
+		if all == nil {
+			all = map[string]queue.Filing{}
+		}
+		all[d.Name] = f
+	}
+	return all
+}
+
+// file is filing's counterpart: the copies of a queued message, for one recipient,
+// go where they were to go at first.
+func (p *plan) file(f queue.Filing) {
+	for _, d := range p.local {
+		if f.Junk {
+			p.junk = append(p.junk, d.Account)
+		}
+		if len(f.Details) > 0 {
+			p.details[d.Account] = f.Details
+		}
+	}
 }
 
 func planFor(recipients []Recipient) plan {

@@ -69,6 +69,7 @@ type recipient struct {
 	Address string   `json:"address"`
 	Last    *failure `json:"last,omitempty"`
 	Failed  bool     `json:"failed,omitempty"` // for good, and nobody was told yet
+	Filing  *Filing  `json:"filing,omitempty"` // nil in entries of before there were any
 }
 
 // failure is why an attempt failed.
@@ -131,7 +132,11 @@ func split(env Envelope, notice noticeKind, body mailbox.BodyID, now time.Time) 
 				Transaction: env.Transaction,
 			})
 		}
-		entries[i].Recipients = append(entries[i].Recipients, recipient{Address: address})
+		r := recipient{Address: address}
+		if f, ok := env.Filing[address]; ok {
+			r.Filing = &f
+		}
+		entries[i].Recipients = append(entries[i].Recipients, r)
 	}
 	return entries
 }
@@ -188,6 +193,21 @@ func (e *entry) open() []string {
 		}
 	}
 	return list
+}
+
+// filing is what was said of recipients, by their addresses; nil for most entries.
+func (e *entry) filing() map[string]Filing {
+	var all map[string]Filing
+	for _, r := range e.Recipients {
+		if r.Filing == nil {
+			continue
+		}
+		if all == nil {
+			all = map[string]Filing{}
+		}
+		all[r.Address] = *r.Filing
+	}
+	return all
 }
 
 // failed returns the recipients of whom somebody has to be told.

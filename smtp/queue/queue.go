@@ -41,7 +41,15 @@ type Message struct {
 	UTF8       bool              // needs SMTPUTF8: an address or a header has them (RFC 6531)
 	Open       func() (io.ReadCloser, error)
 
-	Transaction string // that the message came by, for the journal
+	Transaction string            // that the message came by, for the journal
+	Filing      map[string]Filing // by recipient, where it was said
+}
+
+// Filing is where a copy for a mailbox of this server was to go when it came: the
+// zero value is its INBOX.
+type Filing struct {
+	Junk    bool     `json:"junk,omitempty"`    // it is junk, for this recipient
+	Details []string `json:"details,omitempty"` // behind the plus of the addresses it was sent to (RFC 5233 section 4)
 }
 
 // Status is how an attempt ended for one recipient. The zero value keeps the
@@ -82,7 +90,8 @@ type Envelope struct {
 	UTF8       bool
 	Received   time.Time // zero = now
 
-	Transaction string // that the message came by, for the journal; "" = not known
+	Transaction string            // that the message came by, for the journal; "" = not known
+	Filing      map[string]Filing // by recipient; others have the zero value
 }
 
 // Options are what a queue works with. Remote, Local and IsLocal are needed, the

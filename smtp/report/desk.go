@@ -19,7 +19,8 @@ import (
 
 // roomName is the room of the store that has the reports, in JSON: under the
 // kind, the day of their beginning, and a hash of who sent them under which id,
-// so that a report that is sent again takes the place of the first.
+// so that a report that is sent again takes the place of the first. Letters that
+// are to be read are in it, too: see waitingPrefix.
 const roomName = "reports"
 
 // Bounds of what is kept.
@@ -27,18 +28,20 @@ const (
 	KeepDays  = 180  // by the beginning of the time that is reported
 	keepCount = 2000 // reports of a kind: those of 10 reporters for half a year; 20 MB at the very most
 
-	waiting = 32 // letters that wait to be read
-	early   = 48 * time.Hour
+	early = 48 * time.Hour
 )
 
 // Desk reads reports in the background, and keeps them.
 type Desk struct {
 	store *mailbox.Store
 	o     Options
-	in    chan mailbox.BodyID
+	kick  chan struct{} // there is something to read
 	stop  chan struct{}
 	once  sync.Once
 	ended chan struct{}
+
+	mu      sync.Mutex
+	waiting []mailbox.BodyID // letters to be read, all of them noted in the room
 }
 
 // Options are what a desk works with. Ours is needed.
@@ -48,30 +51,28 @@ type Options struct {
 	Logger *slog.Logger             // nil = none
 }
 
-// Open begins to read.
-func Open(store *mailbox.Store, o Options) *Desk {
+// Open begins to read, first what was left to be read by the last run. An error of the store.
+func Open(store *mailbox.Store, o Options) (*Desk, error) {
+	d := newDesk(store, o)
+	if err := d.recall(context.Background()); err != nil {
+		return nil, err
+	}
+	go d.run()
+	return d, nil
+}
+
+func newDesk(store *mailbox.Store, o Options) *Desk {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	d := &Desk{store: store, o: o, in: make(chan mailbox.BodyID, waiting), stop: make(chan struct{}), ended: make(chan struct{})}
-	go d.run()
-	return d
+	return &Desk{store: store, o: o, kick: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{})}
 }
 
-// Take has a stored letter read that looks like a report. It never waits: while
-// very many wait already it is passed over, and is still the letter it was.
-func (d *Desk) Take(letter mailbox.BodyID) {
-	select {
-	case d.in <- letter:
-	default:
-		d.o.Logger.Warn("report: too many reports at once; one is not read")
-	}
-}
-
-// Close reads what waits and ends. The store has to be open until then.
+// Close reads some of what waits and ends; the rest is read after the next start.
+// The store has to be open until then.
 func (d *Desk) Close() {
 	if d == nil {
 		return
@@ -80,47 +81,80 @@ func (d *Desk) Close() {
 	<-d.ended
 }
 
+// lastLetters is how many letters are still read when the desk is closed: a second's work.
+const lastLetters = 32
+
 func (d *Desk) run() {
 	defer close(d.ended)
 	for {
 		select {
-		case id := <-d.in:
-			d.read(id)
+		case <-d.kick:
+			d.readAll()
 		case <-d.stop:
-			select {
-			case id := <-d.in:
-				d.read(id)
-				continue
-			default:
-				return
+			for range lastLetters {
+				if !d.readNext() {
+					break
+				}
 			}
+			return
 		}
 	}
 }
 
-// read reads one letter and keeps its report.
-func (d *Desk) read(id mailbox.BodyID) {
-	defer d.survive()
+// readAll reads what waits, until the desk is closed.
+func (d *Desk) readAll() {
+	for d.readNext() {
+		select {
+		case <-d.stop:
+			return
+		default:
+		}
+	}
+}
+
+// readNext reads the letter that has waited longest; false: none waits.
+func (d *Desk) readNext() bool {
+	d.mu.Lock()
+	if len(d.waiting) == 0 {
+		d.mu.Unlock()
+		return false
+	}
+	id := d.waiting[0]
+	d.waiting = d.waiting[1:]
+	d.mu.Unlock()
+	if d.read(id) {
+		d.forget(id)
+	}
+	return true
+}
+
+// read reads one letter and keeps its report. It reports whether the letter is done with, for
+// better or worse.
+func (d *Desk) read(id mailbox.BodyID) (done bool) {
+	defer d.survive(&done)
 	r, err := d.open(id)
 	if err == nil {
 		err = d.check(r)
 	}
 	if err == nil {
-		err = d.keep(context.Background(), r)
+		err = d.keep(context.Background(), r, doneWith(id))
 	}
 	switch {
 	case errors.Is(err, ErrNone):
 		d.o.Logger.Info("report: a letter that looks like a report is none", "err", err)
+		return true
 	case err != nil:
-		d.o.Logger.Warn("report: not kept", "err", err)
-	default:
-		d.o.Logger.Info("report: kept", "kind", r.Kind, "domain", r.Domain, "sender", r.Sender, "begin", r.Begin)
+		d.o.Logger.Warn("report: not kept; the letter is read again after the next start", "err", err)
+		return false
 	}
+	d.o.Logger.Info("report: kept", "kind", r.Kind, "domain", r.Domain, "sender", r.Sender, "begin", r.Begin)
+	return false // it was noted with the report
 }
 
 // survive keeps a report that breaks a reader from taking the server with it.
-func (d *Desk) survive() {
+func (d *Desk) survive(done *bool) {
 	if p := recover(); p != nil {
+		*done = true
 		d.o.Logger.Error("report: reading broke", "panic", p, "stack", string(debug.Stack()))
 	}
 }
@@ -147,8 +181,9 @@ func (d *Desk) check(r *Report) error {
 	return nil
 }
 
-// keep stores a report, and removes those that are too old or too many, by one record.
-func (d *Desk) keep(ctx context.Context, r *Report) error {
+// keep stores a report, with what else changes by that, and removes those that are too old
+// or too many, by one record.
+func (d *Desk) keep(ctx context.Context, r *Report, also ...mailbox.RoomChange) error {
 	value, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
@@ -159,7 +194,7 @@ func (d *Desk) keep(ctx context.Context, r *Report) error {
 	}
 	sum := sha256.Sum256([]byte(r.Sender + "\x00" + r.Domain + "\x00" + r.ID))
 	key := dayKey(r.Kind, r.Begin) + hex.EncodeToString(sum[:8])
-	return d.store.Change(ctx, append(changes, mailbox.RoomChange{Room: roomName, Key: key, Value: value})...)
+	return d.store.Change(ctx, append(append(changes, also...), mailbox.RoomChange{Room: roomName, Key: key, Value: value})...)
 }
 
 func dayKey(k Kind, day time.Time) string {

@@ -1,7 +1,7 @@
 // Package report reads what other servers report about mail in the name of our
 // domains: DMARC aggregate reports (RFC 9990, and the form of RFC 7489 appendix
 // C) and TLS reports (RFC 8460). They arrive as letters, are recognised by their
-// header, read in the background, and kept in a room of the store for a while.
+// header, read in the background, at least once, and kept in a room of the store for a while.
 // Nothing is refused or filed for what a report says, and one that cannot be
 // read is just a letter.
 package report

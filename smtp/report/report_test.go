@@ -276,7 +276,8 @@ func TestDesk(t *testing.T) {
 	a, err := s.CreateAccount(t.Context(), nil)
 	must(t, err)
 	now := day(22, 12, 0, 0)
-	d := Open(s, Options{Ours: func(domain string) bool { return domain == "example.org" }, Now: func() time.Time { return now }})
+	d, err := Open(s, Options{Ours: func(domain string) bool { return domain == "example.org" }, Now: func() time.Time { return now }})
+	must(t, err)
 	xml, tls := string(sample(t, "rfc7489.xml")), sample(t, "rfc8460.json")
 	for _, content := range []string{
 		xml, xml,
@@ -287,9 +288,8 @@ func TestDesk(t *testing.T) {
 		"nothing",
 		string(tls),
 	} {
-		d.Take(stored(t, s, a, letter("application/gzip", "r.gz", gzipped(t, []byte(content)))))
+		must(t, d.Take(t.Context(), stored(t, s, a, letter("application/gzip", "r.gz", gzipped(t, []byte(content))))))
 	}
-	d.Take(1 << 40) // one that is gone
 	d.Close()
 	d.Close()
 	again := *fromRFC7489
@@ -316,7 +316,8 @@ func TestDesk(t *testing.T) {
 func TestKept(t *testing.T) {
 	s := mailboxtest.NewStore(t)
 	now := day(22, 12, 0, 0)
-	d := Open(s, Options{Ours: func(string) bool { return true }, Now: func() time.Time { return now }})
+	d, err := Open(s, Options{Ours: func(string) bool { return true }, Now: func() time.Time { return now }})
+	must(t, err)
 	defer d.Close()
 	var changes []mailbox.RoomChange
 	for i := range keepCount {
@@ -346,16 +347,5 @@ func TestKept(t *testing.T) {
 	}
 	if n := len(kept(t, s, KindDMARC)); n != 1 {
 		t.Errorf("%d reports a year later", n)
-	}
-}
-
-// TestTake never waits.
-func TestTake(t *testing.T) {
-	d := &Desk{in: make(chan mailbox.BodyID, 1), o: Options{}}
-	d.o.Logger = discard()
-	d.Take(1)
-	d.Take(2)
-	if len(d.in) != 1 {
-		t.Errorf("%d wait", len(d.in))
 	}
 }

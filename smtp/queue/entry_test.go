@@ -1,0 +1,30 @@
+package queue
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestEntryFiling: where copies go is part of an entry, each recipient's own, and an entry of
+// before says nothing of it, which is INBOX.
+func TestEntryFiling(t *testing.T) {
+	filing := map[string]Filing{"b@a.test": {Junk: true}, "c@a.test": {Details: []string{"lists", "x"}}}
+	entries := split(Envelope{Recipients: []string{"a@a.test", "b@a.test", "c@a.test"}, Filing: filing}, ordinary, 1, time.Unix(1e9, 0))
+	if len(entries) != 1 {
+		t.Fatalf("%d entries", len(entries))
+	}
+	_, e, err := decodeEntry("00000000000001", entries[0].change(1).Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(filing, e.filing()); d != "" {
+		t.Error(d)
+	}
+	_, old, err := decodeEntry("00000000000001", []byte(`{"destination":"a.test","from":"s@b.test","recipients":[{"address":"b+lists@a.test"}],`+
+		`"body":7,"size":4,"received":"2026-11-22T12:00:00Z","next":"2026-11-22T12:00:00Z"}`))
+	if err != nil || old.filing() != nil || len(old.open()) != 1 {
+		t.Errorf("%+v, %v", old, err)
+	}
+}
