@@ -25,6 +25,7 @@ type admin struct {
 	keys           *keyring
 	trainer        *training.Trainer // of the junk filter; nil until it is asked for
 	journal        *journal.Journal  // nil without a server: nothing happens
+	journalDir     string            // its folder, where no server runs
 	domainsChanged func() error
 	alone          bool // no server runs
 }

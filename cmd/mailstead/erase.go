@@ -4,6 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
+
+	"mailstead/mailbox/directory"
+	"mailstead/smtp/dns"
+	"mailstead/smtp/journal"
 )
 
 // accountEraseCommand is `mailstead account erase`.
@@ -21,7 +26,7 @@ func (c accountEraseCommand) Run(ctx context.Context, std streams, log *slog.Log
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(std.out, "%s is erased.\nBackups made before now still contain it.\n", result.Name)
+	fmt.Fprintf(std.out, "%s is erased.\n%d lines of the journal of messages are gone with it.\nBackups made before now still contain it.\n", result.Name, result.Lines)
 	for _, left := range result.Left {
 		fmt.Fprintf(std.out, "It may still be in %s.\n", left)
 	}
@@ -30,8 +35,9 @@ func (c accountEraseCommand) Run(ctx context.Context, std streams, log *slog.Log
 
 // erasedAccount is the result of an erasure.
 type erasedAccount struct {
-	Name string   `json:"name"`
-	Left []string `json:"left"` // what may still hold something of it
+	Name  string   `json:"name"`
+	Lines int      `json:"journal_lines"` // of the journal of messages that are gone
+	Left  []string `json:"left"`          // what may still hold something of it
 }
 
 func (a *admin) accountErase(ctx context.Context, p name, tell report) (erasedAccount, error) {
@@ -44,8 +50,32 @@ func (a *admin) accountErase(ctx context.Context, p name, tell report) (erasedAc
 			return erasedAccount{}, err
 		}
 	}
-	e, result, err := a.directory.EraseAccount(ctx, p.Name, func(doing string, done, total int64) {
+	lines := 0
+	e, result, err := a.directory.EraseAccount(ctx, p.Name, func(e directory.Entry) (err error) {
+		lines, err = a.eraseFromJournal(ctx, spellings(e))
+		return err
+	}, func(doing string, done, total int64) {
 		tell(progress{Doing: doing, Done: done, Total: total, Unit: octets})
 	})
-	return erasedAccount{Name: e.Name, Left: result.Left}, err
+	return erasedAccount{Name: e.Name, Lines: lines, Left: result.Left}, err
+}
+
+// eraseFromJournal has the journal forget addresses: the server's, or its folder where none runs.
+func (a *admin) eraseFromJournal(ctx context.Context, addresses []string) (lines int, err error) {
+	if a.alone {
+		return journal.Erase(a.journalDir, addresses)
+	}
+	return a.journal.Erase(ctx, addresses)
+}
+
+// spellings are the addresses of an account as clients may write them: their domains in A-labels, too.
+func spellings(e directory.Entry) (all []string) {
+	for _, address := range append([]string{e.Name}, e.Addresses...) {
+		all = append(all, address)
+		local, domain, _ := strings.Cut(address, "@")
+		if ascii, err := dns.ASCII(domain); err == nil && ascii != domain {
+			all = append(all, local+"@"+ascii)
+		}
+	}
+	return all
 }

@@ -125,3 +125,28 @@ func TestParseSince(t *testing.T) {
 		}
 	}
 }
+
+// TestErasedAccountIsNotInTheJournal: neither of a running server nor of a folder, and others' mail stays.
+func TestErasedAccountIsNotInTheJournal(t *testing.T) {
+	dir := trialDir(t)
+	s := startTrial(t, dir, "--account", "user@example.test:pass", "--account", "eve@example.test:pass", "--account", "zoe@example.test:pass")
+	for _, to := range []string{"user", "eve", "zoe"} {
+		s.deliver("ann@far.test", to+"@example.test", "From: ann@far.test\r\n\r\nx", "250 ")
+	}
+	for _, account := range []string{"eve@example.test", "zoe@example.test"} {
+		if n := len(stories(t, dir, "--to", account)); n != 1 {
+			t.Errorf("%d messages for %s", n, account)
+		}
+		got := command(t, "", "account", "erase", account, "--yes", "--quiet", "--dir", dir)
+		if got.code != 0 || !strings.Contains(got.out, "is erased.\n") || strings.Contains(got.out, "\n0 lines") {
+			t.Errorf("%+v", got)
+		}
+		if n := len(stories(t, dir, "--to", account)); n != 0 {
+			t.Errorf("%d messages for %s are still known", n, account)
+		}
+		if n := len(stories(t, dir)); n != 2 && account[0] == 'e' || n != 1 && account[0] == 'z' {
+			t.Errorf("%d messages are known without %s", n, account)
+		}
+		s.stop() // the second one is erased alone
+	}
+}

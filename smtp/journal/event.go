@@ -24,6 +24,9 @@ const (
 	mailBytes    = 48 << 20 // of the shelf of mail that was taken: 100,000 messages or so
 	refusedBytes = 16 << 20 // of the shelf of what came to nothing
 	fileBytes    = 2 << 20  // of one file: what is removed at once
+	diskShare    = 50       // the part of a small disk that all of it takes: 6 MB of 300
+	filesAtLeast = 4        // of a shelf, on a small disk
+	leastFile    = 64 << 10
 
 	maxText = 1000 // octets of one string: a Message-ID may fill a line of 998
 	maxList = 50   // strings of a list; events with more recipients are made several

@@ -16,6 +16,7 @@ type Journal struct {
 
 	kick    chan struct{}        // there is something to write
 	flushes chan chan<- struct{} // from those who wait until it is written
+	errands chan func()          // for the writer, between two of its own
 	stop    chan struct{}
 	once    sync.Once
 	ended   chan struct{}
@@ -55,13 +56,24 @@ const linger = 50 * time.Millisecond
 // A folder that cannot be written to is told of in the log, again and again; the
 // journal is closed all the same.
 func Open(dir string, o Options) *Journal {
-	j := newJournal(dir, o, sizes{mail: mailBytes, refused: refusedBytes, file: fileBytes})
+	j := newJournal(dir, o, sizesFor(diskSize(dir)))
 	go j.run()
 	return j
 }
 
 // sizes are the bounds of a journal in octets: of its shelves, and of one file.
 type sizes struct{ mail, refused, file int64 }
+
+// sizesFor are the bounds on a disk of so many octets: less on a small one, all on one
+// whose size is not known.
+func sizesFor(disk int64) sizes {
+	s := sizes{mail: mailBytes, refused: refusedBytes, file: fileBytes}
+	if whole := s.mail + s.refused; disk > 0 && whole > disk/diskShare {
+		s.mail, s.refused = disk/diskShare*s.mail/whole, disk/diskShare*s.refused/whole
+		s.file = max(min(s.file, s.refused/filesAtLeast), leastFile)
+	}
+	return s
+}
 
 func newJournal(dir string, o Options, s sizes) *Journal {
 	if o.Now == nil {
@@ -71,7 +83,7 @@ func newJournal(dir string, o Options, s sizes) *Journal {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	j := &Journal{
-		now: o.Now, log: o.Logger, kick: make(chan struct{}, 1), flushes: make(chan chan<- struct{}),
+		now: o.Now, log: o.Logger, kick: make(chan struct{}, 1), flushes: make(chan chan<- struct{}), errands: make(chan func()),
 		stop: make(chan struct{}), ended: make(chan struct{}),
 	}
 	j.shelves = [2]shelf{
@@ -165,6 +177,9 @@ func (j *Journal) run() {
 	defer j.closeFiles()
 	tidy := time.NewTicker(tidyEach)
 	defer tidy.Stop()
+	if err := removeUnfinished(j.shelves[onMail].dir); err != nil {
+		j.log.Warn("journal: what an erasure has left cannot be removed", "err", err)
+	}
 	j.tidy()
 	for {
 		var done chan<- struct{}
@@ -172,6 +187,9 @@ func (j *Journal) run() {
 		case <-j.kick:
 			done = j.collect()
 		case done = <-j.flushes:
+		case errand := <-j.errands:
+			errand()
+			continue
 		case <-tidy.C:
 			j.tidy()
 			continue
