@@ -36,6 +36,7 @@ round.example.test.     CNAME circle.example.test.
 _dmarc.example.test.    TXT   "v=DMARC1; " "p=none"
 _dmarc.example.test.    TXT   "quote \" backslash \\ byte \200"
 null.example.test.      MX    0 .
+_25._tcp.example.test.  TLSA  3 1 1 ABCD
 xn--bcher-kva.example.test. A 192.0.2.9
 r3---sn.example.test.   A     192.0.2.10
 bob+x=\@y.example.test. A 192.0.2.11
@@ -107,6 +108,13 @@ func TestRecords(t *testing.T) {
 		{"a backslash", addrs(`back\slash.example.test`), "[192.0.2.12]"},
 		{"TXT joined and unescaped", func() (any, error) { a, err := r.LookupTXT(ctx, "_dmarc.example.test"); return a.Records, err },
 			[]string{"v=DMARC1; p=none", "quote \" backslash \\ byte \xc8"}},
+		{"TLSA", func() (any, error) {
+			a, err := r.LookupTLSA(ctx, "_25._tcp.Example.test")
+			return a.Records, err
+		}, []dns.TLSA{{Usage: 3, Selector: 1, Matching: 1, Data: []byte{0xab, 0xcd}}}},
+		{"the name behind aliases", func() (any, error) { a, err := r.LookupAddrs(ctx, "Long.example.test"); return a.Name, err }, "mail.example.test"},
+		{"an alias that is not validated", func() (any, error) { return r.IsAuthenticAlias(ctx, "long.example.test") }, false},
+		{"no alias", func() (any, error) { return r.IsAuthenticAlias(ctx, "mail.example.test") }, false},
 		{"PTR of IPv4, malformed names left out", func() (any, error) {
 			a, err := r.LookupPTR(ctx, netip.MustParseAddr("::ffff:192.0.2.1"))
 			return a.Records, err

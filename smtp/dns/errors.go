@@ -19,8 +19,8 @@ var ErrBadName = errors.New("not a domain name")
 type Error struct {
 	// Name is the name that was asked for, as the caller gave it.
 	Name string
-	// Type is the record type: "MX", "A", "AAAA", "TXT", "PTR", or "A/AAAA"
-	// where both were asked.
+	// Type is the record type: "MX", "A", "AAAA", "TXT", "PTR", "TLSA", "CNAME",
+	// or "A/AAAA" where both were asked.
 	Type string
 	// NotFound says that there is no such record, and asking again soon gives
 	// the same answer.

@@ -53,7 +53,7 @@ func recordsAt(m *miekg.Msg, name string, qtype uint16) (records []miekg.RR, tar
 		if h.Class != miekg.ClassINET || !sameName(h.Name, name) {
 			continue
 		}
-		if cname, ok := rr.(*miekg.CNAME); ok {
+		if cname, ok := rr.(*miekg.CNAME); ok && qtype != miekg.TypeCNAME {
 			target = strings.ToLower(plain(cname.Target))
 		} else if h.Rrtype != qtype || len(records) == maxRecords {
 			continue

@@ -19,6 +19,9 @@ type Answer[T any] struct {
 	Records []T
 	// Authentic says that a trusted server has validated all of it by DNSSEC.
 	Authentic bool
+	// Name is where the records are: the name that was asked for, or the one that it is an alias
+	// of (CNAME); lower case, without final dot.
+	Name string
 }
 
 // MX is a mail exchanger (RFC 5321 section 5.1).
@@ -42,7 +45,7 @@ func (r *Resolver) LookupMX(ctx context.Context, domain string) (Answer[MX], err
 		return MX{rr.Preference, hostName(rr.Mx)}, true
 	})
 	slices.SortStableFunc(mxs, func(a, b MX) int { return cmp.Compare(a.Preference, b.Preference) })
-	return Answer[MX]{mxs, a.authentic}, nil
+	return Answer[MX]{mxs, a.authentic, a.name}, nil
 }
 
 // LookupA gives the IPv4 addresses of host. Errors are of type *Error.
@@ -55,7 +58,7 @@ func (r *Resolver) LookupA(ctx context.Context, host string) (Answer[netip.Addr]
 		addr, ok := netip.AddrFromSlice(rr.A)
 		return addr.Unmap(), ok
 	})
-	return Answer[netip.Addr]{addrs, a.authentic}, nil
+	return Answer[netip.Addr]{addrs, a.authentic, a.name}, nil
 }
 
 // LookupAAAA gives the IPv6 addresses of host. Errors are of type *Error.
@@ -67,7 +70,7 @@ func (r *Resolver) LookupAAAA(ctx context.Context, host string) (Answer[netip.Ad
 	addrs := convert(a, func(rr *miekg.AAAA) (netip.Addr, bool) {
 		return netip.AddrFromSlice(rr.AAAA)
 	})
-	return Answer[netip.Addr]{addrs, a.authentic}, nil
+	return Answer[netip.Addr]{addrs, a.authentic, a.name}, nil
 }
 
 // LookupAddrs gives the addresses of host of both kinds, IPv6 first. One kind
@@ -82,7 +85,7 @@ func (r *Resolver) LookupAddrs(ctx context.Context, host string) (Answer[netip.A
 	both.Wait()
 	switch {
 	case err4 == nil && err6 == nil:
-		return Answer[netip.Addr]{slices.Concat(v6.Records, v4.Records), v4.Authentic && v6.Authentic}, nil
+		return Answer[netip.Addr]{slices.Concat(v6.Records, v4.Records), v4.Authentic && v6.Authentic, v6.Name}, nil
 	case err4 == nil:
 		return v4, nil
 	case err6 == nil:
@@ -119,7 +122,7 @@ func (r *Resolver) LookupTXT(ctx context.Context, name string) (Answer[string], 
 	texts := convert(a, func(rr *miekg.TXT) (string, bool) {
 		return unescape(strings.Join(rr.Txt, "")), true
 	})
-	return Answer[string]{texts, a.authentic}, nil
+	return Answer[string]{texts, a.authentic, a.name}, nil
 }
 
 // LookupPTR gives the names of an address (RFC 1035 section 3.5, RFC 3596
@@ -141,7 +144,7 @@ func (r *Resolver) LookupPTR(ctx context.Context, addr netip.Addr) (Answer[strin
 	if len(names) == 0 {
 		return Answer[string]{}, &Error{Name: reverse, Type: "PTR", NotFound: true, Err: ErrBadName}
 	}
-	return Answer[string]{names, a.authentic}, nil
+	return Answer[string]{names, a.authentic, a.name}, nil
 }
 
 // convert takes what it needs from the records of one type.

@@ -1,5 +1,5 @@
 // Package dns asks DNS servers what a mail server needs to know: MX, A, AAAA,
-// TXT and PTR records, with a bounded cache, time limits on everything, and
+// TXT, PTR and TLSA records, with a bounded cache, time limits on everything, and
 // errors that tell "there is none" from "nobody could say".
 //
 // It is a stub resolver (RFC 1034 section 5.3.1): it puts its questions to the
@@ -100,6 +100,7 @@ func orDefault[T int | time.Duration](v, def T) T {
 // that there are none.
 type answer struct {
 	records   []miekg.RR // none: not found; shared by all who ask, never changed
+	name      string     // behind aliases
 	noName    bool       // NXDOMAIN
 	authentic bool
 	ttl       time.Duration
@@ -183,7 +184,7 @@ func (r *Resolver) resolve(ctx context.Context, q question) (answer, error) {
 			q.name = step.name
 			continue
 		}
-		total.records, total.noName = step.records, m.Rcode == miekg.RcodeNameError
+		total.records, total.name, total.noName = step.records, step.name, m.Rcode == miekg.RcodeNameError
 		return total, nil
 	}
 }

@@ -69,7 +69,7 @@ func (e *Event) attempt() string {
 	if e.TLS {
 		s += ", encrypted"
 	}
-	return s
+	return s + bracketed(strings.Join(e.Reasons, "; "))
 }
 
 // heard is who said what.

@@ -241,6 +241,8 @@ var reasons = map[string]string{
 	"4.3":  "The recipient's server could not be found.",
 	"4.6":  "The message would go round in circles.",
 	"6.7":  "The recipient's server does not know addresses with letters beyond ASCII.",
+	"7.5":  "A secure connection between the mail servers was demanded, and could not be made.",
+	"7.10": "A secure connection between the mail servers was demanded, and could not be made.",
 }
 
 // explain says in plain words why a recipient failed.

@@ -71,6 +71,14 @@ type Outcome struct {
 	Text      string // the other side's words, printable and bounded
 	Host      string // who said so: MX name and address, "" for ourselves
 	TLS       bool
+	Security  Security
+}
+
+// Security is what the recipient's domain demanded of the connection, and what was found.
+type Security struct {
+	Policy string // type of the policy (RFC 8460 section 4.2): "tlsa", "sts"; "" = nothing was demanded
+	Result string // what was wrong, by its name in RFC 8460 section 4.3; "" = nothing
+	Words  string // both, for people
 }
 
 // Courier carries a message to a destination: to the world (smtp/remote) or

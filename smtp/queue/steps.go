@@ -28,7 +28,7 @@ func (q *Queue) noteAttempt(id entryID, e *entry, outcomes []Outcome) {
 	var to []string
 	for _, o := range outcomes {
 		s := q.attemptStep(id, e, o)
-		if len(to) > 0 && (s.Step != step.Step || s.Host != step.Host || s.Reply != step.Reply) {
+		if len(to) > 0 && (s.Step != step.Step || s.Host != step.Host || s.Reply != step.Reply || !slices.Equal(s.Found, step.Found)) {
 			q.o.Journal.AddFor(step, to)
 			to = nil
 		}
@@ -39,6 +39,21 @@ func (q *Queue) noteAttempt(id entryID, e *entry, outcomes []Outcome) {
 	}
 }
 
+// noteSecurity tells what was demanded of a connection and found, in words and by the names that
+// TLS reports have for it (RFC 8460).
+func noteSecurity(e *journal.Event, s Security) {
+	if s.Policy == "" {
+		return
+	}
+	e.Found = []string{"tls-policy=" + s.Policy}
+	if s.Result != "" {
+		e.Found = append(e.Found, "tls-result="+s.Result)
+	}
+	if s.Words != "" {
+		e.Reasons = []string{printable(s.Words, maxText)}
+	}
+}
+
 // attemptStep is what became of one recipient.
 func (q *Queue) attemptStep(id entryID, e *entry, o Outcome) journal.Event {
 	f := failureOf(o, q.o.Now())
@@ -46,6 +61,7 @@ func (q *Queue) attemptStep(id entryID, e *entry, o Outcome) journal.Event {
 		Step: journal.Deferred, At: q.o.Now(), ID: e.Transaction, Queue: id.String(),
 		Attempt: e.Attempts, Host: f.Host, TLS: f.TLS, Reply: f.reply(),
 	}
+	noteSecurity(&s, o.Security)
 	switch {
 	case o.Status == Delivered:
 		s.Step = journal.Delivered

@@ -19,11 +19,15 @@ func TestJournalOfAttempts(t *testing.T) {
 		defer j.Close()
 		o := newOffice(t, func(o *Options) { o.Journal = j })
 		o.remote.answer("bob@far.test", busy, done)
+		unknown := unknown
+		unknown.Security = Security{Policy: "tlsa", Words: "DANE: the certificate is right"}
+		unsafe := Outcome{Enhanced: "4.7.5", Text: "DANE demands it", Security: Security{Policy: "tlsa", Result: "certificate-expired", Words: "DANE: its certificate is past its time"}}
+		o.remote.answer("bob@unsafe.test", unsafe, done)
 		o.remote.answer("eve@far.test", unknown)
 		o.remote.answer("kim@far.test", unknown)
 		o.remote.answer("old@gone.test", silent)
 		o.run()
-		o.addEnvelope(Envelope{From: "ann@us.test", Account: 1, Transaction: "tx", Recipients: []string{"eve@far.test", "kim@far.test", "bob@far.test", "old@gone.test"}})
+		o.addEnvelope(Envelope{From: "ann@us.test", Account: 1, Transaction: "tx", Recipients: []string{"eve@far.test", "kim@far.test", "bob@far.test", "old@gone.test", "bob@unsafe.test"}})
 		time.Sleep(6 * 24 * time.Hour)
 		synctest.Wait()
 		if err := j.Flush(t.Context()); err != nil {
@@ -55,6 +59,12 @@ func TestJournalOfAttempts(t *testing.T) {
 		i := slices.IndexFunc(found[0].Steps, func(e journal.Event) bool { return e.Step == journal.Failed && e.To[0] == "eve@far.test" })
 		if e := found[0].Steps[i]; e.Reply != "550 5.1.1 no such user" || e.Host != unknown.Host || !e.TLS || e.Attempt != 1 {
 			t.Errorf("the refusal is told as %+v", e)
+		} else if want := "given up for eve@far.test, kim@far.test after attempt 1, encrypted (DANE: the certificate is right): " + e.Host + " said: 550 5.1.1 no such user"; e.String() != want {
+			t.Errorf("in words: %s", e)
+		}
+		i = slices.IndexFunc(found[0].Steps, func(e journal.Event) bool { return e.Step == journal.Deferred && e.To[0] == "bob@unsafe.test" })
+		if e := found[0].Steps[i]; !slices.Equal(e.Found, []string{"tls-policy=tlsa", "tls-result=certificate-expired"}) || !slices.Equal(e.Reasons, []string{unsafe.Security.Words}) {
+			t.Errorf("what was found wrong is told as %+v", e)
 		}
 	})
 }

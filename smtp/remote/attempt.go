@@ -38,6 +38,10 @@ type attempt struct {
 	addresses int             // tried
 	sessions  int             // held
 	stop      bool            // no other host would make a difference
+
+	domainASCII string // the domain; "" for an address literal
+	domainAlias string // where its MX records are
+	authentic   bool   // they are validated by DNSSEC, or there are none and the domain is the host
 }
 
 // recipient is an address of the message that can be put in a command.
@@ -51,6 +55,9 @@ type target struct {
 	host string // its name, or the address literal
 	addr netip.Addr
 	tls  bool
+
+	policy  policy
+	finding *finding // nil: nothing is wrong, or nothing was looked at
 }
 
 func (t target) String() string {
@@ -93,7 +100,7 @@ func (a *attempt) record(index int, t target, v verdict) {
 	}
 	a.outcomes[index] = queue.Outcome{
 		Recipient: a.m.Recipients[index], Status: v.status, Code: v.code,
-		Enhanced: v.enhanced, Text: v.text, Host: host, TLS: t.tls,
+		Enhanced: v.enhanced, Text: v.text, Host: host, TLS: t.tls, Security: t.security(),
 	}
 }
 
@@ -155,7 +162,7 @@ func (a *attempt) toLiteral(ctx context.Context, addr netip.Addr) {
 	case len(addrs) == 0:
 		a.recordOpen(target{}, permanent("5.1.2", "%s is not the address of a server", a.domain))
 	default:
-		a.tryHost(ctx, host{a.domain, addrs})
+		a.tryHost(ctx, host{name: a.domain, alias: a.domain, addrs: addrs})
 	}
 }
 
@@ -167,6 +174,9 @@ func (a *attempt) toExchangers(ctx context.Context) {
 		return
 	}
 	mx, err := a.c.resolver.LookupMX(ctx, domain)
+	a.domainASCII, a.domainAlias = domain, mx.Name
+	// Where there is no MX, the name of the host is beyond doubt (RFC 7672 section 2.2.2).
+	a.authentic = mx.Authentic || dns.IsNotFound(err)
 	route := planRoute(domain, mx.Records, err, a.c.isOwn, a.c.shuffle)
 	if route.nowhere != nil {
 		a.recordOpen(target{}, *route.nowhere)
@@ -191,8 +201,10 @@ func (a *attempt) toExchangers(ctx context.Context) {
 
 // host is a mail exchanger whose addresses are known.
 type host struct {
-	name  string
-	addrs []netip.Addr
+	name      string
+	alias     string // where its addresses are; its name, if it is no alias
+	addrs     []netip.Addr
+	authentic bool // the addresses are validated by DNSSEC
 }
 
 // findHosts looks up the addresses of a group of exchangers, all at once, and
@@ -214,7 +226,7 @@ func (a *attempt) findHosts(ctx context.Context, names []string) (hosts []host, 
 		case len(addrs) == 0:
 			a.recordOpen(target{}, permanent("5.4.4", "host %s has no address", name))
 		default:
-			hosts = append(hosts, host{name, addrs})
+			hosts = append(hosts, host{name, answers[i].Name, addrs, answers[i].Authentic})
 		}
 	}
 	return hosts, own
@@ -222,6 +234,11 @@ func (a *attempt) findHosts(ctx context.Context, names []string) (hosts []host, 
 
 // tryHost talks to the addresses of a host until nothing is left to be done.
 func (a *attempt) tryHost(ctx context.Context, h host) {
+	policy, found, never := a.policyOf(ctx, h)
+	if never != nil {
+		a.recordOpen(target{host: h.name, policy: policy, finding: found}, *never)
+		return
+	}
 	addrs := h.addrs
 	for len(addrs) > 0 && !a.done(ctx) {
 		first, rest, tried := a.c.dialFirst(ctx, addrs[:min(len(addrs), maxAddresses-a.addresses)])
@@ -230,17 +247,17 @@ func (a *attempt) tryHost(ctx context.Context, h host) {
 			a.recordOpen(target{host: h.name}, temporary("4.4.1", "connect to %s: %v", h.name, first.err))
 			return
 		}
-		a.talk(ctx, first.conn, target{host: h.name, addr: first.addr})
+		a.talk(ctx, first.conn, target{host: h.name, addr: first.addr, policy: policy})
 		addrs = rest
 	}
 }
 
 // talk holds a conversation with a server, and another without TLS if that is
-// what went wrong: on a new connection, since after a failed handshake nobody
-// knows what is on the old one.
+// what went wrong, and nobody demands it: on a new connection, since after a
+// failed handshake nobody knows what is on the old one.
 func (a *attempt) talk(ctx context.Context, conn net.Conn, t target) {
-	err := a.converse(ctx, conn, t, true)
-	if !errors.Is(err, errTLS) || ctx.Err() != nil {
+	err := a.converse(ctx, conn, &t, true)
+	if !errors.Is(err, errTLS) || t.policy.enforced || ctx.Err() != nil {
 		return
 	}
 	again := a.c.dial(ctx, t.addr)
@@ -248,52 +265,75 @@ func (a *attempt) talk(ctx context.Context, conn net.Conn, t target) {
 		a.recordOpen(t, temporary("4.4.1", "connect to %s again without TLS: %v", t, again.err))
 		return
 	}
-	_ = a.converse(ctx, again.conn, t, false) // everything is recorded
+	_ = a.converse(ctx, again.conn, &t, false) // everything is recorded
 }
 
 // converse speaks to a server from greeting to QUIT and records what it comes
 // to. Its error tells how the conversation ended before all was said.
-func (a *attempt) converse(ctx context.Context, conn net.Conn, t target, startTLS bool) (err error) {
+func (a *attempt) converse(ctx context.Context, conn net.Conn, t *target, startTLS bool) (err error) {
 	defer conn.Close()
 	unwatch := context.AfterFunc(ctx, func() { conn.Close() })
 	defer unwatch()
 	began := time.Now()
 	s := newSession(conn, a.c.hostname, a.c.timeouts)
-	defer func() { a.report(ctx, t, s, began, err) }()
+	defer func() { a.report(ctx, *t, s, began, err) }()
 	if err = a.introduce(ctx, s, t, startTLS); err != nil {
-		if !startTLS || !errors.Is(err, errTLS) {
-			a.recordOpen(t, asVerdict(err))
-		}
-		if asVerdict(err).code != 0 {
+		if asVerdict(err).code != 0 || errors.Is(err, errNoTLS) {
 			s.quit() // a server that does not want us waits for this (RFC 5321 section 3.1)
 		}
+		err = a.recordIntroduction(*t, startTLS, err)
 		return err
 	}
 	a.sessions++
 	t.tls = s.tls
-	if err = a.handOver(s, t, startTLS); err != nil {
+	if err = a.handOver(s, *t, startTLS); err != nil {
 		return err
 	}
 	s.quit()
 	return nil
 }
 
-func (a *attempt) introduce(ctx context.Context, s *session, t target, startTLS bool) error {
+// recordIntroduction records why a server was not even told who writes to whom, and
+// gives the error with what a policy makes of it.
+func (a *attempt) recordIntroduction(t target, startTLS bool, err error) error {
+	switch {
+	case errors.Is(err, errTLS) && t.policy.enforced:
+		v := t.policy.refuse(t, asVerdict(err).text)
+		t.addr = netip.Addr{} // it is our verdict, not the server's
+		a.recordOpen(t, v)
+		return fmt.Errorf("%w: %w", errTLS, v)
+	case !startTLS || !errors.Is(err, errTLS):
+		a.recordOpen(t, asVerdict(err))
+	}
+	return err
+}
+
+func (a *attempt) introduce(ctx context.Context, s *session, t *target, startTLS bool) error {
 	if err := s.greet(); err != nil {
 		return err
 	}
 	if err := s.hello(); err != nil {
 		return err
 	}
-	if !s.ext.startTLS || !startTLS {
-		return nil
+	if s.ext.startTLS && startTLS {
+		return a.encrypt(ctx, s, t)
 	}
-	config := a.c.tls.Clone()
-	config.ServerName = t.host
-	if _, literal := parseLiteral(t.host); literal {
-		config.ServerName = t.addr.String()
+	if !s.ext.startTLS && t.policy.kind != "" {
+		t.finding = &finding{resultNoTLS, "it does not offer encryption"}
+		if t.policy.enforced {
+			return errNoTLS
+		}
 	}
-	return s.encrypt(ctx, config)
+	return nil
+}
+
+// encrypt turns to TLS and keeps in t what was wrong about it.
+func (a *attempt) encrypt(ctx context.Context, s *session, t *target) error {
+	err := s.encrypt(ctx, a.c.config(t))
+	if errors.Is(err, errTLS) && t.policy.kind != "" && t.finding == nil {
+		t.finding = &finding{resultInvalid, asVerdict(err).text}
+	}
+	return err
 }
 
 // handOver runs as many transactions as the open recipients need.

@@ -87,9 +87,9 @@ type Options struct {
 	// Dial opens TCP connections and returns soon once its context ends.
 	// Default: that of a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// TLSConfig is the base for STARTTLS. TLS is opportunistic: the server's
-	// name is filled in, no certificate is demanded (RFC 7435), and versions
-	// before 1.2 are not spoken. Default: an empty one.
+	// TLSConfig is the base for STARTTLS. Without a policy of the recipient's domain TLS is
+	// opportunistic: the server's name is filled in, no certificate is demanded (RFC 7435), and versions
+	// before 1.2 are not spoken. Its Time is the clock for certificates. Default: an empty one.
 	TLSConfig *tls.Config
 	// Timeouts bound the steps of a conversation.
 	Timeouts Timeouts
@@ -170,8 +170,8 @@ func ehloName(name string) (string, error) {
 }
 
 // opportunistic makes the configuration for servers whose certificates prove
-// nothing: without a policy (DANE, MTA-STS) an attacker could as well have
-// removed STARTTLS, and most self-hosted exchangers would fail a check.
+// nothing: without a policy an attacker could as well have removed STARTTLS, and
+// most self-hosted exchangers would fail a check. Where there is one, it checks itself (Courier.config).
 func opportunistic(base *tls.Config) *tls.Config {
 	config := base.Clone()
 	if config == nil {
@@ -180,6 +180,14 @@ func opportunistic(base *tls.Config) *tls.Config {
 	config.InsecureSkipVerify = true
 	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
 	return config
+}
+
+// now is the time by which certificates are judged.
+func (c *Courier) now() time.Time {
+	if c.tls.Time != nil {
+		return c.tls.Time()
+	}
+	return time.Now()
 }
 
 // isOwn tells whether a host name is this server's.

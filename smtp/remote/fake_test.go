@@ -44,6 +44,7 @@ type world struct {
 //	C: expected; * stands for anything at the end
 //	body                            the message is expected, with its dot
 //	starttls                        the handshake
+//	badtls                          the handshake, which the client breaks off
 //	read N                          reads N bytes
 //	eof                             the client hangs up
 //	hang                            says no more until the client hangs up
@@ -160,6 +161,12 @@ func (w *world) play(conn net.Conn, s script) (string, error) {
 			server := tls.Server(conn, w.tls)
 			err = server.Handshake()
 			conn, r = server, bufio.NewReader(server)
+		case "badtls":
+			if err = tls.Server(conn, w.tls).Handshake(); err == nil {
+				err = errors.New("the client is content")
+			} else {
+				err = nil
+			}
 		case "read":
 			var n int64
 			fmt.Sscan(arg, &n)

@@ -23,6 +23,9 @@ const blockSize = 32 << 10
 // better without.
 var errTLS = errors.New("STARTTLS failed")
 
+// errNoTLS is errTLS of a server that does not offer STARTTLS to one who has to use it.
+var errNoTLS = fmt.Errorf("%w: not offered", errTLS)
+
 // errInjected is what answers after the reply to STARTTLS mean: somebody wrote
 // them before the handshake (RFC 3207 section 6).
 var errInjected = errors.New("data in clear text after the reply to STARTTLS")

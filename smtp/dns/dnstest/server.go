@@ -27,6 +27,8 @@ type Fault struct {
 	NoEDNS bool
 	// Bare leaves the records at the end of a CNAME out of the answer.
 	Bare bool
+	// Insecure leaves the AD bit out that SetAuthentic gives.
+	Insecure bool
 	// Delay is waited before answering.
 	Delay time.Duration
 	// Times is how many questions meet the fault. 0 means all of them.
@@ -213,7 +215,7 @@ func (s *Server) reply(question *miekg.Msg, network string, fault Fault) *miekg.
 		return m
 	}
 	s.mu.Lock()
-	m.AuthenticatedData = s.authentic
+	m.AuthenticatedData = s.authentic && !fault.Insecure
 	s.answer(m, fault.Bare)
 	s.mu.Unlock()
 	if network == "udp" {

@@ -1,0 +1,139 @@
+package remote
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"mailstead/smtp/queue"
+)
+
+// The types of policies and of what is found wrong have their names from RFC 8460 sections 4.2 and 4.3.
+const (
+	policyDANE = "tlsa"
+
+	resultNoTLS     = "starttls-not-supported"
+	resultMismatch  = "certificate-host-mismatch"
+	resultExpired   = "certificate-expired"
+	resultUntrusted = "certificate-not-trusted"
+	resultInvalid   = "validation-failure"
+	resultTLSA      = "tlsa-invalid"
+	resultDNSSEC    = "dnssec-invalid"
+)
+
+// policy is what a connection to a host must be like before a message goes over it. The zero value
+// is that of most hosts: TLS where it works (RFC 7435).
+type policy struct {
+	kind     string // of RFC 8460; "" = none
+	name     string // for people
+	enforced bool   // what does not come up to it gets nothing
+	// check tells what is wrong with a connection; nil: everything is right that is encrypted.
+	check func(tls.ConnectionState) *finding
+}
+
+// finding is what was wrong with a host, by its name in RFC 8460 section 4.3 and in words.
+type finding struct {
+	result string
+	words  string
+}
+
+// policyOf finds what holds for a host. A verdict means that nothing may be sent there, for now, because of
+// what was found.
+func (a *attempt) policyOf(ctx context.Context, h host) (policy, *finding, *verdict) {
+	dane, err := a.findDANE(ctx, h)
+	if err != nil {
+		v := temporary("4.4.3", "which certificate %s should have (DANE) could not be found out: %v", h.name, err)
+		return policy{kind: policyDANE, name: "DANE"}, &finding{resultDNSSEC, v.text}, &v
+	}
+	if dane != nil {
+		return a.danePolicy(dane), nil, nil
+	}
+	return policy{}, nil, nil
+}
+
+// danePolicy is that of a host with TLSA records. If none of them can be used, the connection must still
+// be encrypted (RFC 7672 section 2.2).
+func (a *attempt) danePolicy(dane *daneSet) policy {
+	p := policy{kind: policyDANE, name: "DANE", enforced: true}
+	if len(dane.records) > 0 {
+		p.check = func(state tls.ConnectionState) *finding { return dane.check(state, a.c.now()) }
+	}
+	return p
+}
+
+// refuse is the verdict where a host does not come up to a policy: temporary, as
+// hosts get mended and the next one may be better.
+func (p policy) refuse(t target, words string) verdict {
+	enhanced := "4.7.5" // RFC 3463 section 3.8
+	if t.finding != nil {
+		words = t.finding.words
+		if t.finding.result == resultNoTLS {
+			enhanced = "4.7.10" // "encryption needed"
+		}
+	}
+	return temporary(enhanced, "%s demands a secure connection to %s: %s", p.name, t, words)
+}
+
+// security is what a policy demanded of a connection, and what was found.
+func (t target) security() queue.Security {
+	p := t.policy
+	if p.kind == "" {
+		return queue.Security{}
+	}
+	s := queue.Security{Policy: p.kind}
+	switch {
+	case t.finding != nil && p.enforced:
+		s.Result, s.Words = t.finding.result, fmt.Sprintf("%s: %s", p.name, t.finding.words)
+	case t.finding != nil:
+		s.Result, s.Words = t.finding.result, fmt.Sprintf("%s, not enforced: %s", p.name, t.finding.words)
+	case p.check == nil && t.tls:
+		// Nothing can be compared; what there is, is not for us or malformed.
+		s.Result, s.Words = resultTLSA, fmt.Sprintf("%s: no record can be used, so any certificate is taken", p.name)
+	case t.tls:
+		s.Words = fmt.Sprintf("%s: the certificate is right", p.name)
+	}
+	return s
+}
+
+// config is that of a handshake: what is found is kept in t, and ends the handshake if it must.
+func (c *Courier) config(t *target) *tls.Config {
+	config := c.tls.Clone()
+	config.ServerName = t.host
+	if _, literal := parseLiteral(t.host); literal {
+		config.ServerName = t.addr.String()
+	}
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		if t.policy.check == nil {
+			return nil
+		}
+		if t.finding = t.policy.check(state); t.finding != nil && t.policy.enforced {
+			return errors.New(t.finding.words)
+		}
+		return nil
+	}
+	return config
+}
+
+// verify checks the chain that a server has shown, up to one of the roots, but not its names.
+func verify(chain []*x509.Certificate, roots *x509.CertPool, now time.Time) *finding {
+	between := x509.NewCertPool()
+	for _, c := range chain[1:] {
+		between.AddCert(c)
+	}
+	_, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: now})
+	if err == nil {
+		return nil
+	}
+	var invalid x509.CertificateInvalidError
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return &finding{resultExpired, "its certificate is past its time, or before it"}
+	case errors.As(err, &unknown):
+		return &finding{resultUntrusted, "its certificate is not of an authority that counts"}
+	}
+	return &finding{resultInvalid, fmt.Sprintf("its certificate is not valid: %v", err)}
+}
