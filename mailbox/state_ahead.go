@@ -22,11 +22,28 @@ const (
 	// have left the kernel's cache.
 	readAheadKept = time.Second
 
-	// readAheadMapped is how many windows may be touched before the process lets go
-	// of their pages: they stay in the kernel's cache, which has more use for the
-	// memory when somebody reads a whole database.
-	readAheadMapped = 128
+	// minMapped and maxMapped bound how many windows may be touched before the process
+	// lets go of their pages, 32 and 256 MB, and mappedShare is what part of the memory
+	// they may be in between: the pages stay in the kernel's cache, which finds less to
+	// give away while many of them are mapped. But to map them again takes as long as
+	// all the rest of a search of headers.
+	minMapped, maxMapped = 128, 1024
+	mappedShare          = 32
 )
+
+// mappedWindows is how many windows may be touched before their pages are let go.
+var mappedWindows = sync.OnceValue(func() int {
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) != nil {
+		return minMapped
+	}
+	return windowsFor(uint64(info.Totalram) * uint64(info.Unit))
+})
+
+// windowsFor is mappedWindows for so many bytes of memory.
+func windowsFor(memory uint64) int {
+	return int(min(max(memory/mappedShare/readAheadWindow, minMapped), maxMapped))
+}
 
 // readAhead asks the kernel for the parts of a database that are about to be
 // read, each window once in a while. It belongs to all transactions of the
@@ -36,7 +53,7 @@ type readAhead struct {
 	mu     sync.Mutex
 	asked  map[uintptr]bool // offsets of windows
 	since  time.Time        // nothing was asked for before
-	mapped int              // windows touched since their pages were let go
+	mapped map[uintptr]bool // windows touched since their pages were let go
 }
 
 // readAheadTx is read-ahead during one transaction. It belongs to one goroutine.
@@ -69,7 +86,7 @@ func (t *readAheadTx) want(value []byte) {
 		return
 	}
 	t.last = from
-	if t.all.crowded() {
+	if t.all.crowded(from) {
 		mapped := unsafe.Slice((*byte)(unsafe.Add(p, -int(offset))), t.size)
 		_ = unix.Madvise(mapped, unix.MADV_DONTNEED)
 	}
@@ -95,14 +112,18 @@ func (r *readAhead) next(from, size uintptr) (to uintptr) {
 	return to
 }
 
-// crowded counts a window that is touched, and says whether the pages of those before
-// are to be let go.
-func (r *readAhead) crowded() bool {
+// crowded notes that a window is touched, and says whether the pages of those before are
+// to be let go.
+func (r *readAhead) crowded(from uintptr) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.mapped++; r.mapped < readAheadMapped {
+	if r.mapped[from] {
 		return false
 	}
-	r.mapped = 0
-	return true
+	full := len(r.mapped) >= mappedWindows()
+	if full || r.mapped == nil {
+		r.mapped = make(map[uintptr]bool)
+	}
+	r.mapped[from] = true
+	return full
 }

@@ -43,3 +43,26 @@ func TestReadAheadRemembersWhatWasAskedFor(t *testing.T) {
 	begin(now) // the clock went back
 	next(window, 2*window)
 }
+
+// What is mapped of a database is a part of the machine's memory, within bounds.
+func TestMappedWindows(t *testing.T) {
+	for memory, want := range map[uint64]int{
+		256 << 20: 32 << 20, 1 << 30: 32 << 20, 2 << 30: 64 << 20, 8 << 30: 256 << 20, 1 << 40: 256 << 20,
+	} {
+		if got := windowsFor(memory) * readAheadWindow; got != want {
+			t.Errorf("of %d MB: %d MB, want %d", memory>>20, got>>20, want>>20)
+		}
+	}
+}
+
+// Pages are let go when so many windows were touched, however often each of them was.
+func TestCrowdedWindows(t *testing.T) {
+	var r readAhead
+	for round := range 3 {
+		for i := range 2 * mappedWindows() {
+			if r.crowded(uintptr(round*mappedWindows()+i/2)*readAheadWindow) != (round > 0 && i == 0) {
+				t.Fatalf("round %d: window %d", round, i/2)
+			}
+		}
+	}
+}

@@ -1,9 +1,7 @@
 package message
 
 import (
-	"bytes"
 	"encoding/binary"
-	"slices"
 	"sync"
 	"unicode"
 	"unicode/utf8"
@@ -135,25 +133,3 @@ func decomposeHangul(r rune) (l, v, t rune) {
 
 // FoldString returns the fold of s; see [Fold].
 func FoldString(s string) []byte { return Fold(make([]byte, 0, len(s)), []byte(s)) }
-
-// finder looks for a folded needle in text that comes in pieces, each in chunks.
-type finder struct {
-	needle []byte
-	window []byte // folded text, with the end of the chunk before
-}
-
-func (f *finder) reset(needle []byte) { f.needle, f.window = needle, f.window[:0] }
-
-// find takes the next chunk, whole characters of UTF-8, and reports whether the needle ends in it. first says that the
-// chunk begins a piece: nothing is found across two pieces.
-func (f *finder) find(text []byte, first bool) bool {
-	keep := len(f.needle) - 1
-	switch {
-	case first:
-		f.window = f.window[:0]
-	case len(f.window) > keep:
-		f.window = append(f.window[:0], f.window[len(f.window)-keep:]...)
-	}
-	f.window = Fold(slices.Grow(f.window, len(text)), text)
-	return bytes.Contains(f.window, f.needle)
-}

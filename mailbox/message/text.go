@@ -139,9 +139,14 @@ func (t *TextReader) emitBody(r io.ReaderAt, p *PartInfo, emit func([]byte, bool
 
 // fileName returns the name that a part's header gives its content, decoded; empty if it has none.
 func (t *TextReader) fileName(header []byte) []byte {
-	if bytes.IndexByte(header, '=') < 0 {
+	if !namesContent(header) {
 		return nil
 	}
+	return t.readName(header)
+}
+
+// readName is fileName for any header.
+func (t *TextReader) readName(header []byte) []byte {
 	for _, from := range [...]struct{ field, param string }{{"content-disposition", "filename"}, {"content-type", "name"}} {
 		value, ok := FieldValue(header, from.field)
 		if !ok {
@@ -157,6 +162,26 @@ func (t *TextReader) fileName(header []byte) []byte {
 		}
 	}
 	return nil
+}
+
+// namesContent reports whether a header may have a parameter called name or filename, or a piece of one (RFC 2231
+// section 3). Most have none, and are seen to at a glance.
+func namesContent(header []byte) bool {
+	const name = "name"
+	for i := 0; ; i++ {
+		n := bytes.IndexByte(header[i:], '=')
+		if n < 0 {
+			return false
+		}
+		i += n
+		before := bytes.TrimRight(header[:i], "*0123456789 \t\r\n")
+		if len(before) > 0 && before[len(before)-1] == ')' { // the end of a comment
+			return true
+		}
+		if len(before) >= len(name) && equalFoldASCII(before[len(before)-len(name):], name) {
+			return true
+		}
+	}
 }
 
 // FileName returns the file name that a part's raw MIME header gives its content (RFC 2183 section 2.3, RFC 2231, or the
