@@ -26,6 +26,8 @@ type admin struct {
 	trainer        *training.Trainer // of the junk filter; nil until it is asked for
 	journal        *journal.Journal  // nil without a server: nothing happens
 	journalDir     string            // its folder, where no server runs
+	hostname       string            // the server's own name, "" when it is not known
+	resolvers      []string          // that may be asked what a domain has published
 	domainsChanged func() error
 	alone          bool // no server runs
 }
@@ -34,7 +36,7 @@ type admin struct {
 func (s *server) admin() *admin {
 	return &admin{
 		store: s.store, directory: s.directory, queue: s.queue, keys: s.keys, journal: s.journal,
-		trainer: s.trainer, domainsChanged: s.renameCertificate,
+		trainer: s.trainer, hostname: s.settings.Hostname, resolvers: s.settings.Resolvers, domainsChanged: s.renameCertificate,
 	}
 }
 
@@ -194,12 +196,12 @@ type domainDetails struct {
 	Records []dnsRecord `json:"records"`
 }
 
-func (a *admin) domainShow(_ context.Context, p name) (domainDetails, error) {
+func (a *admin) domainShow(ctx context.Context, p name) (domainDetails, error) {
 	d, err := a.directory.Domain(p.Name)
 	if err != nil {
 		return domainDetails{}, err
 	}
-	records, err := a.keys.records(d.Name)
+	records, err := a.records(ctx, d.Name)
 	return domainDetails{d, records}, err
 }
 

@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"log/slog"
 
 	"mailstead/mailbox/directory"
-	"mailstead/smtp/mailauth"
 )
 
 // domainCommand is `mailstead domain`.
@@ -76,22 +73,6 @@ func printDomains(std streams, f format, rows []directory.Domain) error {
 	return print(std.out, f, rows, []string{"DOMAIN", "CATCH-ALL"}, func(d directory.Domain) []any {
 		return []any{d.Name, d.CatchAll}
 	})
-}
-
-// printRecords prints records as lines of a zone file.
-func printRecords(w io.Writer, records []dnsRecord) error {
-	if len(records) == 0 {
-		return nil
-	}
-	if _, err := fmt.Fprint(w, "\nTo be published in the DNS, so that others can verify what is signed here:\n\n"); err != nil {
-		return err
-	}
-	for _, r := range records {
-		if _, err := fmt.Fprintln(w, mailauth.ZoneRecord(r.Name, r.Text)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 type domainCatchAllCommand struct {

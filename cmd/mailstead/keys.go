@@ -1,12 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -154,24 +152,4 @@ func (k *keyring) set(domain string, keys []mailauth.SigningKey) {
 	} else {
 		k.keys[domain] = keys
 	}
-}
-
-// dnsRecord is a TXT record that a domain's owner has to publish.
-type dnsRecord struct {
-	Name string `json:"name"`
-	Text string `json:"text"`
-}
-
-// records are those of the keys of a domain, by name.
-func (k *keyring) records(domain string) ([]dnsRecord, error) {
-	records := []dnsRecord{}
-	for _, key := range k.of(keyDomain(domain)) {
-		text, err := mailauth.KeyRecord(key.Private.Public())
-		if err != nil {
-			return nil, fmt.Errorf("key %v: %w", key, err)
-		}
-		records = append(records, dnsRecord{key.RecordName(), text})
-	}
-	slices.SortFunc(records, func(a, b dnsRecord) int { return cmp.Compare(a.Name, b.Name) })
-	return records, nil
 }
