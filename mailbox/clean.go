@@ -50,12 +50,18 @@ type cleaner struct {
 	looked  time.Time // when the last round was over,
 	applied log.LSN   // what state.db was then,
 	covered log.LSN   // and what the older checkpoint was
+	dropped int       // bodies forgotten since it was looked whether derived.db is to be written anew
 	stale   bool      // free pages of the databases may hold what was forgotten
 	waits   time.Time // since when empty segments wait for checkpoints; zero = none do
+
+	compactAfter int   // bodies; tests take fewer
+	compactLeast int64 // bytes
 }
 
 func (c *cleaner) init() {
 	c.rest, c.fenced, c.stale = cleanRest, make(map[uint32]bool), true
+	c.compactAfter, c.compactLeast = compactAfter, compactLeast
+	c.dropped = compactAfter // by the process before
 	c.cancel = func() {}
 	c.wanted = make(chan struct{}, 1)
 }
@@ -129,6 +135,9 @@ func (s *Store) clean(ctx context.Context) error {
 	}
 	r := &cleaning{s: s, ctx: ctx, low: low, began: time.Now()}
 	if err = r.run(); err == nil {
+		err = r.compactIfWorth()
+	}
+	if err == nil {
 		err = r.overwriteIfDue()
 	}
 	r.tell()
@@ -260,10 +269,14 @@ func (r *cleaning) advance() error {
 		if err != nil || covered >= r.survey.applied {
 			return err
 		}
+		step := r.step()
 		if err := s.pass(r.ctx); err != nil {
 			return err
 		}
 		if _, err := s.disk.checkpoint(filepath.Join(s.dir, checkpointFolder)); err != nil {
+			return err
+		}
+		if err := r.rest(step, 1); err != nil {
 			return err
 		}
 	}
@@ -324,7 +337,7 @@ func (r *cleaning) forget() error {
 	}
 	var after garbageKey
 	for {
-		list, err := r.s.disk.garbageUpTo(r.covered, after, maxForgotten)
+		list, err := r.s.disk.garbageUpTo(r.covered, after, forgetStep)
 		if err != nil || len(list) == 0 {
 			return err
 		}
@@ -348,7 +361,15 @@ func (r *cleaning) forget() error {
 		if err != nil {
 			return err
 		}
-		if err := r.forgetBodies(gone, big); err != nil {
+		step := r.step()
+		if err := r.forgetBodies(gone); err != nil {
+			return err
+		}
+		pause := r.pause(step, 1)
+		if err := r.unlinkBig(big); err != nil {
+			return err
+		}
+		if err := restFor(r.ctx, pause); err != nil {
 			return err
 		}
 	}
@@ -356,7 +377,7 @@ func (r *cleaning) forget() error {
 
 // forgetBodies forgets bodies, ascending. Their indexes go first: when the
 // table has lost them nobody would know of what is left.
-func (r *cleaning) forgetBodies(ids, big []BodyID) error {
+func (r *cleaning) forgetBodies(ids []BodyID) error {
 	if len(ids) == 0 {
 		return nil
 	}
@@ -387,7 +408,7 @@ func (r *cleaning) forgetBodies(ids, big []BodyID) error {
 		return err
 	}
 	r.forgotten += len(ids)
-	return r.unlinkBig(big)
+	return nil
 }
 
 // unlinkBig removes the files of bodies that are forgotten. Those that are

@@ -16,6 +16,10 @@ const (
 	// others: what a delivery may have to wait behind.
 	moveStep = 512 << 10
 
+	// forgetStep is how many bodies are forgotten before the disk is left to others:
+	// their indexes may lie in as many pages of derived.db, which are written anew.
+	forgetStep = 1024
+
 	// cleanRest is how many times as long as a step took the disk is left to
 	// others while they write: cleaning has a tenth of it then. It has half of it
 	// while nobody else writes.
@@ -41,7 +45,11 @@ func (r *cleaning) move(numbers []uint32) error {
 		r.moved += size
 		list = list[n:]
 	}
-	return r.s.apply()
+	step := r.step()
+	if err := r.s.apply(); err != nil {
+		return err
+	}
+	return r.rest(step, 0)
 }
 
 // storedAt is a body with its place.
@@ -90,18 +98,26 @@ func (r *cleaning) step() cleaningStep { return cleaningStep{time.Now(), r.s.num
 
 // rest leaves the disk to others after a step that wrote so many records.
 func (r *cleaning) rest(step cleaningStep, wrote uint64) error {
-	rest := time.Duration(r.s.cleaner.rest) * time.Since(step.at)
-	switch {
-	case r.low || r.s.cleaner.rest == 0:
-		return r.ctx.Err()
-	case r.s.numbered() == step.numbered+wrote: // nobody else wrote
-		rest /= cleanRest
+	return restFor(r.ctx, r.pause(step, wrote))
+}
+
+// pause is how long rest rests.
+func (r *cleaning) pause(step cleaningStep, wrote uint64) time.Duration {
+	if r.low {
+		return 0
 	}
-	return restFor(r.ctx, rest)
+	pause := time.Duration(r.s.cleaner.rest) * time.Since(step.at)
+	if r.s.numbered() == step.numbered+wrote { // nobody else wrote
+		pause /= cleanRest
+	}
+	return pause
 }
 
 // restFor leaves the disk to others for a while.
 func restFor(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
 	select {
 	case <-ctx.Done():
 		return ctx.Err()

@@ -10,7 +10,7 @@ import (
 const (
 	// deadShare is how much of what is alive may lie dead in the segments: with
 	// what waits for checkpoints, log and large bodies are a tenth more than the mail.
-	deadShare = 0.08
+	deadShare = 0.05
 
 	// lowShare is the share of dead bytes from which on a segment is worth
 	// emptying when space is short.

@@ -5,18 +5,21 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // database is a bbolt file. All transactions go through its methods: bbolt
 // reads the file through a mapping, where a page that the disk cannot give is
 // not an error but a fault, which would end the process without a word.
 type database struct {
-	bolt  *bbolt.DB
-	files files
-	path  string
+	bolt    atomic.Pointer[bbolt.DB]
+	writing sync.Mutex // held in a transaction that writes: between two of them the file may be replaced
+	files   files
+	path    string
 	// faulted is told of such a fault, and of any other panic in a transaction;
 	// nil while the store opens, when the error is enough.
 	faulted func(error)
@@ -43,21 +46,30 @@ func (f files) openBolt(path string, o *bbolt.Options) (d *database, err error) 
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", path, databaseError(err))
 	}
-	return &database{bolt: db, files: f, path: path}, nil
+	d = &database{files: f, path: path}
+	d.bolt.Store(db)
+	return d, nil
 }
 
 // View runs f in a read transaction.
 func (d *database) View(f func(*bbolt.Tx) error) (err error) {
 	defer d.guard(debug.SetPanicOnFault(true), &err)
-	return d.bolt.View(f)
+	for {
+		db := d.bolt.Load()
+		if err = db.View(f); !errors.Is(err, berrors.ErrDatabaseNotOpen) || db == d.bolt.Load() {
+			return err
+		}
+	}
 }
 
 // Update runs f in a transaction that is synced when Update returns nil.
 func (d *database) Update(f func(*bbolt.Tx) error) (err error) {
 	defer d.guard(debug.SetPanicOnFault(true), &err)
+	d.writing.Lock()
+	defer d.writing.Unlock()
 	done := false
 	defer func() { d.stuck.CompareAndSwap(false, !done) }()
-	err = d.bolt.Update(f)
+	err = d.bolt.Load().Update(f)
 	done = true
 	return err
 }
@@ -65,7 +77,9 @@ func (d *database) Update(f func(*bbolt.Tx) error) (err error) {
 // exclusive runs f in a transaction that keeps writers out, and changes nothing.
 func (d *database) exclusive(f func(*bbolt.Tx)) (err error) {
 	defer d.guard(debug.SetPanicOnFault(true), &err)
-	tx, err := d.bolt.Begin(true)
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	tx, err := d.bolt.Load().Begin(true)
 	if err != nil {
 		return err
 	}
@@ -82,7 +96,7 @@ func (d *database) exclusive(f func(*bbolt.Tx)) (err error) {
 // compactInto copies everything into another database, from one read transaction.
 func (d *database) compactInto(to *database) (err error) {
 	defer d.guard(debug.SetPanicOnFault(true), &err)
-	return bbolt.Compact(to.bolt, d.bolt, checkpointBatch)
+	return bbolt.Compact(to.bolt.Load(), d.bolt.Load(), checkpointBatch)
 }
 
 // Close closes the file, after every transaction has ended. One whose writer panicked
@@ -91,8 +105,13 @@ func (d *database) Close() error {
 	if d.stuck.Load() {
 		return nil
 	}
-	return d.bolt.Close()
+	return d.bolt.Load().Close()
 }
+
+// replace has all transactions from now on use the file of by, which has the place of
+// this one's already; by is not used any more. It returns when those that read the file
+// of before have ended, and closes it. The caller holds writing.
+func (d *database) replace(by *database) error { return d.bolt.Swap(by.bolt.Load()).Close() }
 
 // guard ends a method: before is what SetPanicOnFault returned. Whatever the
 // transaction panicked with becomes an error, since it may be due to damage: a page

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -30,6 +31,9 @@ const derivedPage = 8 << 10
 // openDerived opens derived.db, and makes it anew where that fails for any
 // reason but that somebody else has it open, or a full disk: nothing is lost with it.
 func (f files) openDerived(path string, logger *slog.Logger) (*database, error) {
+	if err := f.remove(filepath.Join(filepath.Dir(path), derivedTemp)); err != nil { // of a compaction that did not finish
+		return nil, err
+	}
 	db, err := f.openSchema(path, derivedSchema())
 	if err == nil || errors.Is(err, berrors.ErrTimeout) || isFull(err) {
 		return db, err
@@ -58,6 +62,7 @@ func (d *disk) applyDerived(entries []derivedEntry, lsn log.LSN) error {
 		b := tableOf(tx, bucketIndexes)
 		b.bucket.FillPercent = 1 // body ids ascend
 		for _, e := range entries {
+			d.compacting.changes(bucketIndexes, bodyKey(e.Body))
 			var err error
 			if e.Value == nil {
 				err = b.Delete(bodyKey(e.Body))

@@ -157,7 +157,7 @@ func newStage(t *testing.T, r *rand.Rand) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.cleaner.rest = 0
+	s.cleaner.rest, s.cleaner.compactAfter, s.cleaner.compactLeast = 0, 1, 0
 	m := &stage{t: t, s: s, ledger: newLedger(), deleted: deleted}
 	for range m.swaps {
 		m.accounts = append(m.accounts, newAccount(t, s))

@@ -541,7 +541,7 @@ func (w *world) clean() {
 		r.must[info.Number] = true
 	}
 	commit(w.t, w.s)
-	if err := r.run(); err != nil {
+	if err := errors.Join(r.run(), r.compact()); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -42,7 +42,8 @@ type pageWalk struct {
 	end  uint64 // no page has this number
 	seen []bool
 
-	branches bool // leaves below a branch are not read
+	branches bool     // leaves below a branch are not read,
+	leaves   []uint64 // but listed here
 }
 
 // checkPages returns an error that wraps errDatabase, or the system's, unless the pages
@@ -187,7 +188,10 @@ func (w *pageWalk) branch(id uint64, page []byte, count, depth int) error {
 	le := binary.LittleEndian
 	below := func(child uint64) error { return w.tree(child, depth+1) }
 	if w.branches && w.isLeaf(le.Uint64(page[pageHead+8:])) { // then all are: leaves are at one depth
-		below = w.use
+		below = func(leaf uint64) error {
+			w.leaves = append(w.leaves, leaf)
+			return w.use(leaf)
+		}
 	}
 	for i := range count {
 		e := page[pageHead+i*pageElement:]

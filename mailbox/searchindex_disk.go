@@ -159,6 +159,7 @@ func (s *Store) dropSearchBlock(key []byte) error {
 		if err := tx.Bucket(bucketMeta).Put(keySweep, bodyKey(1)); err != nil {
 			return err
 		}
+		s.disk.compacting.changes(bucketSearch, key)
 		return tx.Bucket(bucketSearch).Delete(key)
 	})
 	if err != nil {
@@ -179,6 +180,7 @@ func (s *Store) dropSearchBlock(key []byte) error {
 // clearSearch removes all blocks, and has everything looked at anew.
 func (d *disk) clearSearch() error {
 	return d.derived.Update(func(tx *bbolt.Tx) error {
+		d.compacting.cleared()
 		if err := tx.DeleteBucket(bucketSearch); err != nil {
 			return err
 		}
@@ -368,6 +370,7 @@ func (w *searchWrite) commit() error {
 	err := w.s.disk.derived.Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(bucketSearch)
 		for k, value := range w.values {
+			w.s.disk.compacting.changes(bucketSearch, k.bytes())
 			var err error
 			if value == nil {
 				err = b.Delete(k.bytes())

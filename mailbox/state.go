@@ -24,15 +24,16 @@ import (
 // only. A callback runs inside a read transaction, so it copies and returns:
 // it must not write to a client, wait, or call apply.
 type disk struct {
-	dir     string
-	files   files
-	state   *database
-	derived *database
-	logger  *slog.Logger
-	lsn     atomic.Uint64 // applied LSN of state.db
-	lsnMade atomic.Uint64 // applied LSN of derived.db
-	copying sync.Mutex    // one checkpoint at a time
-	keeping sync.RWMutex  // read-held while files of the store must not go, see Store.keepFiles
+	dir        string
+	files      files
+	state      *database
+	derived    *database
+	compacting compacting // of derived
+	logger     *slog.Logger
+	lsn        atomic.Uint64 // applied LSN of state.db
+	lsnMade    atomic.Uint64 // applied LSN of derived.db
+	copying    sync.Mutex    // one checkpoint at a time
+	keeping    sync.RWMutex  // read-held while files of the store must not go, see Store.keepFiles
 
 	// Of reserve, which only the opener and the applier call.
 	ahead    int64 // bytes to have behind the used pages

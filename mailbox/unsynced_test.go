@@ -24,7 +24,7 @@ func TestFailedCommitIsMadeAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	failWrites(s.disk.state.bolt, syscall.EIO)
+	failWrites(s.disk.state.bolt.Load(), syscall.EIO)
 	if err := s.Change(t.Context(), RoomChange{Room: "r", Key: "late", Value: []byte("x")}); err != nil {
 		t.Fatal(err)
 	}
