@@ -12,6 +12,7 @@ SOAK     ?= 5m
 LARGE_MESSAGES ?= 20000
 LARGE_MB       ?= 500
 LARGE_SECONDS  ?= 2
+LARGE_PAIRS    ?= 5
 LARGE_DIR      ?= /var/tmp
 LARGE_FLAGS    ?=
 MODEL    ?= 5m
@@ -53,7 +54,7 @@ bench-import: ## 200,000 messages from an mbox, twice: rate, and memory of clien
 
 bench-large: ## a mailbox of LARGE_MESSAGES (20000) and a store of LARGE_MB (500), in LARGE_DIR (/var/tmp)
 	$(GO) test ./mailbox -count 1 -run '^TestLarge(Mailbox|Corpus)$$' -timeout 0 -v -large.messages $(LARGE_MESSAGES) \
-		-large.mb $(LARGE_MB) -large.seconds $(LARGE_SECONDS) -large.dir $(LARGE_DIR) -large.rest 5s $(LARGE_FLAGS)
+		-large.mb $(LARGE_MB) -large.seconds $(LARGE_SECONDS) -large.pairs $(LARGE_PAIRS) -large.dir $(LARGE_DIR) -large.rest 5s $(LARGE_FLAGS)
 
 clients: build ## real clients (curl, swaks, mbsync) against mailstead local
 	.ci/clients ./mailstead
