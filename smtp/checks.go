@@ -57,6 +57,14 @@ func (s *session) within(p netip.Prefix) bool { return p.Contains(s.remote.Unmap
 // isClient reports whether ip is the other end of the connection.
 func (s *session) isClient(ip netip.Addr) bool { return ip == s.remote.Unmap().WithZone("") }
 
+// ours are the names of this server as they were when the client said its own.
+func (s *session) ours() []string {
+	if s.names == nil {
+		s.names = s.server.names()
+	}
+	return s.names
+}
+
 // names are those that are ours, in A-labels.
 func (s *Server) names() []string {
 	names := []string{s.o.Hostname}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ type examination struct {
 	checks  *Checks
 	ctx     context.Context
 	cancel  context.CancelFunc
+	offline bool           // nothing is looked up
 	asked   sync.WaitGroup // look-ups about the author
 	ours    []string       // names of this server
 	client  *inquiry       // about whom is judged; nil where nobody can be asked about
@@ -41,8 +43,11 @@ type examination struct {
 // examine begins with what is known at MAIL: a client that is judged itself is
 // asked about while it goes on.
 func (s *session) examine(from string) *examination {
-	e := &examination{session: s, checks: s.server.o.Checks, ours: s.server.names()}
-	e.ctx, e.cancel = context.WithCancel(s.ctx())
+	e := &examination{session: s, checks: s.server.o.Checks, ours: s.ours()}
+	e.ctx, e.cancel = s.ctx(), func() {}
+	if e.offline = mailauth.Offline(e.checks.Resolver); !e.offline {
+		e.ctx, e.cancel = context.WithCancel(e.ctx)
+	}
 	e.facts.TrustedRelay = e.checks.trusts(s.remote)
 	e.facts.EarlyTalker = s.early
 	if !e.facts.TrustedRelay && s.remote.IsValid() {
@@ -52,24 +57,44 @@ func (s *session) examine(from string) *examination {
 }
 
 // begin reads the header and starts with the signatures. Of mail through a
-// relay the header says whom to ask about.
-func (e *examination) begin(header []byte) error {
+// relay the header says whom to ask about. Where nothing can be proven, and nobody
+// has to read the body, all is decided here.
+func (e *examination) begin(header []byte, unicode bool) ([]byte, error) {
 	if err := e.session.checkHeader(header); err != nil {
-		return err
+		return nil, err
 	}
-	e.header = bytes.Clone(header) // the window it stands in moves on
+	e.parties = partiesOf(e.session.tx.Recipients)
+	reads := e.readsBody()
+	if e.header = header; reads {
+		e.header = bytes.Clone(header) // the window it stands in moves on
+	}
 	if e.facts.TrustedRelay {
 		e.client = e.inquireBehind()
 	}
 	e.facts.Author = mailauth.ReadAuthor(e.header)
 	e.facts.MailingList = mailauth.IsMailingList(e.header)
 	e.facts.Override = mailauth.OverrideFor(e.checks.Overrides, e.facts.Author.Domain)
-	if domain := e.facts.Author.Domain; domain != "" {
+	if domain := e.facts.Author.Domain; domain != "" && !e.offline {
 		// The record that decides on most mail is known when the body has come.
 		e.checks.ask(e.ctx, &e.asked, func(ctx context.Context) { e.checks.Resolver.LookupTXT(ctx, "_dmarc."+domain) })
 	}
 	e.verifier = mailauth.NewVerifier(e.ctx, mailauth.Options{Resolver: e.checks.Resolver, Keys: &e.session.server.keys, Now: e.session.server.o.Now}, e.header)
-	return nil
+	if reads {
+		return nil, nil
+	}
+	return e.finish(unicode, nil)
+}
+
+// readsBody reports whether what is decided, or what is said of the message, may depend on its
+// body: not where nobody is asked for keys, the filter has no opinion of any letter, and nothing
+// is signed.
+func (e *examination) readsBody() bool {
+	c := e.checks
+	if !e.offline || !c.RecordOnly {
+		return true
+	}
+	accounts := accountsOf(e.parties)
+	return slices.Contains(accounts, 0) && e.session.server.o.SigningKeys != nil || c.Filter != nil && c.Filter.Reads(accounts)
 }
 
 // inquireBehind asks about the host that the client had the message from; nil
@@ -91,9 +116,12 @@ func (e *examination) Write(p []byte) (int, error) { return e.verifier.Write(p) 
 
 // finish waits for all answers, which had the time of the transfer before, and
 // decides; what is not known by then is a temporary error. The header is what is stored: ours
-// in front, and without what claims to be ours. An error is the refusal.
+// in front, and without what claims to be ours. An error is the refusal. body is nil where
+// nobody reads it.
 func (e *examination) finish(unicode bool, body *mailbox.Spool) ([]byte, error) {
-	defer time.AfterFunc(e.session.server.limits.CheckWait, e.cancel).Stop()
+	if body != nil {
+		defer time.AfterFunc(e.session.server.limits.CheckWait, e.cancel).Stop()
+	}
 	e.found = e.verifier.Finish()
 	e.asked.Wait()
 	e.facts.DKIM, e.facts.ARC = e.found.DKIMFact(), e.found.ARCFact()
@@ -184,7 +212,6 @@ func (e *examination) authenticate(f *mailauth.Facts, about *inquiry) {
 
 // decide judges the message for each party, and then as a whole.
 func (e *examination) decide(body *mailbox.Spool) {
-	e.parties = partiesOf(e.session.tx.Recipients)
 	opinions := e.opinions(body)
 	for i := range e.parties {
 		p := &e.parties[i]
@@ -214,13 +241,10 @@ func (e *examination) judge(account mailbox.AccountID, f mailauth.Facts) mailaut
 // opinions are the filter's, one for each party.
 func (e *examination) opinions(body *mailbox.Spool) []Opinion {
 	none := make([]Opinion, len(e.parties))
-	if e.checks.Filter == nil {
+	if e.checks.Filter == nil || body == nil {
 		return none
 	}
-	accounts := make([]mailbox.AccountID, len(e.parties), len(e.parties)+1)
-	for i, p := range e.parties {
-		accounts[i] = p.account
-	}
+	accounts := accountsOf(e.parties)
 	if last := len(accounts) - 1; last > 0 && accounts[last] != 0 {
 		accounts = append(accounts, 0) // what can be told to all of them
 	}
@@ -276,10 +300,17 @@ func (e *examination) forwardedFacts() mailauth.Facts {
 	return f
 }
 
-// report tells the log what was found and decided.
+// report tells the log what was found and decided. Of mail that is simply accepted the
+// journal tells, and the log at its finest level only.
 func (e *examination) report() {
-	f, v := &e.facts, &e.verdict
-	e.session.log.Info("smtp: message judged", "id", e.session.tx.ID, "action", v.Action, "rule", v.Rule, "reasons", v.Reasons,
+	f, v, level := &e.facts, &e.verdict, slog.LevelInfo
+	if v.Action == mailauth.Accept {
+		level = slog.LevelDebug
+	}
+	if !e.session.log.Enabled(e.ctx, level) {
+		return
+	}
+	e.session.log.Log(e.ctx, level, "smtp: message judged", "id", e.session.tx.ID, "action", v.Action, "rule", v.Rule, "reasons", v.Reasons,
 		"author", f.Author.Domain, "client", f.Client, "spf", f.SPF.Result, "dkim", f.DKIM, "dmarc", f.DMARC.Result,
 		"arc", f.ARC, "iprev", f.IPRev, "recorded-only", e.checks.RecordOnly)
 }

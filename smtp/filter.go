@@ -12,6 +12,10 @@ import (
 // outside, when it is whole and before it is answered. Its methods may be called
 // at the same time.
 type Filter interface {
+	// Reads reports whether Assess may have something to say of a letter to these
+	// accounts. Without it a letter of which nothing else can be found out is not
+	// held back for the filter.
+	Reads(accounts []mailbox.AccountID) bool
 	// Assess says what is thought of a letter in the eyes of each account, in their
 	// order. An account of 0 stands for addresses elsewhere that an alias leads
 	// to. What cannot be said in time, or before ctx ends, is the zero Opinion: the

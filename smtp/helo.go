@@ -32,7 +32,7 @@ func (s *session) hello(arg []byte) error {
 		return say(501, "5.5.4", "Say your host name")
 	}
 	s.drop()
-	s.helo = name
+	s.helo, s.names = name, nil
 	return nil
 }
 

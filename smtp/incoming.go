@@ -24,8 +24,9 @@ type incoming struct {
 	content
 	limits Limits
 	body   *mailbox.NewBody
-	seal   seal                                // nil where the header is stored as soon as it is there
-	held   *mailbox.Spool                      // the body that a seal sees before
+	seal   seal // nil where the header is stored as soon as it is there
+	spool  func() *mailbox.Spool
+	held   *mailbox.Spool                      // the body that a seal sees before; nil while nothing is held back
 	edit   func(header []byte) ([]byte, error) // what is stored for the header, with the trace in front
 	header []byte                              // so far, while it is not whole
 	inBody bool
@@ -39,10 +40,7 @@ type incoming struct {
 
 // newMessage begins the transaction's message.
 func (s *session) newMessage(dots bool) *incoming {
-	m := &incoming{limits: s.server.limits, body: s.server.o.Deliver.NewBody(), edit: s.editHeader, seal: s.sealFor()}
-	if m.seal != nil {
-		m.held = s.server.o.Deliver.NewSpool()
-	}
+	m := &incoming{limits: s.server.limits, body: s.server.o.Deliver.NewBody(), spool: s.server.o.Deliver.NewSpool, edit: s.editHeader, seal: s.sealFor()}
 	m.content = content{out: m, dots: dots, repair: s.submission()}
 	return m
 }
@@ -112,12 +110,18 @@ func (m *incoming) begin(header, rest []byte) error {
 	return err
 }
 
-// storeHeader is for a header that is whole; a seal keeps it for itself.
+// storeHeader is for a header that is whole; a seal that has to see the body
+// keeps it for itself.
 func (m *incoming) storeHeader(header []byte) error {
-	if m.seal != nil {
-		return m.seal.begin(header)
+	var h []byte
+	var err error
+	if m.seal == nil {
+		h, err = m.edit(header)
+	} else if h, err = m.seal.begin(header, !m.asciiHeader); err == nil && h == nil {
+		m.held = m.spool()
+		return nil
 	}
-	h, err := m.edit(header)
+	m.seal = nil
 	if err == nil {
 		_, err = m.body.Write(h)
 	}

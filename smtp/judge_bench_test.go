@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"io"
 	"net/netip"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -23,53 +24,13 @@ import (
 
 // BenchmarkJudged delivers a signed message of 10 KB, with and without all
 // checks, and says how much time of the processor one takes, the client's share
-// included. "signature" is what the mathematics alone take of that: the hash of
-// the message and one verification.
+// included.
 func BenchmarkJudged(b *testing.B) {
-	private, err := mailauth.NewRSAKey()
-	must(b, err)
-	key := mailauth.SigningKey{Domain: "pass.example", Selector: "s", Private: private}
-	record, err := mailauth.KeyRecord(private.Public())
-	must(b, err)
-	zone, err := dnstest.Start(judgedZone + mailauth.ZoneRecord(key.RecordName(), record) + "\n")
-	must(b, err)
-	defer zone.Close()
-	resolver, err := dns.New(dns.Options{Servers: []string{zone.Addr()}})
-	must(b, err)
-	header := []byte("From: a@pass.example\r\nTo: ann@example.test\r\nSubject: ten kilobytes\r\nDate: Sun, 22 Nov 2026 12:00:00 +0000\r\nMessage-ID: <1@pass.example>\r\n\r\n")
-	body := textBody(10 << 10)
-	signature, err := mailauth.Sign([]mailauth.SigningKey{key}, time.Now(), header, bytes.NewReader(body))
-	must(b, err)
-	signed := append(append(signature, header...), body...)
-	b.Run("signature", func(b *testing.B) {
-		sum := sha256.Sum256(signed)
-		signed15, err := private.Sign(rand.Reader, sum[:], crypto.SHA256)
-		must(b, err)
-		before := processorTime(b)
-		for b.Loop() {
-			sum := sha256.Sum256(signed)
-			must(b, rsa.VerifyPKCS1v15(private.Public().(*rsa.PublicKey), crypto.SHA256, sum[:], signed15))
-		}
-		b.ReportMetric(float64((processorTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/op")
-	})
-	for name, checks := range map[string]*Checks{"unchecked": nil, "checked": {Resolver: resolver}, "filtered": {Resolver: resolver}} {
+	w := newJudgedWorld(b)
+	for name, checks := range map[string]*Checks{"unchecked": nil, "checked": {Resolver: w.resolver}, "filtered": {Resolver: w.resolver}} {
 		b.Run(name, func(b *testing.B) {
-			h := newHouse(b)
-			o := h.options(Receiver)
-			o.Checks = checks
-			if name == "filtered" {
-				trainer, err := training.Open(training.Options{Store: h.store})
-				must(b, err)
-				checks.Filter = trainedFilter{trainer}
-			}
-			if checks != nil {
-				checks.Own = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} // the benchmark sends more than a stranger may
-			}
-			address, _ := listen(b, o, false)
-			c := newBench(b, address)
-			c.command = []byte("MAIL FROM:<a@pass.example>\r\nRCPT TO:<ann@example.test>\r\nDATA\r\n")
-			c.message = append(bytes.Clone(signed), ".\r\n"...)
-			must(b, c.deliver()) // names are in the cache from here on
+			c := w.client(b, checks, name == "filtered")
+			b.ReportAllocs()
 			before := processorTime(b)
 			for b.Loop() {
 				must(b, c.deliver())
@@ -79,8 +40,132 @@ func BenchmarkJudged(b *testing.B) {
 	}
 }
 
+// BenchmarkJudgedShare delivers the same messages, N each way, to a server without checks and
+// to one with all of them, in turns, and does the mathematics of a signature alone as often: the hashes of header and
+// body and one verification. "share-%" is what checking adds to the time of the processor beyond these, the median
+// of all turns. What the store does after an answer is counted with the delivery.
+func BenchmarkJudgedShare(b *testing.B) {
+	const turn = 1000 // deliveries; fewer are blurred by what the store does once a second
+	w := newJudgedWorld(b)
+	unchecked, checked := w.client(b, nil, false), w.client(b, &Checks{Resolver: w.resolver}, false)
+	deliver := func(c *bench) time.Duration {
+		return processorOf(b, func() {
+			for range turn {
+				must(b, c.deliver())
+			}
+			settleDown(b)
+		})
+	}
+	var plain, judged, signature, share []float64
+	for done := 0; done < b.N; done += turn {
+		p := deliver(unchecked)
+		j := deliver(checked)
+		s := processorOf(b, func() { w.verify(b, turn) })
+		plain, judged, signature = append(plain, p.Seconds()), append(judged, j.Seconds()), append(signature, s.Seconds())
+		share = append(share, 100*(j-s-p).Seconds()/p.Seconds())
+	}
+	b.ReportMetric(0, "ns/op")
+	for unit, values := range map[string][]float64{"unchecked-cpu-µs": plain, "checked-cpu-µs": judged, "signature-cpu-µs": signature} {
+		b.ReportMetric(median(values)*1e6/turn, unit)
+	}
+	b.ReportMetric(median(share), "share-%")
+}
+
+func median(values []float64) float64 {
+	values = slices.Sorted(slices.Values(values))
+	return values[len(values)/2]
+}
+
+// settleDown waits until the process has used next to nothing for longer than the
+// store's commits are apart.
+func settleDown(b *testing.B) {
+	b.Helper()
+	const quiet, little = 1200 * time.Millisecond, 5 * time.Millisecond
+	for before := processorTime(b); ; {
+		time.Sleep(quiet)
+		now := processorTime(b)
+		if now-before < little {
+			return
+		}
+		before = now
+	}
+}
+
+// judgedWorld is what the message of the benchmarks is checked against.
+type judgedWorld struct {
+	resolver *dns.Resolver
+	key      *rsa.PrivateKey
+	message  []byte // with its signature
+	sample   []byte // a signature of the whole message
+}
+
+func newJudgedWorld(b *testing.B) *judgedWorld {
+	b.Helper()
+	private, err := mailauth.NewRSAKey()
+	must(b, err)
+	key := mailauth.SigningKey{Domain: "pass.example", Selector: "s", Private: private}
+	record, err := mailauth.KeyRecord(private.Public())
+	must(b, err)
+	zone, err := dnstest.Start(judgedZone + mailauth.ZoneRecord(key.RecordName(), record) + "\n")
+	must(b, err)
+	b.Cleanup(func() { zone.Close() })
+	resolver, err := dns.New(dns.Options{Servers: []string{zone.Addr()}})
+	must(b, err)
+	header := []byte("From: a@pass.example\r\nTo: ann@example.test\r\nSubject: ten kilobytes\r\nDate: Sun, 22 Nov 2026 12:00:00 +0000\r\nMessage-ID: <1@pass.example>\r\n\r\n")
+	body := textBody(10 << 10)
+	signature, err := mailauth.Sign([]mailauth.SigningKey{key}, time.Now(), header, bytes.NewReader(body))
+	must(b, err)
+	w := &judgedWorld{resolver: resolver, key: private.(*rsa.PrivateKey), message: append(append(signature, header...), body...)}
+	sum := sha256.Sum256(w.message)
+	w.sample, err = private.Sign(rand.Reader, sum[:], crypto.SHA256)
+	must(b, err)
+	return w
+}
+
+// client is connected to a server with checks. It has delivered once, so that names are in the
+// cache.
+func (w *judgedWorld) client(b *testing.B, checks *Checks, filtered bool) *bench {
+	b.Helper()
+	h := newHouse(b)
+	o := h.options(Receiver)
+	o.Checks = checks
+	if filtered {
+		trainer, err := training.Open(training.Options{Store: h.store})
+		must(b, err)
+		checks.Filter = trainedFilter{trainer}
+	}
+	if checks != nil {
+		checks.Own = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} // the benchmark sends more than a stranger may
+	}
+	address, _ := listen(b, o, false)
+	c := newBench(b, address)
+	c.command = []byte("MAIL FROM:<a@pass.example>\r\nRCPT TO:<ann@example.test>\r\nDATA\r\n")
+	c.message = append(bytes.Clone(w.message), ".\r\n"...)
+	must(b, c.deliver())
+	return c
+}
+
+// verify hashes the message and verifies its signature n times.
+func (w *judgedWorld) verify(b *testing.B, n int) {
+	b.Helper()
+	for range n {
+		sum := sha256.Sum256(w.message)
+		must(b, rsa.VerifyPKCS1v15(&w.key.PublicKey, crypto.SHA256, sum[:], w.sample))
+	}
+}
+
+// processorOf is the processor's time for what f does, and for what goes on meanwhile.
+func processorOf(b *testing.B, f func()) time.Duration {
+	b.Helper()
+	before := processorTime(b)
+	f()
+	return processorTime(b) - before
+}
+
 // trainedFilter is the real one.
 type trainedFilter struct{ trainer *training.Trainer }
+
+func (trainedFilter) Reads([]mailbox.AccountID) bool { return true }
 
 func (f trainedFilter) Assess(_ context.Context, l Letter, accounts []mailbox.AccountID) []Opinion {
 	head := make([]byte, min(l.Size, training.MaxHead))

@@ -19,7 +19,7 @@ const junkField = "X-Junk"
 
 // removeField removes all header fields of a name; the rest stays octet by octet.
 func removeField(header []byte, name string) []byte {
-	if !bytes.Contains(bytes.ToLower(header), bytes.ToLower([]byte(name))) {
+	if _, found := message.FieldValue(header, name); !found {
 		return header
 	}
 	kept := make([]byte, 0, len(header))

@@ -67,6 +67,15 @@ func partiesOf(recipients []local.Recipient) []party {
 	return all
 }
 
+// accountsOf are those of parties, in their order, with room for one more.
+func accountsOf(parties []party) []mailbox.AccountID {
+	accounts := make([]mailbox.AccountID, len(parties), len(parties)+1)
+	for i, p := range parties {
+		accounts[i] = p.account
+	}
+	return accounts
+}
+
 // settle makes one decision of those for each party, as SMTP has one reply for
 // all of them. What nobody takes is refused, or deferred if that may help one of them.
 // What somebody takes is taken for all, as nothing may be lost: copies that would

@@ -94,6 +94,8 @@ type fakeFilter struct {
 	accounts []mailbox.AccountID
 }
 
+func (*fakeFilter) Reads([]mailbox.AccountID) bool { return true }
+
 func (f *fakeFilter) Assess(_ context.Context, l Letter, accounts []mailbox.AccountID) []Opinion {
 	text, err := io.ReadAll(io.NewSectionReader(l.Raw, 0, l.Size))
 	if err != nil {

@@ -8,12 +8,14 @@ import (
 // seal is what has to see a whole message before its header can be stored, as
 // what it finds out is written into the header: an examination, or a signature.
 type seal interface {
-	// begin takes the header with its empty line, as received.
-	begin(header []byte) error
+	// begin takes the header with its empty line, as received. It gives what is stored in front of
+	// the body where that is known already: then nothing else is called, and the message
+	// is not held back. With unicode the header has UTF-8 already. An error refuses the message.
+	begin(header []byte, unicode bool) ([]byte, error)
 	// Write takes the next octets of the body.
 	Write(p []byte) (int, error)
-	// finish gives what is stored in front of the body, which is whole. With unicode
-	// the header has UTF-8 already. An error refuses the message.
+	// finish gives what is stored in front of the body, which is whole. An error
+	// refuses the message.
 	finish(unicode bool, body *mailbox.Spool) ([]byte, error)
 }
 
@@ -37,35 +39,29 @@ type signing struct {
 	signer  *mailauth.Signer
 }
 
-func (g *signing) begin(header []byte) error {
+func (g *signing) begin(header []byte, _ bool) ([]byte, error) {
 	s := g.session
 	var err error
 	if g.header, err = s.editHeader(header); err != nil {
-		return err
+		return nil, err
 	}
 	domain := mailauth.ReadAuthor(g.header).Domain
 	if domain == "" {
-		return nil
+		return g.header, nil
 	}
-	if keys := s.server.o.SigningKeys(domain); len(keys) > 0 {
-		g.signer = mailauth.NewSigner(keys, s.tx.Received, g.header)
+	keys := s.server.o.SigningKeys(domain)
+	if len(keys) == 0 {
+		return g.header, nil
 	}
-	return nil
+	g.signer = mailauth.NewSigner(keys, s.tx.Received, g.header)
+	return nil, nil
 }
 
-func (g *signing) Write(p []byte) (int, error) {
-	if g.signer == nil {
-		return len(p), nil
-	}
-	return g.signer.Write(p)
-}
+func (g *signing) Write(p []byte) (int, error) { return g.signer.Write(p) }
 
 // finish puts the signatures in front. A message that cannot be signed is sent
 // all the same: the other server decides what it thinks of that.
 func (g *signing) finish(bool, *mailbox.Spool) ([]byte, error) {
-	if g.signer == nil {
-		return g.header, nil
-	}
 	fields, err := g.signer.Finish()
 	if err != nil {
 		g.session.log.Error("smtp: message was not signed", "id", g.session.tx.ID, "err", err)

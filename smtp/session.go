@@ -33,6 +33,7 @@ type session struct {
 
 	tls     *tls.ConnectionState // nil without
 	helo    string               // what the client calls itself; "" before HELO and EHLO
+	names   []string             // ours, since then; nil while nobody asked
 	esmtp   bool                 // it said EHLO
 	account directory.Account    // zero before login
 	tx      *transaction         // nil between messages

@@ -123,6 +123,8 @@ func TestTemporaryTrouble(t *testing.T) {
 // certain thinks that everything is junk.
 type certain struct{}
 
+func (certain) Reads([]mailbox.AccountID) bool { return true }
+
 func (certain) Assess(_ context.Context, _ Letter, accounts []mailbox.AccountID) []Opinion {
 	all := make([]Opinion, len(accounts))
 	for i := range all {

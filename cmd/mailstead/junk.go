@@ -34,6 +34,9 @@ func newFilter(t *training.Trainer, log *slog.Logger) *filter {
 	return f
 }
 
+// Reads is that of smtp.Filter.
+func (f *filter) Reads(accounts []mailbox.AccountID) bool { return f.trainer.Reads(accounts) }
+
 // Assess is that of smtp.Filter.
 func (f *filter) Assess(ctx context.Context, l smtp.Letter, accounts []mailbox.AccountID) []smtp.Opinion {
 	var head []byte

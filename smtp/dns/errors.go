@@ -56,6 +56,6 @@ func (e *Error) Unwrap() error { return e.Err }
 // IsNotFound tells whether err says that the record does not exist, which
 // includes a name that does not exist.
 func IsNotFound(err error) bool {
-	var e *Error
-	return errors.As(err, &e) && e.NotFound
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.NotFound
 }

@@ -15,8 +15,22 @@ type fromCacheKey struct{}
 // temporarily, at once. missed tells whether there were any: if not, all is as it would have
 // been with ctx. Who needs several answers, most of which are there, saves the goroutines.
 func (*Resolver) FromCache(ctx context.Context) (cached context.Context, missed func() bool) {
-	var any atomic.Bool
-	return context.WithValue(ctx, fromCacheKey{}, &any), any.Load
+	c := &fromCache{Context: ctx}
+	return c, c.missed.Load
+}
+
+// fromCache is a context of FromCache. It gives itself for fromCacheKey.
+type fromCache struct {
+	context.Context
+	missed atomic.Bool
+}
+
+// Value is that of context.Context.
+func (c *fromCache) Value(key any) any {
+	if key == (fromCacheKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
 }
 
 // OnlyFromCache reports whether ctx is one of FromCache.
@@ -24,9 +38,9 @@ func OnlyFromCache(ctx context.Context) bool { return ctx.Value(fromCacheKey{}) 
 
 // mustNotAsk reports whether ctx is one of FromCache, and notes that something is missing.
 func mustNotAsk(ctx context.Context) bool {
-	missed, ok := ctx.Value(fromCacheKey{}).(*atomic.Bool)
+	c, ok := ctx.Value(fromCacheKey{}).(*fromCache)
 	if ok {
-		missed.Store(true)
+		c.missed.Store(true)
 	}
 	return ok
 }

@@ -89,6 +89,10 @@ func New(o Options) (*Resolver, error) {
 	return r, nil
 }
 
+// Disabled reports whether there is no server to ask, so that each look-up fails with
+// ErrDisabled.
+func (r *Resolver) Disabled() bool { return len(r.servers) == 0 }
+
 func orDefault[T int | time.Duration](v, def T) T {
 	if v <= 0 {
 		return def
@@ -109,24 +113,19 @@ type answer struct {
 
 // lookup finds the records of a type at name. Every error is an *Error.
 func (r *Resolver) lookup(ctx context.Context, name string, qtype uint16) (answer, error) {
-	fail := &Error{Name: name, Type: miekg.TypeToString[qtype]}
-	if len(r.servers) == 0 {
-		fail.Temporary, fail.Err = true, ErrDisabled
-		return answer{}, fail
+	if r.Disabled() {
+		return answer{}, &Error{Name: name, Type: miekg.TypeToString[qtype], Temporary: true, Err: ErrDisabled}
 	}
 	asked, err := questionName(name)
 	if err != nil {
-		fail.NotFound, fail.NoName, fail.Err = true, true, ErrBadName
-		return answer{}, fail
+		return answer{}, &Error{Name: name, Type: miekg.TypeToString[qtype], NotFound: true, NoName: true, Err: ErrBadName}
 	}
 	a, err := r.find(ctx, question{asked, qtype})
 	switch {
 	case err != nil:
-		fail.Temporary, fail.Err = true, err
-		return answer{}, fail
+		return answer{}, &Error{Name: name, Type: miekg.TypeToString[qtype], Temporary: true, Err: err}
 	case len(a.records) == 0:
-		fail.NotFound, fail.NoName = true, a.noName
-		return answer{}, fail
+		return answer{}, &Error{Name: name, Type: miekg.TypeToString[qtype], NotFound: true, NoName: a.noName}
 	}
 	return a, nil
 }

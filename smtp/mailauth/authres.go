@@ -2,6 +2,7 @@ package mailauth
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -51,7 +52,7 @@ const (
 func (r AuthResults) AppendField(dst []byte, unicode bool) []byte {
 	w := fieldWriter{dst: dst, line: len(dst)}
 	w.dst = append(w.dst, "Authentication-Results: "...)
-	w.dst = appendPvalue(w.dst, plain(r.ID, unicode))
+	w.value(plain(r.ID, unicode))
 	if len(r.Methods) == 0 {
 		return append(w.dst, "; none\r\n"...)
 	}
@@ -60,10 +61,15 @@ func (r AuthResults) AppendField(dst []byte, unicode bool) []byte {
 		w.fold()
 		w.dst = append(append(append(w.dst, keyword(m.Method)...), '='), keyword(string(m.Result))...)
 		if m.Reason != "" {
-			w.word("reason=", appendQuoted(nil, fieldText(m.Reason, unicode)))
+			at := w.begin()
+			w.dst = appendQuoted(append(w.dst, "reason="...), fieldText(m.Reason, unicode))
+			w.end(at)
 		}
 		for _, p := range m.Properties {
-			w.word(keyword(p.Type)+"."+keyword(p.Name)+"=", appendPvalue(nil, plain(p.Value, unicode)))
+			at := w.begin()
+			w.dst = append(append(append(append(w.dst, keyword(p.Type)...), '.'), keyword(p.Name)...), '=')
+			w.value(plain(p.Value, unicode))
+			w.end(at)
 		}
 	}
 	return append(w.dst, crlf...)
@@ -75,24 +81,35 @@ type fieldWriter struct {
 	line int // where the present line begins
 }
 
+// wordFold stands in front of a name on a line of its own.
+var wordFold = []byte("\r\n\t  ")
+
 func (w *fieldWriter) fold() {
 	w.line = len(w.dst) + len(crlf)
 	w.dst = append(w.dst, "\r\n\t"...)
 }
 
-// word writes a name with its value on the present line, or on the next.
-func (w *fieldWriter) word(name string, value []byte) {
-	if len(w.dst)-w.line+1+len(name)+len(value) > foldAt {
-		w.fold()
-		w.dst = append(w.dst, ' ', ' ')
-	} else {
-		w.dst = append(w.dst, ' ')
+func (w *fieldWriter) value(s string) { w.dst = appendPvalue(w.dst, s) }
+
+// begin begins a name with its value on the present line. It gives where, for end.
+func (w *fieldWriter) begin() (at int) {
+	w.dst = append(w.dst, ' ')
+	return len(w.dst) - 1
+}
+
+// end moves what was written since to the next line where it does not fit.
+func (w *fieldWriter) end(at int) {
+	if len(w.dst)-w.line > foldAt {
+		w.dst = slices.Replace(w.dst, at, at+1, wordFold...)
+		w.line = at + len(crlf)
 	}
-	w.dst = append(append(w.dst, name...), value...)
 }
 
 // keyword makes sure that what stands for a keyword is one.
 func keyword(s string) string {
+	if s != "" && bytewise(s, isKeywordChar) {
+		return s
+	}
 	s = strings.Map(func(r rune) rune {
 		if r < utf8.RuneSelf && isKeywordChar(byte(r)) {
 			return r
@@ -105,6 +122,16 @@ func keyword(s string) string {
 	return s
 }
 
+// bytewise reports whether all octets of s are of a kind.
+func bytewise(s string, kind func(byte) bool) bool {
+	for i := range len(s) {
+		if !kind(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
 // isKeywordChar reports what is in a Keyword of RFC 5321 section 4.1.2; some
 // programs write underscores, too.
 func isKeywordChar(c byte) bool {
@@ -113,6 +140,9 @@ func isKeywordChar(c byte) bool {
 
 // plain makes a value fit for the field: an address, a domain or other text.
 func plain(s string, unicode bool) string {
+	if isFieldText(s) {
+		return s
+	}
 	at := strings.LastIndexByte(s, '@')
 	if unicode || isASCII(s) {
 		return fieldText(s, unicode)
@@ -129,8 +159,16 @@ func plain(s string, unicode bool) string {
 	return "@" + domain
 }
 
+// isFieldText reports whether a text is fit for a field as it is.
+func isFieldText(s string) bool {
+	return len(s) <= maxPvalue && bytewise(s, func(c byte) bool { return ' ' <= c && c <= '~' })
+}
+
 // fieldText takes out of a text what no field may have, and cuts it.
 func fieldText(s string, unicode bool) string {
+	if isFieldText(s) {
+		return s
+	}
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case r < ' ' || r == 0x7F:
@@ -147,9 +185,7 @@ func fieldText(s string, unicode bool) string {
 	return s
 }
 
-func isASCII(s string) bool {
-	return strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
-}
+func isASCII(s string) bool { return bytewise(s, func(c byte) bool { return c < utf8.RuneSelf }) }
 
 // appendPvalue appends a value as it is where it is a token or an address of
 // plain words, else quoted.
@@ -166,9 +202,9 @@ func appendPvalue(dst []byte, s string) []byte {
 
 // isToken reports a token of RFC 2045 section 5.1, which UTF-8 may be part of.
 func isToken(s string) bool {
-	return s != "" && strings.IndexFunc(s, func(r rune) bool {
-		return r <= ' ' || r == 0x7F || strings.ContainsRune(`()<>@,;:\"/[]?=`, r)
-	}) < 0
+	return s != "" && bytewise(s, func(c byte) bool {
+		return c > ' ' && c != 0x7F && strings.IndexByte(`()<>@,;:\"/[]?=`, c) < 0
+	})
 }
 
 func appendQuoted(dst []byte, s string) []byte {
@@ -185,7 +221,7 @@ func appendQuoted(dst []byte, s string) []byte {
 // Methods are the results as they are written into Authentication-Results; a
 // message without signature has dkim=none.
 func (r Results) Methods() []MethodResult {
-	var methods []MethodResult
+	methods := make([]MethodResult, 0, len(r.DKIM)+5) // with those of others behind them
 	for _, d := range r.DKIM {
 		methods = append(methods, d.method())
 	}
@@ -208,9 +244,11 @@ func (d DKIMResult) method() MethodResult {
 	if d.Reason == "" && d.Testing {
 		m.Reason = "the domain only tries DKIM"
 	}
-	for _, p := range []Property{
+	properties := [...]Property{
 		{"header", "d", d.Domain}, {"header", "i", d.agent()}, {"header", "s", d.Selector}, {"header", "a", d.Algorithm}, {"header", "b", d.Prefix},
-	} {
+	}
+	m.Properties = make([]Property, 0, len(properties))
+	for _, p := range properties {
 		if p.Value != "" {
 			m.Properties = append(m.Properties, p)
 		}
@@ -248,7 +286,7 @@ func RemoveForged(header []byte, ids ...string) []byte {
 	from := 0 // header[from:] is not in kept yet
 	for at := 0; at < len(header) && !bytes.HasPrefix(header[at:], crlf) && header[at] != '\n'; {
 		end := at + fieldLength(header[at:])
-		if name, ok := nameOf(header[at:end]); ok && bytes.EqualFold(name, []byte("Authentication-Results")) && isForged(header[at:end], ids) {
+		if f := header[at:end]; hasPrefixFold(f, resultsField) && isResults(f) && isForged(f, ids) {
 			kept = append(kept, header[from:at]...)
 			from = end
 		}
@@ -258,6 +296,14 @@ func RemoveForged(header []byte, ids ...string) []byte {
 		return header
 	}
 	return append(kept, header[from:]...)
+}
+
+const resultsField = "Authentication-Results"
+
+// isResults reports whether a field is one of results, and not one whose name is longer.
+func isResults(field []byte) bool {
+	name, ok := nameOf(field)
+	return ok && len(name) == len(resultsField)
 }
 
 func isForged(field []byte, ids []string) bool {

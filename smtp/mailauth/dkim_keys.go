@@ -56,6 +56,12 @@ func (r *keyring) start(ctx context.Context) {
 	if len(r.keys) == 0 {
 		return
 	}
+	if Offline(r.resolver) {
+		for i := range r.keys {
+			r.keys[i].verdict = notLookedUp
+		}
+		return
+	}
 	open := r.lookUpCached(ctx)
 	if len(open) == 0 {
 		return

@@ -81,6 +81,10 @@ func (d *DMARC) Check(ctx context.Context, author string, identifiers []Identifi
 		return r
 	}
 	r.Author = ascii
+	if Offline(d.Resolver) {
+		r.Result, r.Err = None, dns.ErrDisabled
+		return r
+	}
 	timeout := d.Timeout
 	if timeout <= 0 {
 		timeout = dmarcTimeout

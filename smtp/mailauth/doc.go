@@ -38,13 +38,23 @@ type Resolver interface {
 	LookupTXT(ctx context.Context, name string) (dns.Answer[string], error)
 }
 
+// Offline reports whether a Resolver has nobody to ask: every check then finds None.
+func Offline(r Resolver) bool {
+	d, ok := r.(interface{ Disabled() bool })
+	return ok && d.Disabled()
+}
+
 // AtOnce runs a check with what a Resolver knows without asking anybody, if it can do that. It is
 // false where the check has to be run again, with ctx: it may have found another result then.
 func AtOnce(ctx context.Context, r Resolver, check func(context.Context)) bool {
 	known, ok := r.(interface {
 		FromCache(context.Context) (cached context.Context, missed func() bool)
 	})
-	if !ok {
+	switch {
+	case Offline(r):
+		check(ctx)
+		return true
+	case !ok:
 		return false
 	}
 	cached, missed := known.FromCache(ctx)

@@ -37,6 +37,9 @@ type IPRevResult struct {
 // CheckIPRev looks up the names of an address, and their addresses (RFC 8601
 // section 3). It takes 10 s at most.
 func CheckIPRev(ctx context.Context, r HostResolver, ip netip.Addr) IPRevResult {
+	if Offline(r) {
+		return IPRevResult{Result: None, Err: dns.ErrDisabled}
+	}
 	ctx, cancel := bounded(ctx, iprevTimeout)
 	defer cancel()
 	names, err := validatedNames(ctx, r, ip.Unmap().WithZone(""))

@@ -24,13 +24,23 @@ func (f *Facts) signals() []signal {
 	}
 	add(f.EarlyTalker, 2, "the client spoke before it was greeted")
 	add(f.Harvesting, 2, "the client has asked for many unknown recipients")
-	add(f.Helo == HeloForged, 2, "HELO: "+string(f.Helo))
-	add(f.Helo != "" && f.Helo != HeloForged, 1, "HELO: "+string(f.Helo))
+	switch f.Helo {
+	case "":
+	case HeloForged:
+		out = append(out, signal{2, "HELO: " + string(f.Helo)})
+	default:
+		out = append(out, signal{1, "HELO: " + string(f.Helo)})
+	}
 	add(f.IPRev == PermError, 1, "the client's address has no name")
 	add(f.IPRev == Fail, 1, "the client's names do not lead back to its address")
-	add(f.SPF.Result == Fail, 2, f.spfWords("says that the client may not send for it"))
-	add(f.SPF.Result == SoftFail, 1, f.spfWords("says that the client probably may not send for it"))
-	add(f.SPF.Result == PermError, 1, f.spfWords("has an SPF record that cannot be used"))
+	switch f.SPF.Result {
+	case Fail:
+		out = append(out, signal{2, f.spfWords("says that the client may not send for it")})
+	case SoftFail:
+		out = append(out, signal{1, f.spfWords("says that the client probably may not send for it")})
+	case PermError:
+		out = append(out, signal{1, f.spfWords("has an SPF record that cannot be used")})
+	}
 	add(f.Author.Sloppy, 1, "From is not well formed")
 	return out
 }

@@ -140,7 +140,13 @@ func (s *SPF) check(ctx context.Context, ip netip.Addr, helo, local, domain stri
 		r.Result, r.Err = None, err
 		return r
 	}
-	r.Domain, r.Sender = ascii, local+"@"+ascii
+	if ascii != domain {
+		r.Domain, r.Sender = ascii, local+"@"+ascii
+	}
+	if Offline(s.Resolver) {
+		r.Result, r.Err = None, dns.ErrDisabled
+		return r
+	}
 	timeout := s.Timeout
 	if timeout <= 0 {
 		timeout = spfTimeout

@@ -63,6 +63,26 @@ func (t *Trainer) Judge(head []byte, facts junk.Facts, accounts []mailbox.Accoun
 	return opinions, nil
 }
 
+// Reads reports whether Judge reads letters to these accounts. It does not where nothing was taught and
+// Options.OnlyTaught says that this is no opinion.
+func (t *Trainer) Reads(accounts []mailbox.AccountID) bool {
+	if !t.o.OnlyTaught {
+		return true
+	}
+	models := make([]*junk.Model, 0, len(accounts))
+	for _, a := range accounts {
+		if a == everybody {
+			continue
+		}
+		model, err := t.models.of(a)
+		if err != nil {
+			return true // Judge says what is wrong
+		}
+		models = append(models, model)
+	}
+	return t.models.taught(models)
+}
+
 // taught reports whether the server's model or one of these has learned anything.
 func (m *models) taught(accounts []*junk.Model) bool {
 	m.mu.RLock()

@@ -169,13 +169,13 @@ func TestOnlyTaught(t *testing.T) {
 		t.Fatal("rules alone think nothing of it")
 	}
 	h.trainer.o.OnlyTaught = true
-	if s := h.score(offer(2)); s != 0 {
-		t.Errorf("untaught: %.3f", s)
+	if s := h.score(offer(2)); s != 0 || h.trainer.Reads([]mailbox.AccountID{h.account, everybody}) {
+		t.Errorf("untaught: %.3f, or letters are read", s)
 	}
 	uid := h.move("INBOX", h.put("INBOX", offer(1)), "Junk")
 	h.learn()
-	if s := h.score(offer(2)); s < 0.9 {
-		t.Errorf("after a lesson: %.3f", s)
+	if s := h.score(offer(2)); s < 0.9 || !h.trainer.Reads([]mailbox.AccountID{h.account}) {
+		t.Errorf("after a lesson: %.3f, or letters are not read", s)
 	}
 	h.move("Junk", uid, "INBOX")
 	h.learn()
