@@ -21,7 +21,7 @@ var bucketIndexes = []byte("indexes")
 // read: it changes when an index, or a gram, of any message is another than before. One of
 // another version is not brought up: the file is made anew.
 func derivedSchema() schema {
-	return schema{version: 4, buckets: [][]byte{bucketMeta, bucketIndexes, bucketSearch}, page: derivedPage}
+	return schema{version: 5, buckets: [][]byte{bucketMeta, bucketIndexes, bucketSearch}, page: derivedPage}
 }
 
 // derivedPage is the page of derived.db in bytes: of indexes, most of which have 1 to

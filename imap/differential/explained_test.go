@@ -32,11 +32,25 @@ var relations = map[string]func(ours, theirs string) bool{
 	"less": func(ours, theirs string) bool {
 		return strings.HasPrefix(lower(ours), strings.TrimRight(lower(theirs), `")`))
 	},
+	"lacks":    lacks,
 	"line-end": hasLineEnd,
 	"no-end":   func(ours, theirs string) bool { return hasLineEnd(theirs, ours) },
 }
 
 var lower = strings.ToLower
+
+// lacks reports whether theirs is ours without some piece of it.
+func lacks(ours, theirs string) bool {
+	ours, theirs = lower(ours), lower(theirs)
+	if len(theirs) >= len(ours) {
+		return false
+	}
+	same := 0
+	for same < len(theirs) && ours[same] == theirs[same] {
+		same++
+	}
+	return strings.HasSuffix(ours, theirs[same:])
+}
 
 // hasLineEnd reports whether theirs is ours with one line end more, or counts one more.
 func hasLineEnd(ours, theirs string) bool {

@@ -100,6 +100,10 @@ var (
 		"references":  regexp.MustCompile(`^([ \t\r\n]*<[^<>@" ]+@[^<>@" ]+>)+$`),
 	}
 	addressFields = []string{"from", "to", "cc"}
+	// emptyElement is an element of a list that is not there (RFC 5322 section 4.4).
+	emptyElement = regexp.MustCompile(`(^|,)\s*(,|$)`)
+	// dayOfYear is a date without its time.
+	dayOfYear = regexp.MustCompile(`[0-9]+ [A-Z][a-z]{2} [0-9]{4}`)
 )
 
 // hasPlainHeader reports whether nothing in the header can be read in two ways.
@@ -117,7 +121,10 @@ func (m *letter) hasPlainHeader() bool {
 		if known && !plain.MatchString(value) || (known || isAddress) && seen[name] {
 			return false
 		}
-		if _, err := mail.ParseAddressList(strings.ReplaceAll(value, "\r\n", "")); isAddress && err != nil {
+		if _, err := time.Parse("2 Jan 2006", dayOfYear.FindString(value)); name == "date" && err != nil {
+			return false
+		}
+		if _, err := mail.ParseAddressList(strings.ReplaceAll(value, "\r\n", "")); isAddress && (err != nil || emptyElement.MatchString(value)) {
 			return false
 		}
 		seen[name] = true

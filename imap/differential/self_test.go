@@ -125,20 +125,41 @@ func TestExplanationsHoldTogether(t *testing.T) {
 	}
 }
 
+// TestLacks proves that a value lacks a piece of another only where all else is the same.
+func TestLacks(t *testing.T) {
+	for _, tt := range []struct {
+		ours, theirs string
+		want         bool
+	}{
+		{`("a" "b" "c")`, `("a" "c")`, true},
+		{`("a" "b")`, `("A")`, true},
+		{`("a" "b")`, `("a" "b")`, false},
+		{`("a")`, `("a" "b")`, false},
+		{`("a" "b" "c")`, `("a" "x")`, false},
+	} {
+		if got := lacks(tt.ours, tt.theirs); got != tt.want {
+			t.Errorf("lacks(%s, %s) = %v", tt.ours, tt.theirs, got)
+		}
+	}
+}
+
 // TestPlainHeaders proves that what orders are compared by is known to be plain.
 func TestPlainHeaders(t *testing.T) {
 	const date = "Date: Mon, 6 Jul 2020 10:00:00 +0200\r\n"
 	for header, want := range map[string]bool{
 		date: true,
 		date + "From: Ann <a@x.example>\r\nTo: a@x.example,\r\n b@x.example\r\nSubject: =?utf-8?Q?=C3=A4?= =5 x\r\nReferences: <1@x>\r\n <2@x>\r\n": true,
-		"Subject: x\r\n":                      false,
-		"Date: yesterday\r\n":                 false,
-		date + date:                           false,
-		date + "Subject: \xe4\r\n":            false,
-		date + "Subject: =?x?Q?y?=\r\n":       false,
-		date + "From: root, <\r\n":            false,
-		date + "Message-ID: 1@x\r\n":          false,
-		date + "References: <1@x> (what)\r\n": false,
+		"Subject: x\r\n":                       false,
+		"Date: yesterday\r\n":                  false,
+		date + date:                            false,
+		date + "Subject: \xe4\r\n":             false,
+		date + "Subject: =?x?Q?y?=\r\n":        false,
+		date + "From: root, <\r\n":             false,
+		date + "Message-ID: 1@x\r\n":           false,
+		date + "References: <1@x> (what)\r\n":  false,
+		date + "From: ,,a@x.example\r\n":       false,
+		date + "To: a@x.example,  \r\n":        false,
+		"Date: 31 Feb 2020 10:00:00 +0200\r\n": false,
 	} {
 		if m := (&letter{raw: []byte(header + "\r\nbody")}); m.hasPlainHeader() != want {
 			t.Errorf("%q: %v, want %v", header, !want, want)

@@ -247,8 +247,11 @@ func monthOf(w []byte) int {
 }
 
 func (p *dateParts) date() (date, bool) {
-	if !p.haveDay || p.month < 1 || p.month > 12 || p.day < 1 || p.day > 31 || p.year < 1900 || p.year > 9999 {
+	if !p.haveDay || p.month < 1 || p.month > 12 || p.year < 1900 || p.year > 9999 {
 		return date{}, false
+	}
+	if day := time.Date(p.year, time.Month(p.month), p.day, 0, 0, 0, 0, time.UTC); day.Day() != p.day {
+		return date{}, false // a month has as many days as it has (RFC 5322 section 3.3)
 	}
 	if p.hour > 23 || p.minute > 59 || p.sec > 60 { // 60: a leap second
 		return date{}, false
