@@ -24,7 +24,7 @@ var layers = [][]string{
 	{"cmd/mailstead"},
 	{"cmd/internal/web", "smtp", "imap", "pop3"}, // fronts
 	{"smtp/local", "smtp/remote"},                // couriers
-	{"smtp/queue", "smtp/mailauth", "smtp/report", "mailbox/junk/training", "mailbox/transfer", "mailbox/backup"},
+	{"smtp/queue", "smtp/mailauth", "smtp/mtasts", "smtp/report", "mailbox/junk/training", "mailbox/transfer", "mailbox/backup"},
 	{"mailbox/directory", "mailbox/junk"}, // keeps its state in mailbox; is pure
 	{"mailbox"},                           // storage
 	{"imap/wire", "imap/deflate", "mailbox/log", "mailbox/message", "mailbox/search", "mailbox/sieve", "smtp/dns", "smtp/journal", "tls", "tls/serve"}, // leaves

@@ -22,6 +22,7 @@ import (
 	"mailstead/smtp/dns"
 	"mailstead/smtp/journal"
 	"mailstead/smtp/local"
+	"mailstead/smtp/mtasts"
 	"mailstead/smtp/queue"
 	"mailstead/smtp/remote"
 	reports "mailstead/smtp/report"
@@ -44,6 +45,7 @@ type server struct {
 	here        *local.Courier    // to our mailboxes
 	trainer     *training.Trainer // of the junk filter
 	resolver    *dns.Resolver
+	policies    *mtasts.Cache  // of other domains
 	keys        *keyring       // for DKIM
 	greylist    *smtp.Greylist // nil where nobody has to come twice
 	journal     *journal.Journal
@@ -152,8 +154,12 @@ func (s *server) openQueue() (*local.Courier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("resolvers: %w", err)
 	}
+	s.policies, err = mtasts.Open(mtasts.Options{Store: s.store, Resolver: s.resolver, Own: s.ownAddress, Logger: s.log})
+	if err != nil {
+		return nil, err
+	}
 	world, err := remote.New(remote.Options{
-		Resolver: s.resolver, Hostname: s.settings.Hostname, MXPort: s.settings.MXPort, Own: s.ownAddress, Logger: s.log,
+		Resolver: s.resolver, Hostname: s.settings.Hostname, MXPort: s.settings.MXPort, Own: s.ownAddress, MTASTS: s.policies.For, Logger: s.log,
 	})
 	if err != nil {
 		return nil, err
@@ -303,6 +309,7 @@ func (s *server) run(ctx context.Context, ready func() error) error {
 	}
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	running.Go(func() { s.queue.Run(working) })
+	running.Go(func() { s.policies.Run(working) })
 	if s.greylist != nil {
 		running.Go(func() { s.greylist.Run(working) })
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"mailstead/smtp/dns"
+	"mailstead/smtp/mtasts"
 	"mailstead/smtp/queue"
 )
 
@@ -39,9 +40,10 @@ type attempt struct {
 	sessions  int             // held
 	stop      bool            // no other host would make a difference
 
-	domainASCII string // the domain; "" for an address literal
-	domainAlias string // where its MX records are
-	authentic   bool   // they are validated by DNSSEC, or there are none and the domain is the host
+	domainASCII string          // the domain; "" for an address literal
+	domainAlias string          // where its MX records are
+	authentic   bool            // they are validated by DNSSEC, or there are none and the domain is the host
+	mtasts      *mtasts.Finding // nil: not asked for yet
 }
 
 // recipient is an address of the message that can be put in a command.
@@ -234,9 +236,9 @@ func (a *attempt) findHosts(ctx context.Context, names []string) (hosts []host, 
 
 // tryHost talks to the addresses of a host until nothing is left to be done.
 func (a *attempt) tryHost(ctx context.Context, h host) {
-	policy, found, never := a.policyOf(ctx, h)
-	if never != nil {
-		a.recordOpen(target{host: h.name, policy: policy, finding: found}, *never)
+	policy := a.policyOf(ctx, h)
+	if policy.never != nil {
+		a.recordOpen(target{host: h.name, policy: policy, finding: policy.before}, *policy.never)
 		return
 	}
 	addrs := h.addrs
@@ -247,7 +249,7 @@ func (a *attempt) tryHost(ctx context.Context, h host) {
 			a.recordOpen(target{host: h.name}, temporary("4.4.1", "connect to %s: %v", h.name, first.err))
 			return
 		}
-		a.talk(ctx, first.conn, target{host: h.name, addr: first.addr, policy: policy})
+		a.talk(ctx, first.conn, target{host: h.name, addr: first.addr, policy: policy, finding: policy.before})
 		addrs = rest
 	}
 }
@@ -318,11 +320,12 @@ func (a *attempt) introduce(ctx context.Context, s *session, t *target, startTLS
 	if s.ext.startTLS && startTLS {
 		return a.encrypt(ctx, s, t)
 	}
-	if !s.ext.startTLS && t.policy.kind != "" {
-		t.finding = &finding{resultNoTLS, "it does not offer encryption"}
-		if t.policy.enforced {
-			return errNoTLS
-		}
+	if s.ext.startTLS || t.policy.kind == "" || t.finding != nil {
+		return nil
+	}
+	t.finding = &finding{resultNoTLS, "it does not offer encryption"}
+	if t.policy.enforced {
+		return errNoTLS
 	}
 	return nil
 }

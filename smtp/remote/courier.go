@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"mailstead/smtp/dns"
+	"mailstead/smtp/mtasts"
 	"mailstead/smtp/queue"
 )
 
@@ -91,6 +92,9 @@ type Options struct {
 	// opportunistic: the server's name is filled in, no certificate is demanded (RFC 7435), and versions
 	// before 1.2 are not spoken. Its Time is the clock for certificates. Default: an empty one.
 	TLSConfig *tls.Config
+	// MTASTS finds the policy that holds for mail to a domain (RFC 8461), as mtasts.Cache.For does. The
+	// certificates that policies want are checked against the RootCAs of TLSConfig. Default: there are none.
+	MTASTS func(ctx context.Context, domain string) mtasts.Finding
 	// Timeouts bound the steps of a conversation.
 	Timeouts Timeouts
 	// Logger hears of each conversation. Default: none.
@@ -111,6 +115,7 @@ type Courier struct {
 	port     int
 	dialer   func(ctx context.Context, network, address string) (net.Conn, error)
 	tls      *tls.Config
+	mtasts   func(ctx context.Context, domain string) mtasts.Finding
 	timeouts Timeouts
 	log      *slog.Logger
 	shuffle  func(n int, swap func(i, j int))
@@ -131,7 +136,7 @@ func New(o Options) (*Courier, error) {
 	}
 	c := &Courier{
 		resolver: o.Resolver, hostname: hostname, names: []string{hostname},
-		ownAddr: o.Own, port: o.MXPort, dialer: o.Dial, timeouts: o.Timeouts.or(defaultTimeouts),
+		ownAddr: o.Own, port: o.MXPort, dialer: o.Dial, mtasts: o.MTASTS, timeouts: o.Timeouts.or(defaultTimeouts),
 		log: o.Logger, shuffle: o.Shuffle,
 	}
 	for _, name := range o.Names {
@@ -153,6 +158,9 @@ func (c *Courier) fillDefaults() {
 	}
 	if c.dialer == nil {
 		c.dialer = new(net.Dialer).DialContext
+	}
+	if c.mtasts == nil {
+		c.mtasts = func(context.Context, string) mtasts.Finding { return mtasts.Finding{} }
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)

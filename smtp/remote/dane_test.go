@@ -1,13 +1,16 @@
 package remote
 
 import (
+	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"net/netip"
 	"strings"
 	"testing"
 
 	"mailstead/smtp/dns"
 	"mailstead/smtp/dns/dnstest"
+	"mailstead/smtp/mtasts"
 	"mailstead/smtp/queue"
 )
 
@@ -22,14 +25,17 @@ const (
 	tlsRefused = "S: 220 x\nC: EHLO us.test\nS: 250-x\nS: 250 STARTTLS\nC: STARTTLS\nS: 454 not now\nC: QUIT\nS: 221 bye\neof"
 )
 
-// daneTest is one rule: what is published, what the server shows, what comes of it.
-type daneTest struct {
+// policyTest is one rule: what is published, what the server shows, what comes of it.
+type policyTest struct {
 	name    string
 	zone    string
 	fault   map[string]dnstest.Fault
 	trusted bool // the resolver is believed
+	mtasts  mtasts.Finding
+	roots   *x509.CertPool
 	cert    tls.Certificate
 	script  string
+	again   string // of a second conversation
 	want    string // of describe
 	found   queue.Security
 }
@@ -61,7 +67,7 @@ func TestDANE(t *testing.T) {
 	behind := strings.ReplaceAll(tlsa(leaf, 3, 1, 1), "mx.example", "real.example")
 	unusable := wrong(resultTLSA, "no record can be used, so any certificate is taken")
 	insecure := dnstest.Fault{Insecure: true}
-	tests := []daneTest{
+	tests := []policyTest{
 		{name: "DANE-EE whole certificate", zone: oneMX + tlsa(leaf, 3, 0, 0), trusted: true, cert: good, script: encrypted, want: delivered, found: right()},
 		{name: "DANE-EE whole key", zone: oneMX + tlsa(leaf, 3, 1, 0), trusted: true, cert: good, script: encrypted, want: delivered, found: right()},
 		{name: "DANE-EE SHA-256 of the key", zone: oneMX + tlsa(leaf, 3, 1, 1), trusted: true, cert: good, script: encrypted, want: delivered, found: right()},
@@ -103,7 +109,7 @@ func TestDANE(t *testing.T) {
 	}
 }
 
-func (tt daneTest) run(t *testing.T) {
+func (tt policyTest) run(t *testing.T) {
 	w := newWorld(t, tt.zone)
 	w.zone.SetAuthentic(true)
 	for name, fault := range tt.fault {
@@ -113,7 +119,12 @@ func (tt daneTest) run(t *testing.T) {
 	if tt.script != "" {
 		w.scripts["192.0.2.1"] = []script{lines(tt.script)}
 	}
+	if tt.again != "" {
+		w.scripts["192.0.2.1"] = append(w.scripts["192.0.2.1"], lines(tt.again))
+	}
 	c := w.courier(func(o *Options) {
+		o.TLSConfig = &tls.Config{RootCAs: tt.roots}
+		o.MTASTS = func(context.Context, string) mtasts.Finding { return tt.mtasts }
 		if !tt.trusted {
 			o.Resolver = w.distrusted()
 		}

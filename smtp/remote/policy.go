@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"time"
 
+	"mailstead/smtp/mtasts"
 	"mailstead/smtp/queue"
 )
 
 // The types of policies and of what is found wrong have their names from RFC 8460 sections 4.2 and 4.3.
 const (
 	policyDANE = "tlsa"
+	policySTS  = "sts"
 
 	resultNoTLS     = "starttls-not-supported"
 	resultMismatch  = "certificate-host-mismatch"
@@ -32,6 +34,9 @@ type policy struct {
 	enforced bool   // what does not come up to it gets nothing
 	// check tells what is wrong with a connection; nil: everything is right that is encrypted.
 	check func(tls.ConnectionState) *finding
+	// before is what was wrong before anything was sent, and never the verdict if that is the end of it.
+	before *finding
+	never  *verdict
 }
 
 // finding is what was wrong with a host, by its name in RFC 8460 section 4.3 and in words.
@@ -40,18 +45,63 @@ type finding struct {
 	words  string
 }
 
-// policyOf finds what holds for a host. A verdict means that nothing may be sent there, for now, because of
-// what was found.
-func (a *attempt) policyOf(ctx context.Context, h host) (policy, *finding, *verdict) {
+// policyOf finds what holds for a host. DANE goes first: what a host says of itself by validated
+// records is not overridden by what its domain says (RFC 8461 section 2).
+func (a *attempt) policyOf(ctx context.Context, h host) policy {
 	dane, err := a.findDANE(ctx, h)
-	if err != nil {
+	switch {
+	case err != nil:
 		v := temporary("4.4.3", "which certificate %s should have (DANE) could not be found out: %v", h.name, err)
-		return policy{kind: policyDANE, name: "DANE"}, &finding{resultDNSSEC, v.text}, &v
+		return policy{kind: policyDANE, name: "DANE", before: &finding{resultDNSSEC, v.text}, never: &v}
+	case dane != nil:
+		return a.danePolicy(dane)
+	case a.domainASCII != "":
+		return a.domainPolicy(ctx, h)
 	}
-	if dane != nil {
-		return a.danePolicy(dane), nil, nil
+	return policy{}
+}
+
+// domainPolicy is what MTA-STS says of a host (RFC 8461 section 5).
+func (a *attempt) domainPolicy(ctx context.Context, h host) policy {
+	if a.mtasts == nil {
+		found := a.c.mtasts(ctx, a.domainASCII)
+		a.mtasts = &found
 	}
-	return policy{}, nil, nil
+	p := policy{kind: policySTS, name: "the MTA-STS policy of " + a.domainASCII}
+	switch sts := a.mtasts.Policy; {
+	case sts == nil && a.mtasts.Err == nil:
+		return policy{}
+	case sts == nil:
+		// It is as if there were none (section 3.3).
+		p.before = &finding{a.mtasts.Result, sanitise(a.mtasts.Err.Error())}
+	case !sts.Allows(h.name):
+		p.enforced = sts.Mode == mtasts.Enforce
+		p.before = &finding{resultInvalid, h.name + " is not one of the servers that it names"}
+		if p.enforced {
+			v := temporary("4.7.5", "%s does not name %s as a server for its mail", p.name, h.name)
+			p.never = &v
+		}
+	default:
+		p.enforced = sts.Mode == mtasts.Enforce
+		p.check = func(state tls.ConnectionState) *finding { return a.c.checkWeb(state, h.name) }
+	}
+	return p
+}
+
+// checkWeb tells what is wrong with a certificate by the rules of the web: the system's authorities, and a
+// subject alternative name for the host (RFC 8461 section 4.2).
+func (c *Courier) checkWeb(state tls.ConnectionState, host string) *finding {
+	chain := state.PeerCertificates
+	if len(chain) == 0 {
+		return &finding{resultInvalid, "it shows no certificate"}
+	}
+	if f := verify(chain, c.tls.RootCAs, c.now()); f != nil {
+		return f
+	}
+	if chain[0].VerifyHostname(host) != nil {
+		return &finding{resultMismatch, "its certificate is for other names"}
+	}
+	return nil
 }
 
 // danePolicy is that of a host with TLSA records. If none of them can be used, the connection must still
@@ -89,7 +139,7 @@ func (t target) security() queue.Security {
 		s.Result, s.Words = t.finding.result, fmt.Sprintf("%s: %s", p.name, t.finding.words)
 	case t.finding != nil:
 		s.Result, s.Words = t.finding.result, fmt.Sprintf("%s, not enforced: %s", p.name, t.finding.words)
-	case p.check == nil && t.tls:
+	case p.kind == policyDANE && p.check == nil && t.tls:
 		// Nothing can be compared; what there is, is not for us or malformed.
 		s.Result, s.Words = resultTLSA, fmt.Sprintf("%s: no record can be used, so any certificate is taken", p.name)
 	case t.tls:
@@ -109,7 +159,8 @@ func (c *Courier) config(t *target) *tls.Config {
 		if t.policy.check == nil {
 			return nil
 		}
-		if t.finding = t.policy.check(state); t.finding != nil && t.policy.enforced {
+		t.finding = t.policy.check(state)
+		if t.finding != nil && t.policy.enforced {
 			return errors.New(t.finding.words)
 		}
 		return nil
