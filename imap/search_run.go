@@ -51,6 +51,11 @@ type searching struct {
 	enough   int  // so many results are all that is asked for; 0 = any number
 	backward bool // they are those at the end of the mailbox
 
+	must   []int            // texts that every match has, by their numbers in the filter, if it is asked first
+	bodies []mailbox.BodyID // of a piece of the mailbox, then
+	seqs   []uint32
+	may    []int // indexes in bodies
+
 	rows     []mailbox.Row
 	verdicts []verdict // on the rows that were sifted
 	scores   []uint8   // of the rows, in a fuzzy search
@@ -74,6 +79,7 @@ func (q *searching) prepare() error {
 		return err
 	}
 	q.filter = q.program.key.textFilter(q.session.options.Store)
+	q.must = q.program.key.mustContain(q.sel.view)
 	q.orderTexts()
 	return nil
 }
@@ -148,7 +154,7 @@ func (q *searching) run() error {
 		for sp.from <= sp.to && !q.known() {
 			kept := len(q.rows)
 			piece := q.cut(&sp, uint32(size))
-			q.rows = q.sel.view.Rows(q.rows, piece.from, piece.to)
+			q.take(piece)
 			if err := q.sift(kept); err != nil {
 				return err
 			}

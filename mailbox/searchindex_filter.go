@@ -40,6 +40,42 @@ func (f *TextFilter) MayContain(text int, id BodyID) bool {
 	return (*sets)[text].Has(i)
 }
 
+// Select appends to dst the indexes of those bodies that may contain all of some texts, given by their places in the
+// list. It says what MayContain does, at a few nanoseconds for each body where their numbers ascend.
+func (f *TextFilter) Select(dst []int, texts []int, bodies []BodyID) []int {
+	var may search.Set // of the block under way
+	block, known := uint64(0), false
+	for n, id := range bodies {
+		b, i := blockOf(id)
+		if !known || b != block {
+			block, known = b, true
+			may = f.ofBlock(block, texts)
+		}
+		if may.Has(i) {
+			dst = append(dst, n)
+		}
+	}
+	return dst
+}
+
+// ofBlock returns which messages of a block may contain all of some texts.
+func (f *TextFilter) ofBlock(block uint64, texts []int) (may search.Set) {
+	for i := range may {
+		may[i] = ^uint64(0)
+	}
+	if block >= uint64(len(f.found)) {
+		return may // they came later
+	}
+	sets := f.found[block].Load()
+	if sets == nil {
+		sets = f.look(block)
+	}
+	for _, text := range texts {
+		may.And(&(*sets)[text])
+	}
+	return may
+}
+
 // Texts is how many texts there are.
 func (f *TextFilter) Texts() int { return len(f.texts) }
 

@@ -3,6 +3,7 @@ package mailbox
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -77,6 +78,38 @@ func expectFound(t testing.TB, s *Store, a AccountID, words []int) {
 			if found != 1 {
 				t.Errorf("%s: %d messages may contain it", fmt.Sprintf(text, n), found)
 			}
+		}
+	}
+}
+
+// What Select leaves is what MayContain says of each message and each text, in whatever order the messages are asked
+// for: in the index, waiting for it, and come after the filter was made.
+func TestSearchSelects(t *testing.T) {
+	s := newStore(t)
+	quietSearch(s)
+	a := newAccount(t, s)
+	deliverWords(t, s, a, 1, 1100)
+	indexNow(t, s)
+	var texts [][]search.Needle
+	for _, text := range []string{"unique00", "unique000", "e011", "nowhere"} {
+		n, _ := search.NewNeedle(search.Body, message.FoldString(text))
+		texts = append(texts, []search.Needle{n})
+	}
+	f := s.TextFilter(texts)
+	var bodies []BodyID
+	for i := range BodyID(1100) {
+		bodies = append(bodies, 1+i*7%1100)
+	}
+	bodies = append(bodies, 5000)
+	for _, asked := range [][]int{{0}, {1}, {2}, {3}, {0, 1}, {1, 2}, {0, 3}} {
+		var want []int
+		for i, id := range bodies {
+			if !slices.ContainsFunc(asked, func(text int) bool { return !f.MayContain(text, id) }) {
+				want = append(want, i)
+			}
+		}
+		if got := f.Select(nil, asked, bodies); !slices.Equal(got, want) {
+			t.Errorf("texts %v: %d messages, MayContain says %d", asked, len(got), len(want))
 		}
 	}
 }
