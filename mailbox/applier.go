@@ -223,6 +223,7 @@ func (s *Store) forget(batch []*record) {
 	for b := range boxes {
 		b.applied(ModSeq(last))
 	}
+	s.opened.written(boxes)
 	s.overlay.forget(batch, last)
 }
 

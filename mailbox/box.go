@@ -96,11 +96,16 @@ func (b *box) numbered(c *change) {
 	b.mu.Unlock()
 }
 
-// publish makes the oldest numbered change, which is c, durable state.
-func (b *box) publish(c *change) {
+// publish makes the oldest numbered change, which is c, durable state. It reports whether
+// it put the mailbox into memory, which costs nothing for one without messages: so who
+// opens one that was just filled finds it there.
+func (b *box) publish(c *change) (opened bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.published++
+	if b.messages == nil && !b.keep && b.durable.messages == 0 && len(c.added) > 0 {
+		b.messages, opened = new(messages), true
+	}
 	b.recent += uint32(len(c.added))
 	if b.messages != nil {
 		if len(c.expunged) > 0 {
@@ -113,6 +118,7 @@ func (b *box) publish(c *change) {
 	for w := range b.watchers {
 		w.signal()
 	}
+	return opened
 }
 
 // signal tells who watches the mailbox.

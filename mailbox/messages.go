@@ -37,6 +37,20 @@ type flagChange struct {
 
 const maxLate = 16
 
+// newMessages has n messages that are to be filled in, and room for more.
+func newMessages(n, room int) *messages {
+	return &messages{
+		uids:   make([]goimap.UID, n, n+room),
+		sets:   make([]uint32, n, n+room),
+		modseq: make([]ModSeq, n, n+room),
+		size:   make([]uint32, n, n+room),
+		date:   make([]int64, n, n+room),
+		zone:   make([]int16, n, n+room),
+		saved:  make([]int64, n, n+room),
+		body:   make([]BodyID, n, n+room),
+	}
+}
+
 func (m *messages) len() int { return len(m.uids) }
 
 // grow makes room for n more messages.
@@ -62,29 +76,6 @@ func (m *messages) add(a *added, modseq ModSeq) {
 	m.zone = append(m.zone, a.Internal.Zone)
 	m.saved = append(m.saved, a.Saved)
 	m.body = append(m.body, a.Body)
-}
-
-// addBlock appends messages above all others, as state.db has them, one array after
-// the other: so each is written in one go.
-func (m *messages) addBlock(block []Message) {
-	m.grow(len(block))
-	for i := range block {
-		m.uids = append(m.uids, block[i].UID)
-		m.modseq = append(m.modseq, block[i].ModSeq)
-		m.flagged = max(m.flagged, block[i].ModSeq)
-	}
-	for i := range block {
-		m.sets = append(m.sets, m.intern(block[i].Flags))
-		m.size = append(m.size, uint32(block[i].Size))
-	}
-	for i := range block {
-		m.date = append(m.date, block[i].Internal.Unix)
-		m.zone = append(m.zone, block[i].Internal.Zone)
-	}
-	for i := range block {
-		m.saved = append(m.saved, block[i].Saved)
-		m.body = append(m.body, block[i].Body)
-	}
 }
 
 // at fills in the message with index i.

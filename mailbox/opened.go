@@ -58,7 +58,8 @@ const (
 	keepIdle = 512
 )
 
-// opened are the mailboxes in memory.
+// opened are the mailboxes in memory: those that sessions have open, and those that were
+// opened, or without messages, since the store was.
 type opened struct {
 	mu       sync.Mutex
 	idle     []*box // without sessions, the longest unused first
@@ -94,17 +95,21 @@ func (s *Store) hold(b *box) error {
 
 // load reads the messages of a mailbox from state.db, and the LSN they are true for.
 func (s *Store) load(b *box) (*messages, ModSeq, error) {
-	b.mu.RLock()
-	n := int(b.durable.messages)
-	b.mu.RUnlock()
-	m := new(messages)
-	m.grow(n + n/64 + 16)
-	lsn, err := s.disk.loadMessages(b.id, m.addBlock)
+	m, lsn, err := s.disk.openMessages(b.id, b.unapplied())
 	if err != nil {
 		return nil, 0, errors.Join(errors.New("mailbox: loading messages"), err)
 	}
-	m.lateFrom = m.flagged
 	return m, ModSeq(lsn), nil
+}
+
+// unapplied is how many messages came that state.db may lack.
+func (b *box) unapplied() (n int) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	for _, c := range b.changes {
+		n += len(c.added)
+	}
+	return n
 }
 
 // since returns the published changes behind lsn. The caller holds mu.
@@ -125,6 +130,44 @@ func (o *opened) take(b *box) {
 	}
 }
 
+// adopt keeps a mailbox that came into memory without a session.
+func (o *opened) adopt(b *box) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if b.users == 0 && !slices.Contains(o.idle, b) {
+		o.keep(b)
+	}
+}
+
+// keep makes a mailbox the last used of those without sessions. The caller holds mu.
+func (o *opened) keep(b *box) {
+	b.idleSize = b.size()
+	o.idle = append(o.idle, b)
+	o.messages += b.idleSize
+	o.trim()
+}
+
+// written notes that mailboxes were written to: those without a session are used, may be
+// larger than they were, or deleted.
+func (o *opened) written(boxes map[*box]struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var used []*box
+	o.idle = slices.DeleteFunc(o.idle, func(b *box) bool {
+		_, is := boxes[b]
+		if is {
+			used = append(used, b)
+			o.messages -= b.idleSize
+		}
+		return is
+	})
+	for _, b := range used {
+		if !b.isGone() || !b.drop() {
+			o.keep(b)
+		}
+	}
+}
+
 // release counts a session out, and drops the messages of mailboxes unused for
 // long when there are too many.
 func (s *Store) release(b *box) {
@@ -138,14 +181,11 @@ func (s *Store) release(b *box) {
 	if b.isGone() && b.drop() {
 		return
 	}
-	b.idleSize = b.size()
-	o.idle = append(o.idle, b)
-	o.messages += b.idleSize
-	o.trim()
+	o.keep(b)
 }
 
 // trim drops the messages of the mailboxes longest unused until few enough
-// stay. One that a writer is at work on is passed over: a later release will
+// stay. One that is being expunged from is passed over: a later release, or commit, will
 // try again. The caller holds mu.
 func (o *opened) trim() {
 	for i := 0; i < len(o.idle) && (len(o.idle) > keepIdle || o.messages > keepOpen); {
@@ -175,12 +215,12 @@ func (b *box) size() int {
 	return b.messages.len()
 }
 
-// drop forgets the messages, unless changes are about to be published that
+// drop forgets the messages, unless expunges are about to be published that
 // have to be counted against them.
 func (b *box) drop() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.published < len(b.changes) {
+	if slices.ContainsFunc(b.changes[b.published:], func(c *change) bool { return len(c.expunged) > 0 }) {
 		return false
 	}
 	b.messages = nil

@@ -16,7 +16,9 @@ func (s *Store) publish(group []*log.Entry) {
 		r := e.Value.(*record)
 		s.overlay.publish(r)
 		for _, c := range r.changes {
-			c.box.publish(c)
+			if c.box.publish(c) {
+				s.opened.adopt(c.box)
+			}
 		}
 		s.publishCatalogue(r)
 		if slices.ContainsFunc(r.ops, changesRights) {

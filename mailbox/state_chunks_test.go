@@ -115,11 +115,24 @@ func FuzzDecodeChunks(f *testing.F) {
 		for i := 0; same && i < len(list); i++ {
 			same = list[i].UID == marks[i].UID
 		}
+		if !same {
+			if n := len(marks); errFlags == nil && openChunk(newMessages(n, 0), messages, flags) == nil {
+				t.Fatal("opening finds nothing wrong")
+			}
+		}
 		if (err == nil) != same {
 			t.Fatalf("%v; apart: %v, %v, of the same UIDs: %v", err, errMessages, errFlags, same)
 		}
 		if !same {
 			return
+		}
+		m := newMessages(len(list), 0)
+		tooLarge := slices.ContainsFunc(list, func(m added) bool { return m.Size != int64(uint32(m.Size)) })
+		if err := openChunk(m, messages, flags); (err == nil) == tooLarge {
+			t.Fatalf("opening %d: %v", len(list), err)
+		}
+		if in := messagesIn(m); !tooLarge && !slices.Equal(in, got) {
+			t.Fatalf("opened: %+v, as a block %+v", in, got)
 		}
 		for i, m := range list {
 			want := Message{UID: m.UID, Flags: marks[i].Flags, ModSeq: marks[i].ModSeq, Size: m.Size, Internal: m.Internal, Saved: m.Saved, Body: m.Body}
@@ -128,4 +141,16 @@ func FuzzDecodeChunks(f *testing.F) {
 			}
 		}
 	})
+}
+
+// openChunk fills m with a chunk as opening a mailbox does.
+func openChunk(m *messages, messages, flags []byte) error {
+	n, err := m.fillFlags(0, flags)
+	if err != nil {
+		return err
+	}
+	if n != m.len() {
+		return errors.New("fewer messages than there are")
+	}
+	return m.fillMessages(0, n, messages)
 }

@@ -98,36 +98,54 @@ func readMessages(tx *bbolt.Tx, id ID, ahead readAheadTx, f func(block []Message
 		return err
 	}
 	n := 0
-	prefix := idKey(id)
-	c, cf := tableOf(tx, bucketMessages).Cursor(), tableOf(tx, bucketFlags).Cursor()
-	key, value := c.Seek(prefix)
-	keyFlags, flags := cf.Seek(prefix)
-	for bytes.HasPrefix(key, prefix) {
-		ahead.want(value)
-		ahead.want(flags)
-		if !bytes.Equal(key, keyFlags) {
-			return fmt.Errorf("%w: messages %x without flags", errDatabase, key)
-		}
-		if block, err = decodeChunks(block[:0], value, flags); err != nil {
+	messages := tableOf(tx, bucketMessages)
+	err = readChunks(tx, id, ahead, func(key, stored, flags []byte) error {
+		if block, err = decodeChunks(block[:0], messages.opened(key, stored), flags); err != nil {
 			return fmt.Errorf("messages %x: %w", key, err)
 		}
 		f(block)
 		n += len(block)
-		key, value = c.Next()
+		return nil
+	})
+	if err == nil && m != nil && int(m.Messages) != n {
+		return wrongCount(n, m)
+	}
+	return err
+}
+
+// wrongCount is the error where a mailbox's counter says otherwise than its messages, n.
+func wrongCount(n int, m *diskMailbox) error {
+	return fmt.Errorf("%w: %d messages, there should be %d", errDatabase, n, m.Messages)
+}
+
+// readChunks calls f with the two values of each chunk of a mailbox, ascending: that of
+// its messages with the seal on it, since it may be opened beside.
+func readChunks(tx *bbolt.Tx, id ID, ahead readAheadTx, f func(key, stored, flags []byte) error) error {
+	prefix := idKey(id)
+	c, cf := tx.Bucket(bucketMessages).Cursor(), tableOf(tx, bucketFlags).Cursor()
+	key, stored := c.Seek(prefix)
+	keyFlags, flags := cf.Seek(prefix)
+	for bytes.HasPrefix(key, prefix) {
+		ahead.want(stored)
+		ahead.want(flags)
+		if !bytes.Equal(key, keyFlags) {
+			return fmt.Errorf("%w: messages %x without flags", errDatabase, key)
+		}
+		if err := f(key, stored, flags); err != nil {
+			return err
+		}
+		key, stored = c.Next()
 		keyFlags, flags = cf.Next()
 	}
 	if bytes.HasPrefix(keyFlags, prefix) {
 		return fmt.Errorf("%w: flags %x without messages", errDatabase, keyFlags)
-	}
-	if m != nil && int(m.Messages) != n {
-		return fmt.Errorf("%w: %d messages, there should be %d", errDatabase, n, m.Messages)
 	}
 	return nil
 }
 
 // decodeChunks appends the messages of a chunk, whose two values must be about
 // the same UIDs, to block. It does what fieldReader.added and fieldReader.flagged do for whoever
-// opens a mailbox, and waits for all of its messages.
+// goes through all messages, one chunk at a time; opening a mailbox does it into arrays, see loader.
 func decodeChunks(block []Message, messages, flags []byte) ([]Message, error) {
 	var m Message
 	var f [6]uint64 // in the order of appendAdded

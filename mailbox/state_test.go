@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	goimap "github.com/emersion/go-imap/v2"
@@ -70,7 +71,7 @@ func testMessage(uid goimap.UID, body BodyID, f FlagSet) added {
 	return added{UID: uid, Flags: f, Size: int64(body) * 10, Internal: Date{Unix: 1700000000 + int64(uid), Zone: 60}, Saved: 1700000100, Body: body}
 }
 
-// messagesOf returns a mailbox as loadMessages gives it.
+// messagesOf returns a mailbox as loadMessages gives it, and whoever opens it gets it, too.
 func messagesOf(t testing.TB, d *disk, id ID) []Message {
 	t.Helper()
 	var all []Message
@@ -80,6 +81,21 @@ func messagesOf(t testing.TB, d *disk, id ID) []Message {
 	}
 	if lsn != d.applied() {
 		t.Errorf("loaded for LSN %d, applied %d", lsn, d.applied())
+	}
+	m, opened, err := d.openMessages(id, 0)
+	if err != nil || opened != lsn || !slices.Equal(messagesIn(m), all) {
+		t.Errorf("opened for LSN %d, error %v: %+v\nis not what was loaded: %+v", opened, err, messagesIn(m), all)
+	}
+	return all
+}
+
+// messagesIn returns what arrays hold, as loadMessages does.
+func messagesIn(m *messages) (all []Message) {
+	for i := range m.len() {
+		var one Message
+		m.at(i, &one)
+		one.FlagsID = 0
+		all = append(all, one)
 	}
 	return all
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	goimap "github.com/emersion/go-imap/v2"
+	"golang.org/x/sys/unix"
 )
 
 // benchStore is a store with the settings of a real one.
@@ -178,6 +179,7 @@ func BenchmarkStoreAll(b *testing.B) {
 func BenchmarkOpenMailbox(b *testing.B) {
 	s, m := openBig(b)
 	b.ReportAllocs()
+	used := usedTime(b, unix.RUSAGE_SELF)
 	for b.Loop() {
 		m.box.drop()
 		if err := s.hold(m.box); err != nil {
@@ -188,4 +190,5 @@ func BenchmarkOpenMailbox(b *testing.B) {
 		}
 		s.release(m.box)
 	}
+	b.ReportMetric(used().Seconds()*1e6/float64(b.N), "cpu-µs/op")
 }

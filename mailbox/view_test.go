@@ -295,8 +295,8 @@ func TestUnusedMailboxesLeaveMemory(t *testing.T) {
 	if n := len(s.opened.idle); n != keepIdle || boxes[9].messages != nil || boxes[10].messages == nil {
 		t.Errorf("%d are kept", n)
 	}
-	// The longest unused one is being written to: the next goes instead.
-	boxes[10].changes = []*change{{box: boxes[10]}}
+	// The longest unused one is being expunged from: the next goes instead.
+	boxes[10].changes = []*change{{box: boxes[10], expunged: []uidRange{{1, 1}}}}
 	if err := s.hold(boxes[0]); err != nil {
 		t.Fatal(err)
 	}
