@@ -27,6 +27,7 @@ func TestGreylistDialogues(t *testing.T) {
 		checks.Senders, checks.Greylist = h.directory, &Greylist{store: h.store, waiting: greyTimes{}, passed: greyTimes{}}
 		o := h.options(Receiver)
 		o.Checks, o.Limits.GreetDelay = &checks, time.Millisecond
+		o.Journal = watchOutcome(t, "receiver-greylist")
 		address, _ := listen(t, o, false)
 		return mailboxtest.Player{TLS: clientTLS(), Dial: func(int) (net.Conn, error) { return net.Dial("tcp", address) }}
 	})

@@ -38,7 +38,9 @@ _dmarc.far.example. TXT "v=DMARC1; p=reject"
 25.2.0.192.in-addr.arpa. PTR mx.far.example.
 mx.far.example. A 192.0.2.25
 _dmarc.football.example.com. TXT "v=DMARC1; p=reject"
+_dmarc.open.example. TXT "v=DMARC1; p=reject"
 1.0.0.127.bad.example. A 127.0.0.2
+1.0.0.127.good.example. A 127.0.0.2
 1.0.0.127.bad.example. TXT "seen sending junk"
 `
 
@@ -54,7 +56,7 @@ func newChecks(t testing.TB) *Checks {
 		}
 	}
 	zone := dnstest.New(t, text)
-	for _, name := range []string{"broken.example", "_dmarc.broken.example"} {
+	for _, name := range []string{"broken.example", "_dmarc.broken.example", "open.example"} {
 		zone.SetFault(name, dnstest.Fault{ServFail: true})
 	}
 	r, err := dns.New(dns.Options{Servers: []string{zone.Addr()}})
@@ -78,6 +80,13 @@ func TestJudgedDialogues(t *testing.T) {
 		"receiver-filtered": func(c *Checks) {
 			c.Filter = &fakeFilter{opinions: map[mailbox.AccountID]Opinion{h.ann: {Score: 1}}}
 		},
+		"receiver-listed-known": func(c *Checks) {
+			c.Blocked = []mailauth.DNSList{{Zone: "bad.example"}}
+			c.Filter = &fakeFilter{opinions: map[mailbox.AccountID]Opinion{h.ann: {Known: true}}}
+		},
+		"receiver-allowed": func(c *Checks) {
+			c.Blocked, c.Allowed = []mailauth.DNSList{{Zone: "bad.example"}}, []mailauth.DNSList{{Zone: "good.example"}}
+		},
 		"receiver-recorded": func(c *Checks) { c.RecordOnly = true; c.Resolver, _ = dns.New(dns.Options{}) },
 	} {
 		t.Run(folder, func(t *testing.T) {
@@ -86,6 +95,7 @@ func TestJudgedDialogues(t *testing.T) {
 			mailboxtest.PlayDir(t, "testdata/"+folder+"/*.dialog", func(t *testing.T) mailboxtest.Player {
 				o := h.options(Receiver)
 				o.Checks, o.Limits.GreetDelay = c, time.Millisecond
+				o.Journal = watchOutcome(t, folder)
 				address, _ := listen(t, o, false)
 				return mailboxtest.Player{TLS: clientTLS(), Dial: func(int) (net.Conn, error) { return net.Dial("tcp", address) }}
 			})

@@ -25,6 +25,7 @@ func TestConductDialogues(t *testing.T) {
 					GreetDelay: 50 * time.Millisecond, ErrorDelay: time.Millisecond, UnknownRecipients: 10,
 					ConnectionsPerNetwork: 2, HourlyConnections: 3, HourlyMessages: 2, HourlyUnknown: 2, HourlyErrors: 9,
 				}
+				o.Journal = watchOutcome(t, folder)
 				address, _ := listen(t, o, false)
 				return mailboxtest.Player{TLS: clientTLS(), Dial: func(int) (net.Conn, error) { return net.Dial("tcp", address) }}
 			})

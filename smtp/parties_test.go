@@ -28,7 +28,7 @@ func withSenders(t testing.TB, h *house) (carl mailbox.AccountID) {
 		{"ann", directory.Blocked, "pest.example"}, {"bob", directory.Blocked, "pest.example"},
 		{"ann", directory.Blocked, "half.example"}, {"ann", directory.Allowed, "friend@half.example"},
 		{"ann", directory.Allowed, "strict.example"}, {"ann", directory.Allowed, "careful.example"},
-		{"carl", directory.Forwarders, "pass.example"},
+		{"carl", directory.Forwarders, "pass.example"}, {"carl", directory.Blocked, "pest.example"},
 	} {
 		must(t, h.directory.AddSender(t.Context(), e.account+"@example.test", e.list, e.sender))
 	}
@@ -43,6 +43,7 @@ func TestSendersDialogues(t *testing.T) {
 	mailboxtest.PlayDir(t, "testdata/receiver-senders/*.dialog", func(t *testing.T) mailboxtest.Player {
 		o := h.options(Receiver)
 		o.Checks, o.Limits.GreetDelay = c, time.Millisecond
+		o.Journal = watchOutcome(t, "receiver-senders")
 		address, _ := listen(t, o, false)
 		return mailboxtest.Player{TLS: clientTLS(), Dial: func(int) (net.Conn, error) { return net.Dial("tcp", address) }}
 	})

@@ -34,15 +34,19 @@ func TestDMARC(t *testing.T) {
 	}
 }
 
-func playDMARC(t *testing.T, dmarc *DMARC, w []string) {
+// checkDMARC is what comes of the words of a case, and what is to come.
+func checkDMARC(t *testing.T, dmarc *DMARC, w []string) (got DMARCResult, want []string) {
 	split := slices.Index(w, "=")
 	var ids []Identifier
 	for _, text := range w[1:split] {
 		p := strings.SplitN(text, ":", 3)
 		ids = append(ids, Identifier{Method: p[0], Result: Result(p[1]), Domain: p[2]})
 	}
-	want := w[split+1:]
-	got := dmarc.Check(t.Context(), w[0], ids)
+	return dmarc.Check(t.Context(), w[0], ids), w[split+1:]
+}
+
+func playDMARC(t *testing.T, dmarc *DMARC, w []string) {
+	got, want := checkDMARC(t, dmarc, w)
 	said := []string{string(got.Result), string(got.Policy), orDash(got.Domain), orDash(got.Organization)}
 	if d := cmp.Diff(want, said); d != "" {
 		t.Errorf("%v: (-want +got)\n%s%v", w, d, got.Err)

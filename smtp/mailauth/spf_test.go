@@ -117,13 +117,16 @@ func TestSPF(t *testing.T) {
 	}
 }
 
-func playSPF(t *testing.T, spf *SPF, w []string) {
-	var got SPFResult
+// checkSPF is what comes of the words of a case.
+func checkSPF(t *testing.T, spf *SPF, w []string) SPFResult {
 	if w[0] == "helo" {
-		got = spf.CheckHelo(t.Context(), netip.MustParseAddr(w[1]), w[2])
-	} else {
-		got = spf.CheckMailFrom(t.Context(), netip.MustParseAddr(w[0]), w[1], w[2])
+		return spf.CheckHelo(t.Context(), netip.MustParseAddr(w[1]), w[2])
 	}
+	return spf.CheckMailFrom(t.Context(), netip.MustParseAddr(w[0]), w[1], w[2])
+}
+
+func playSPF(t *testing.T, spf *SPF, w []string) {
+	got := checkSPF(t, spf, w)
 	if want := Result(w[3]); got.Result != want {
 		t.Fatalf("%v: got %s by %q: %v", w, got.Result, got.Mechanism, got.Err)
 	}
