@@ -3,6 +3,7 @@ package smtp
 import (
 	"mailstead/smtp/journal"
 	"mailstead/smtp/mailauth"
+	"mailstead/smtp/queue"
 )
 
 // errFloodMessage ends a connection on which a message goes on long after it
@@ -65,6 +66,9 @@ func (s *session) accept() (reply, error) {
 	err := m.finish()
 	if err == nil {
 		s.tx.EightBit, s.tx.UTF8 = m.eightBit, !m.asciiHeader || !s.tx.ascii()
+		if m.tlsOptional {
+			s.tx.TLS = queue.TLSOptional
+		}
 		s.tx.Report = m.report && s.trustsReport()
 		s.noteMessage(journal.Received, came, reply{})
 		err = s.server.o.Deliver.Accept(s.ctx(), s.tx.Transaction, m.body)

@@ -135,3 +135,15 @@ func (s *session) editHeader(header []byte) ([]byte, error) {
 	}
 	return s.submitHeader(header)
 }
+
+// tlsNotRequired reports whether a header says "TLS-Required: No", once (RFC 8689 section 3).
+func tlsNotRequired(header []byte) bool {
+	found, no := 0, false
+	for f := range fields(header) {
+		if f.is("TLS-Required") {
+			found++
+			no = bytes.EqualFold(bytes.TrimSpace(f.value()), []byte("No"))
+		}
+	}
+	return found == 1 && no
+}

@@ -56,6 +56,9 @@ func (s *session) extensions() []string {
 	if s.tls == nil && s.server.o.TLSConfig != nil {
 		lines = append(lines, "STARTTLS")
 	}
+	if s.tls != nil {
+		lines = append(lines, "REQUIRETLS") // RFC 8689 section 2: never announced in the clear
+	}
 	if s.submission() && s.tls != nil && s.account.ID == 0 {
 		if m := s.server.o.Directory.Mechanisms(s.attempt(), false); len(m) > 0 {
 			lines = append(lines, "AUTH "+strings.Join(m, " "))

@@ -33,6 +33,8 @@ type incoming struct {
 	size   int64
 
 	messageID   string // "" without one
+	onward      bool   // the header is asked how the message is to go on
+	tlsOptional bool   // it says that encryption is not demanded
 	report      bool   // the header looks like that of a report
 	asciiHeader bool   // the header has no octets above 127
 	eightBit    bool   // something has
@@ -40,7 +42,7 @@ type incoming struct {
 
 // newMessage begins the transaction's message.
 func (s *session) newMessage(dots bool) *incoming {
-	m := &incoming{limits: s.server.limits, body: s.server.o.Deliver.NewBody(), spool: s.server.o.Deliver.NewSpool, edit: s.editHeader, seal: s.sealFor()}
+	m := &incoming{limits: s.server.limits, body: s.server.o.Deliver.NewBody(), spool: s.server.o.Deliver.NewSpool, edit: s.editHeader, seal: s.sealFor(), onward: s.tx.wantsHeader()}
 	m.content = content{out: m, dots: dots, repair: s.submission()}
 	return m
 }
@@ -102,6 +104,7 @@ func (m *incoming) begin(header, rest []byte) error {
 		return errHeaderTooBig
 	}
 	m.asciiHeader, m.messageID, m.report = ascii(header), messageIDOf(header), report.Recognize(header)
+	m.tlsOptional = m.onward && tlsNotRequired(header)
 	err := m.storeHeader(header)
 	if err == nil && len(rest) > 0 {
 		_, err = m.text(rest)

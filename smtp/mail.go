@@ -11,7 +11,7 @@ func mail(s *session, arg []byte) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	p, err := mailParamsOf(params, s.submission())
+	p, err := mailParamsOf(params, s.submission(), s.tls != nil)
 	switch {
 	case err != nil:
 		return reply{}, err

@@ -69,12 +69,13 @@ func validParam(p param) bool {
 type mailParams struct {
 	size int64 // SIZE (RFC 1870); 0 when not said
 	utf8 bool  // SMTPUTF8 (RFC 6531)
+	tls  bool  // REQUIRETLS (RFC 8689)
 }
 
 // mailParamsOf reads MAIL's parameters. What BODY (RFC 6152) says is seen in
 // the message itself. AUTH= (RFC 4954 section 5) is known
-// where AUTH is; whom the client names there is not our matter.
-func mailParamsOf(ps []param, auth bool) (m mailParams, err error) {
+// where AUTH is; whom the client names there is not our matter. REQUIRETLS is known on encrypted connections.
+func mailParamsOf(ps []param, auth, encrypted bool) (m mailParams, err error) {
 	for _, p := range ps {
 		switch {
 		case p.key == "SIZE" && p.given:
@@ -84,8 +85,10 @@ func mailParamsOf(ps []param, auth bool) (m mailParams, err error) {
 		case p.key == "BODY" && (strings.EqualFold(p.value, "8BITMIME") || strings.EqualFold(p.value, "7BIT")):
 		case p.key == "SMTPUTF8" && !p.given:
 			m.utf8 = true
+		case p.key == "REQUIRETLS" && !p.given && encrypted:
+			m.tls = true
 		case p.key == "AUTH" && p.given && auth:
-		case p.key == "SIZE", p.key == "BODY", p.key == "SMTPUTF8", p.key == "AUTH" && auth:
+		case p.key == "SIZE", p.key == "BODY", p.key == "SMTPUTF8", p.key == "AUTH" && auth, p.key == "REQUIRETLS" && encrypted:
 			return m, errParamSyntax
 		default:
 			return m, errParamUnknown

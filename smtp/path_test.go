@@ -114,7 +114,7 @@ func TestMailParams(t *testing.T) {
 		err  error
 	}{
 		{"", mailParams{}, nil},
-		{" SIZE=1000 BODY=8BITMIME SMTPUTF8", mailParams{1000, true}, nil},
+		{" SIZE=1000 BODY=8BITMIME SMTPUTF8", mailParams{1000, true, false}, nil},
 		{" size=1000  body=7bit", mailParams{size: 1000}, nil},
 		{" SIZE=99999999999999999999", mailParams{size: 1<<63 - 1}, nil},
 		{" SIZE=999999999999999999999", mailParams{}, errParamSyntax},
@@ -125,6 +125,8 @@ func TestMailParams(t *testing.T) {
 		{" BODY=BINARYMIME", mailParams{}, errParamSyntax},
 		{" SMTPUTF8=1", mailParams{}, errParamSyntax},
 		{" AUTH=<>", mailParams{}, nil},
+		{" REQUIRETLS", mailParams{tls: true}, nil},
+		{" REQUIRETLS=1", mailParams{}, errParamSyntax},
 		{" RET=FULL", mailParams{}, errParamUnknown},
 		{" -X=1", mailParams{}, errParamSyntax},
 		{" X=a=b", mailParams{}, errParamSyntax},
@@ -134,14 +136,14 @@ func TestMailParams(t *testing.T) {
 		ps, err := parseParams([]byte(tc.in))
 		var got mailParams
 		if err == nil {
-			got, err = mailParamsOf(ps, true)
+			got, err = mailParamsOf(ps, true, true)
 		}
 		if !errors.Is(err, tc.err) || err == nil && got != tc.want {
 			t.Errorf("%q: %+v, %v; want %+v, %v", tc.in, got, err, tc.want, tc.err)
 		}
 	}
 	ps, _ := parseParams([]byte(" AUTH=<>"))
-	if _, err := mailParamsOf(ps, false); !errors.Is(err, errParamUnknown) {
+	if _, err := mailParamsOf(ps, false, true); !errors.Is(err, errParamUnknown) {
 		t.Errorf("AUTH= where AUTH is not offered: %v", err)
 	}
 }
@@ -157,7 +159,7 @@ func FuzzParams(f *testing.F) {
 		if len(ps) > maxParams {
 			t.Fatalf("%d parameters", len(ps))
 		}
-		if m, err := mailParamsOf(ps, true); err == nil && m.size < 0 {
+		if m, err := mailParamsOf(ps, true, true); err == nil && m.size < 0 {
 			t.Fatalf("size %d", m.size)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mailstead/smtp/local"
+	"mailstead/smtp/queue"
 )
 
 // transaction is one message from MAIL to its end (RFC 5321 section 3.3). RSET
@@ -39,9 +40,19 @@ func (t *transaction) ascii() bool {
 // newTransaction begins with the reverse-path.
 func (s *session) newTransaction(from path, p mailParams) *transaction {
 	now := s.server.o.Now()
-	return &transaction{Transaction: local.Transaction{
+	t := &transaction{Transaction: local.Transaction{
 		ID: s.server.newName(now), From: from.String(), Account: s.account.ID, Received: now,
 	}, utf8: p.utf8, size: p.size}
+	if p.tls {
+		t.TLS = queue.TLSRequired
+	}
+	return t
+}
+
+// wantsHeader reports whether the header may say how the message is to go on: where it goes on, and
+// nothing was said in its envelope (RFC 8689 section 4.1).
+func (t *transaction) wantsHeader() bool {
+	return t.TLS == "" && slices.ContainsFunc(t.Recipients, func(r local.Recipient) bool { return len(r.Route.Remote) > 0 })
 }
 
 // newName names a transaction.

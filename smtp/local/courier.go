@@ -102,7 +102,7 @@ func (c *Courier) Accept(ctx context.Context, t Transaction, b *mailbox.NewBody)
 	targets := c.targets(p, t.Received)
 	e := queue.Envelope{
 		From: t.From, Recipients: p.remote, Account: t.Account, Size: b.Size(),
-		EightBit: t.EightBit, UTF8: t.UTF8, Received: t.Received, Transaction: t.ID,
+		EightBit: t.EightBit, UTF8: t.UTF8, TLS: t.TLS, Received: t.Received, Transaction: t.ID,
 	}
 	id, err := c.take(ctx, p, targets, e, b)
 	if err == nil && t.Report && c.reports != nil {
@@ -262,7 +262,7 @@ func (c *Courier) deliverQueued(ctx context.Context, address string, m queue.Mes
 	}
 	e := queue.Envelope{
 		From: m.From, Recipients: p.remote, Account: m.Account, Size: b.Size(),
-		EightBit: m.EightBit, UTF8: m.UTF8, Received: c.now(), Transaction: m.Transaction,
+		EightBit: m.EightBit, UTF8: m.UTF8, TLS: m.TLS, Received: c.now(), Transaction: m.Transaction,
 	}
 	_, err = c.take(ctx, p, c.targets(p, e.Received), e, b)
 	return err

@@ -8,6 +8,7 @@ import (
 
 	"mailstead/mailbox"
 	"mailstead/mailbox/directory"
+	"mailstead/smtp/queue"
 )
 
 // Transaction is the envelope of a message that was received.
@@ -18,6 +19,7 @@ type Transaction struct {
 	Account    mailbox.AccountID // who submitted it; 0 for mail from outside
 	EightBit   bool              // the message has octets above 127
 	UTF8       bool              // an address or a header field has them (RFC 6531)
+	TLS        queue.TLSDemand   // what the sender wants of the connections that it goes on over
 	Received   time.Time
 	Report     bool                // the message looks like a report about our domains, from whom it says it is from
 	Junk       []mailbox.AccountID // accounts whose copy is filed into Junk

@@ -243,6 +243,7 @@ var reasons = map[string]string{
 	"6.7":  "The recipient's server does not know addresses with letters beyond ASCII.",
 	"7.5":  "A secure connection between the mail servers was demanded, and could not be made.",
 	"7.10": "A secure connection between the mail servers was demanded, and could not be made.",
+	"7.30": "You demanded that the message goes over secure connections only, and the recipient's server does not promise that.",
 }
 
 // explain says in plain words why a recipient failed.

@@ -47,6 +47,7 @@ type entry struct {
 	Size        int64             `json:"size"`
 	EightBit    bool              `json:"eight_bit,omitempty"`
 	UTF8        bool              `json:"utf8,omitempty"`
+	TLS         TLSDemand         `json:"tls,omitempty"`
 	Received    time.Time         `json:"received"`
 	Attempts    int               `json:"attempts,omitempty"`
 	Tried       time.Time         `json:"tried,omitzero"`   // when the last attempt ended
@@ -128,7 +129,7 @@ func split(env Envelope, notice noticeKind, body mailbox.BodyID, now time.Time) 
 			at[destination] = i
 			entries = append(entries, entry{
 				Destination: destination, From: env.From, Account: env.Account, Notice: notice, Body: body,
-				Size: env.Size, EightBit: env.EightBit, UTF8: env.UTF8, Received: env.Received.UTC(), Next: now.UTC(),
+				Size: env.Size, EightBit: env.EightBit, UTF8: env.UTF8, TLS: env.TLS, Received: env.Received.UTC(), Next: now.UTC(),
 				Transaction: env.Transaction,
 			})
 		}

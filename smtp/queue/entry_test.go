@@ -7,6 +7,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// TestEntryTLS: what the sender demands of connections is part of an entry.
+func TestEntryTLS(t *testing.T) {
+	for _, demand := range []TLSDemand{"", TLSRequired, TLSOptional} {
+		entries := split(Envelope{Recipients: []string{"a@a.test"}, TLS: demand}, ordinary, 1, time.Unix(1e9, 0))
+		_, e, err := decodeEntry("00000000000001", entries[0].change(1).Value)
+		if err != nil || e.TLS != demand {
+			t.Errorf("%q is kept as %q, %v", demand, e.TLS, err)
+		}
+	}
+}
+
 // TestEntryFiling: where copies go is part of an entry, each recipient's own, and an entry of
 // before says nothing of it, which is INBOX.
 func TestEntryFiling(t *testing.T) {
@@ -24,7 +35,7 @@ func TestEntryFiling(t *testing.T) {
 	}
 	_, old, err := decodeEntry("00000000000001", []byte(`{"destination":"a.test","from":"s@b.test","recipients":[{"address":"b+lists@a.test"}],`+
 		`"body":7,"size":4,"received":"2026-11-22T12:00:00Z","next":"2026-11-22T12:00:00Z"}`))
-	if err != nil || old.filing() != nil || len(old.open()) != 1 {
+	if err != nil || old.filing() != nil || old.TLS != "" || len(old.open()) != 1 {
 		t.Errorf("%+v, %v", old, err)
 	}
 }

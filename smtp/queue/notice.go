@@ -104,6 +104,9 @@ func (q *Queue) tellOnce(ctx context.Context, id entryID, e *entry, n *notice) e
 		Recipients: []string{n.to}, Size: b.Size(), EightBit: n.hasEightBit(), UTF8: !isASCII(n.to), Received: n.now,
 		Transaction: e.Transaction,
 	}
+	if e.TLS == TLSRequired {
+		env.TLS = TLSRequired // RFC 8689 section 5: a notice is protected like the message
+	}
 	_, err := q.store.Deliver(ctx, b, nil, func(body mailbox.BodyID) []mailbox.RoomChange {
 		return append(q.add(env, n.kind)(body), e.change(id))
 	})

@@ -39,6 +39,7 @@ type Message struct {
 	Size       int64             // octets
 	EightBit   bool              // the body has octets above 127
 	UTF8       bool              // needs SMTPUTF8: an address or a header has them (RFC 6531)
+	TLS        TLSDemand
 	Open       func() (io.ReadCloser, error)
 
 	Transaction string            // that the message came by, for the journal
@@ -51,6 +52,16 @@ type Filing struct {
 	Junk    bool     `json:"junk,omitempty"`    // it is junk, for this recipient
 	Details []string `json:"details,omitempty"` // behind the plus of the addresses it was sent to (RFC 5233 section 4)
 }
+
+// TLSDemand is what the sender of a message wants of the connections that it goes over (RFC 8689). It is part of the
+// entry's form on disk.
+type TLSDemand string
+
+// The demands; without one, it is what the recipient's domain wants.
+const (
+	TLSRequired TLSDemand = "required" // REQUIRETLS: only over connections that are safe, to servers that go on like this
+	TLSOptional TLSDemand = "optional" // "TLS-Required: No": over any, whatever the recipient's domain wants
+)
 
 // Status is how an attempt ended for one recipient. The zero value keeps the
 // mail: a courier that forgets to say must not lose it.
@@ -96,6 +107,7 @@ type Envelope struct {
 	Size       int64             // octets
 	EightBit   bool
 	UTF8       bool
+	TLS        TLSDemand
 	Received   time.Time // zero = now
 
 	Transaction string            // that the message came by, for the journal; "" = not known

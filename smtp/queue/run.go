@@ -176,7 +176,7 @@ func (q *Queue) call(ctx context.Context, c Courier, j *job, e entry, open []str
 		}
 	}()
 	return c.Deliver(ctx, e.Destination, Message{
-		From: e.From, Recipients: open, Account: e.Account, Size: e.Size, EightBit: e.EightBit, UTF8: e.UTF8,
+		From: e.From, Recipients: open, Account: e.Account, Size: e.Size, EightBit: e.EightBit, UTF8: e.UTF8, TLS: e.TLS,
 		Transaction: e.Transaction, Filing: e.filing(), Open: func() (io.ReadCloser, error) { return q.openBody(e.Body) },
 	})
 }

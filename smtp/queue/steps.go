@@ -42,10 +42,9 @@ func (q *Queue) noteAttempt(id entryID, e *entry, outcomes []Outcome) {
 // noteSecurity tells what was demanded of a connection and found, in words and by the names that
 // TLS reports have for it (RFC 8460).
 func noteSecurity(e *journal.Event, s Security) {
-	if s.Policy == "" {
-		return
+	if s.Policy != "" {
+		e.Found = append(e.Found, "tls-policy="+s.Policy)
 	}
-	e.Found = []string{"tls-policy=" + s.Policy}
 	if s.Result != "" {
 		e.Found = append(e.Found, "tls-result="+s.Result)
 	}

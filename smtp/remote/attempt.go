@@ -300,7 +300,7 @@ func (a *attempt) converse(ctx context.Context, conn net.Conn, t *target, startT
 func (a *attempt) recordIntroduction(t target, startTLS bool, err error) error {
 	switch {
 	case errors.Is(err, errTLS) && t.policy.enforced:
-		v := t.policy.refuse(t, asVerdict(err).text)
+		v := t.policy.refuse(t, asVerdict(err))
 		t.addr = netip.Addr{} // it is our verdict, not the server's
 		a.recordOpen(t, v)
 		return fmt.Errorf("%w: %w", errTLS, v)
@@ -320,10 +320,12 @@ func (a *attempt) introduce(ctx context.Context, s *session, t *target, startTLS
 	if s.ext.startTLS && startTLS {
 		return a.encrypt(ctx, s, t)
 	}
-	if s.ext.startTLS || t.policy.kind == "" || t.finding != nil {
+	if s.ext.startTLS || !t.policy.says() {
 		return nil
 	}
-	t.finding = &finding{resultNoTLS, "it does not offer encryption"}
+	if t.finding == nil {
+		t.finding = &finding{resultNoTLS, "it does not offer encryption"}
+	}
 	if t.policy.enforced {
 		return errNoTLS
 	}
@@ -333,7 +335,7 @@ func (a *attempt) introduce(ctx context.Context, s *session, t *target, startTLS
 // encrypt turns to TLS and keeps in t what was wrong about it.
 func (a *attempt) encrypt(ctx context.Context, s *session, t *target) error {
 	err := s.encrypt(ctx, a.c.config(t))
-	if errors.Is(err, errTLS) && t.policy.kind != "" && t.finding == nil {
+	if errors.Is(err, errTLS) && t.policy.says() && t.finding == nil {
 		t.finding = &finding{resultInvalid, asVerdict(err).text}
 	}
 	return err
@@ -346,7 +348,8 @@ func (a *attempt) handOver(s *session, t target, triedTLS bool) error {
 		batch := todo[:min(len(todo), maxBatch)]
 		rest := todo[len(batch):]
 		utf8 := a.m.UTF8 || a.from.utf8 || slices.ContainsFunc(batch, func(r recipient) bool { return r.utf8 })
-		tx, err := s.transact(mailCommand(a.from, a.m, utf8, s.ext), batch, a.m)
+		require := a.m.TLS == queue.TLSRequired && s.ext.requireTLS && t.policy.vouched && t.finding == nil
+		tx, err := s.transact(mailCommand(a.from, a.m, utf8, require, s.ext), batch, a.m)
 		later := a.take(tx, t, s.ext.startTLS && !triedTLS)
 		if err != nil {
 			for _, r := range rest {
@@ -386,6 +389,13 @@ func (a *attempt) take(tx *transaction, t target, withoutTLS bool) (later []reci
 // sendable decides for the open recipients what the server's extensions rule
 // out, and gives the others.
 func (a *attempt) sendable(s *session, t target) []recipient {
+	if t.policy.required && !s.ext.requireTLS {
+		// RFC 8689 section 4.2.1; the next host may.
+		v := permanent("5.7.30", "the sender demands secure connections all the way (REQUIRETLS), which %s does not offer", t)
+		t.addr = netip.Addr{}
+		a.recordOpen(t, v)
+		return nil
+	}
 	var todo []recipient
 	for _, r := range slices.Clone(a.open) {
 		switch {

@@ -32,6 +32,8 @@ type policyTest struct {
 	fault   map[string]dnstest.Fault
 	trusted bool // the resolver is believed
 	mtasts  mtasts.Finding
+	demand  queue.TLSDemand
+	bounce  bool // the message has the null reverse-path
 	roots   *x509.CertPool
 	cert    tls.Certificate
 	script  string
@@ -129,7 +131,11 @@ func (tt policyTest) run(t *testing.T) {
 			o.Resolver = w.distrusted()
 		}
 	})
-	o := c.Deliver(t.Context(), "example.test", w.letter("a@example.test"))[0]
+	m := w.letter("a@example.test")
+	if m.TLS = tt.demand; tt.bounce {
+		m.From = ""
+	}
+	o := c.Deliver(t.Context(), "example.test", m)[0]
 	if got := describe(o); !matches(got, tt.want) {
 		t.Errorf("got  %s\nwant %s", got, tt.want)
 	}

@@ -32,6 +32,8 @@ type policy struct {
 	kind     string // of RFC 8460; "" = none
 	name     string // for people
 	enforced bool   // what does not come up to it gets nothing
+	required bool   // by the sender, for good: REQUIRETLS (RFC 8689)
+	vouched  bool   // that the host is one of the domain's is known, and its certificate is checked
 	// check tells what is wrong with a connection; nil: everything is right that is encrypted.
 	check func(tls.ConnectionState) *finding
 	// before is what was wrong before anything was sent, and never the verdict if that is the end of it.
@@ -45,9 +47,48 @@ type finding struct {
 	words  string
 }
 
-// policyOf finds what holds for a host. DANE goes first: what a host says of itself by validated
-// records is not overridden by what its domain says (RFC 8461 section 2).
+// says tells whether there is a policy.
+func (p policy) says() bool { return p.kind != "" || p.required }
+
+// policyOf finds what holds for a host: what it and its domain have published, unless the sender cares less
+// or more (RFC 8689 section 4.2).
 func (a *attempt) policyOf(ctx context.Context, h host) policy {
+	if a.m.TLS == queue.TLSOptional {
+		return policy{}
+	}
+	p := a.published(ctx, h)
+	if a.m.TLS == queue.TLSRequired && p.never == nil {
+		return a.require(p, h)
+	}
+	return p
+}
+
+// require adds what REQUIRETLS demands (RFC 8689 section 4.2.1): somebody vouches for the host's being one of the
+// domain's, by DNSSEC or MTA-STS, and its certificate is right. A bounce is not lost by it (section 5).
+func (a *attempt) require(p policy, h host) policy {
+	p.vouched = p.check != nil
+	name := h.name
+	if a.domainASCII == "" {
+		name = h.addrs[0].String() // the sender named the host, and it is an address
+	}
+	if !p.vouched && (a.authentic || a.domainASCII == "") {
+		p.vouched = true
+		p.check = func(state tls.ConnectionState) *finding { return a.c.checkWeb(state, name) }
+	}
+	if a.m.From == "" {
+		return p
+	}
+	p.name, p.enforced, p.required = "the sender (REQUIRETLS)", true, true
+	if !p.vouched {
+		v := permanent("5.7.30", "the sender demands secure connections all the way (REQUIRETLS), and nobody vouches for %s being a server of %s", h.name, a.domain)
+		p.never, p.before = &v, &finding{resultInvalid, "nobody vouches for the server"}
+	}
+	return p
+}
+
+// published finds what a host and its domain have published. DANE goes first: what a host says of itself by validated
+// records is not overridden by what its domain says (RFC 8461 section 2).
+func (a *attempt) published(ctx context.Context, h host) policy {
 	dane, err := a.findDANE(ctx, h)
 	switch {
 	case err != nil:
@@ -114,15 +155,18 @@ func (a *attempt) danePolicy(dane *daneSet) policy {
 	return p
 }
 
-// refuse is the verdict where a host does not come up to a policy: temporary, as
-// hosts get mended and the next one may be better.
-func (p policy) refuse(t target, words string) verdict {
-	enhanced := "4.7.5" // RFC 3463 section 3.8
+// refuse is the verdict where a host does not come up to a policy: temporary, as hosts get mended and the next
+// one may be better; for good where the sender wants it so, unless the server has said "later".
+func (p policy) refuse(t target, cause verdict) verdict {
+	enhanced, words := "4.7.5", cause.text // RFC 3463 section 3.8
 	if t.finding != nil {
 		words = t.finding.words
 		if t.finding.result == resultNoTLS {
 			enhanced = "4.7.10" // "encryption needed"
 		}
+	}
+	if p.required && (cause.code == 0 || cause.status == queue.Permanent) {
+		return permanent("5.7.10", "%s demands a secure connection to %s: %s", p.name, t, words) // RFC 8689 section 4.2.1
 	}
 	return temporary(enhanced, "%s demands a secure connection to %s: %s", p.name, t, words)
 }
@@ -130,7 +174,7 @@ func (p policy) refuse(t target, words string) verdict {
 // security is what a policy demanded of a connection, and what was found.
 func (t target) security() queue.Security {
 	p := t.policy
-	if p.kind == "" {
+	if !p.says() {
 		return queue.Security{}
 	}
 	s := queue.Security{Policy: p.kind}

@@ -50,6 +50,7 @@ type extensions struct {
 	eightBit   bool
 	utf8       bool
 	startTLS   bool
+	requireTLS bool  // REQUIRETLS, said within TLS
 	size       int64 // limit in bytes, 0 if unknown
 	sizeParam  bool  // SIZE= may be sent
 }
@@ -174,6 +175,7 @@ func (s *session) hello() error {
 	}
 	if rep.class() == 2 {
 		s.ext = parseExtensions(rep)
+		s.ext.requireTLS = s.ext.requireTLS && s.tls
 		return nil
 	}
 	if rep.class() == 5 {
@@ -200,6 +202,8 @@ func parseExtensions(rep reply) extensions {
 			e.eightBit = true
 		case "SMTPUTF8":
 			e.utf8 = true
+		case "REQUIRETLS":
+			e.requireTLS = true
 		case "STARTTLS":
 			e.startTLS = true
 		case "SIZE":

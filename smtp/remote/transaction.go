@@ -283,7 +283,7 @@ func (tx *transaction) broken(cause error) error {
 // RFC 6152 section 3 wants it converted or returned, but converting breaks
 // DKIM signatures, returning helps nobody, and every server in use is 8-bit
 // clean whatever it announces.
-func mailCommand(from path, m queue.Message, utf8 bool, ext extensions) string {
+func mailCommand(from path, m queue.Message, utf8, requireTLS bool, ext extensions) string {
 	line := fmt.Sprintf("MAIL FROM:<%s>", from.text)
 	if ext.sizeParam && m.Size > 0 {
 		line += " SIZE=" + strconv.FormatInt(m.Size, 10)
@@ -293,6 +293,9 @@ func mailCommand(from path, m queue.Message, utf8 bool, ext extensions) string {
 	}
 	if utf8 && ext.utf8 {
 		line += " SMTPUTF8"
+	}
+	if requireTLS {
+		line += " REQUIRETLS" // RFC 8689 section 2
 	}
 	return line
 }
