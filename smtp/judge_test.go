@@ -47,6 +47,13 @@ _dmarc.open.example. TXT "v=DMARC1; p=reject"
 // newChecks are checks against that zone and the keys of the RFCs' examples.
 func newChecks(t testing.TB) *Checks {
 	t.Helper()
+	c, _ := newChecksAndZone(t)
+	return c
+}
+
+// newChecksAndZone is newChecks with the server that is asked.
+func newChecksAndZone(t testing.TB) (*Checks, *dnstest.Server) {
+	t.Helper()
 	keys, err := os.ReadFile("mailauth/testdata/keys.txt")
 	must(t, err)
 	text := judgedZone
@@ -67,7 +74,7 @@ func newChecks(t testing.TB) *Checks {
 		Overrides: map[string]mailauth.Override{
 			"unwanted.example": mailauth.OverrideRefuse, "trusted.example": mailauth.OverrideAccept, "cheap.example": mailauth.OverrideJunk,
 		},
-	}
+	}, zone
 }
 
 // TestJudgedDialogues plays the outcomes of each policy.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -178,7 +179,11 @@ func TestBad(t *testing.T) {
 		"two values":              []byte(json + json),
 	} {
 		raw := letter("application/octet-stream", "r", content)
+		before := allocated()
 		r, err := Read(bytes.NewReader(raw), int64(len(raw)))
+		if got := allocated() - before; got > 8*maxInflated {
+			t.Errorf("%s: %d octets were allocated for a letter of %d", name, got, len(raw))
+		}
 		if !errors.Is(err, ErrNone) || r != nil {
 			t.Errorf("%s: %+v, %v", name, r, err)
 		}
@@ -192,6 +197,13 @@ func TestBad(t *testing.T) {
 	if _, err := Read(failing{}, 10); err == nil || errors.Is(err, ErrNone) {
 		t.Errorf("a letter that cannot be read: %v", err)
 	}
+}
+
+// allocated is how many octets this process has allocated ever.
+func allocated() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
 }
 
 type failing struct{}
