@@ -143,6 +143,13 @@ var limits = []limit{
 	{what: "silence within a command", value: "5 minutes", told: "BYE idle for too long", constant: "imap.Options.CommandTimeout", shown: "TestCommandTimeout"},
 	{what: "time in which nothing is taken of what is sent", value: "5 minutes", told: "nothing: it ends", constant: "imap.Options.WriteTimeout", shown: "TestWriteTimeout"},
 	{what: "connections of an address without login", value: "80", told: "BYE [UNAVAILABLE]", constant: "imap.Options.MaxPerAddress", shown: "TestStrangersAreCountedUntilTheyLogIn"},
+	{what: "of all addresses together", value: "1,000", told: "BYE [UNAVAILABLE]", constant: "serve.Options.MaxStrangers", shown: "TestStrangersAreCountedTogether"},
+	{what: "sessions of an account, unless `sessions_per_account` says otherwise", value: "100", told: "NO [LIMIT]", constant: "imap.Options.MaxPerAccount", shown: "TestAccountLimit"},
+	{what: "wrong passwords of an address, and for a name, that are judged in a second", value: "5", told: "nothing: it waits", constant: "directory.judgedPerSecond", shown: "TestThrottleJudgesFiveASecond"},
+	{what: "parts of a message that are told apart", value: "1,000", told: "nothing: the last one has the rest", constant: "message.MaxParts", shown: "TestLimits TestLinear"},
+	{what: "multiparts and messages within each other", value: "50", told: "nothing: application/octet-stream", constant: "message.MaxNesting", shown: "TestLimits TestLinear"},
+	{what: "a header that is read for ENVELOPE and BODYSTRUCTURE, in octets", value: "262,144", told: "nothing: the rest is passed over", constant: "message.MaxHeader", shown: "TestHeaderLimits"},
+	{what: "its fields", value: "1,000", told: "nothing: the rest is passed over", constant: "message.MaxHeaderFields", shown: "TestHeaderLimits"},
 }
 
 // row is the limit's row in the table.

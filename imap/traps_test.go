@@ -1,6 +1,8 @@
 package imap
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -25,5 +27,21 @@ func TestFolderMadeAnewIsAnother(t *testing.T) {
 		}
 		c.send("e DELETE One\r\nf DELETE Two\r\n")
 		c.expect("f OK")
+	}
+}
+
+// TestTrapsAreInTheTable holds the table of traps, whose rows name dialogues that are there, to name all that are.
+func TestTrapsAreInTheTable(t *testing.T) {
+	paper, err := os.ReadFile("../docs/STANDARDS.md")
+	must(t, err)
+	traps, err := filepath.Glob("testdata/trap-*.dialog")
+	must(t, err)
+	if len(traps) == 0 {
+		t.Error("there are none")
+	}
+	for _, name := range traps {
+		if !strings.Contains(string(paper), "`imap/"+name+"`") {
+			t.Errorf("docs/STANDARDS.md lacks %s", name)
+		}
 	}
 }

@@ -287,11 +287,10 @@ func (r *restoring) take(ctx context.Context, e *deletedEntry, source deletedSou
 	return nil
 }
 
-// flush writes the batch as one record, with changes.
-func (r *restoring) flush(ctx context.Context, changes []RoomChange) error {
-	b := &r.batch
-	need := transferNeed + r.need + roomNeed(changes) + len(b.list)*(messageNeed+rangeNeed) + len(b.op.Messages)*deletedNeed
-	err := r.s.write(ctx, ordinary, need, nil, func(d *decision) error {
+// write writes one record of what decide changes in the mailbox that is restored into, which takes need bytes of
+// metadata besides that mailbox.
+func (r *restoring) write(ctx context.Context, need int, decide func(*decision, *change) error) error {
+	return r.s.write(ctx, ordinary, transferNeed+r.need+need, nil, func(d *decision) error {
 		acc := r.s.pending.accounts[r.account]
 		if acc == nil {
 			return ErrNoAccount
@@ -300,6 +299,15 @@ func (r *restoring) flush(ctx context.Context, changes []RoomChange) error {
 		if err != nil {
 			return err
 		}
+		return decide(d, c)
+	})
+}
+
+// flush writes the batch as one record, with changes.
+func (r *restoring) flush(ctx context.Context, changes []RoomChange) error {
+	b := &r.batch
+	need := roomNeed(changes) + len(b.list)*(messageNeed+rangeNeed) + len(b.op.Messages)*deletedNeed
+	err := r.write(ctx, need, func(d *decision, c *change) error {
 		if len(b.list) > 0 {
 			b.translate(c.box, d.at)
 			d.recordKeywords(c)
@@ -325,16 +333,7 @@ func (r *restoring) annotations(ctx context.Context, m *goneMailbox) error {
 		return err
 	}
 	for _, part := range r.s.annotationsIn(list) {
-		need := transferNeed + r.need + r.s.log.MetaLimit()/2
-		err := r.s.write(ctx, ordinary, need, nil, func(d *decision) error {
-			acc := r.s.pending.accounts[r.account]
-			if acc == nil {
-				return ErrNoAccount
-			}
-			c, err := r.target(d, acc)
-			if err != nil {
-				return err
-			}
+		err := r.write(ctx, r.s.log.MetaLimit()/2, func(d *decision, c *change) error {
 			return d.inheritAnnotations(part, c.box.id, r.account)
 		})
 		if err != nil {

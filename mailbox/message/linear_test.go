@@ -155,6 +155,27 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestHeaderLimits proves that a field within the limits of a header is read, and one beyond them is not.
+func TestHeaderLimits(t *testing.T) {
+	const subject = "Subject: s\r\n"
+	fields := func(n int) string { return strings.Repeat("X: y\r\n", n) }
+	octets := func(n int) string { return "X: " + strings.Repeat("y", n-len("X: \r\n")) + "\r\n" }
+	for name, tt := range map[string]struct {
+		before string
+		read   bool
+	}{
+		"the last field":  {fields(MaxHeaderFields - 1), true},
+		"one more":        {fields(MaxHeaderFields), false},
+		"the last octets": {octets(MaxHeader - len(subject)), true},
+		"octets beyond":   {octets(MaxHeader), false},
+	} {
+		envelope := string(view(t, tt.before+subject+"\r\n").Envelope())
+		if got := strings.Contains(envelope, `"s"`); got != tt.read {
+			t.Errorf("%s: read is %v: %s", name, got, envelope)
+		}
+	}
+}
+
 // The size of a body must not show in memory.
 func TestConstantMemory(t *testing.T) {
 	var x Indexer
