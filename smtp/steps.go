@@ -129,12 +129,14 @@ func (e *examination) judged(v *mailauth.Verdict) journal.Event {
 		Step: journal.Judged, At: e.session.server.o.Now(), ID: e.session.tx.ID,
 		Verdict: string(v.Action), Rule: v.Rule, Reasons: v.Reasons,
 	}
-	for _, r := range []struct {
+	found := [...]struct {
 		method string
 		result mailauth.Result
-	}{{"spf", f.SPF.Result}, {"dkim", f.DKIM}, {"dmarc", f.DMARC.Result}, {"arc", f.ARC}, {"iprev", f.IPRev}} {
+	}{{"spf=", f.SPF.Result}, {"dkim=", f.DKIM}, {"dmarc=", f.DMARC.Result}, {"arc=", f.ARC}, {"iprev=", f.IPRev}}
+	step.Found = make([]string, 0, len(found))
+	for _, r := range found {
 		if r.result != "" {
-			step.Found = append(step.Found, r.method+"="+string(r.result))
+			step.Found = append(step.Found, r.method+string(r.result))
 		}
 	}
 	return step

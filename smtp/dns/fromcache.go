@@ -12,21 +12,22 @@ var errNotCached = errors.New("not in the cache")
 type fromCacheKey struct{}
 
 // FromCache gives a context in which the Resolver answers from its cache alone; other look-ups fail
-// temporarily, at once. missed tells whether there were any: if not, all is as it would have
-// been with ctx. Who needs several answers, most of which are there, saves the goroutines.
-func (*Resolver) FromCache(ctx context.Context) (cached context.Context, missed func() bool) {
-	c := &fromCache{Context: ctx}
-	return c, c.missed.Load
-}
+// temporarily, at once. Who needs several answers, most of which are there, saves the
+// goroutines.
+func (*Resolver) FromCache(ctx context.Context) *CacheContext { return &CacheContext{Context: ctx} }
 
-// fromCache is a context of FromCache. It gives itself for fromCacheKey.
-type fromCache struct {
+// CacheContext is a context of FromCache. It gives itself for fromCacheKey.
+type CacheContext struct {
 	context.Context
 	missed atomic.Bool
 }
 
+// Missed tells whether any look-up would have had to ask: if not, all is as it would have been
+// without FromCache.
+func (c *CacheContext) Missed() bool { return c.missed.Load() }
+
 // Value is that of context.Context.
-func (c *fromCache) Value(key any) any {
+func (c *CacheContext) Value(key any) any {
 	if key == (fromCacheKey{}) {
 		return c
 	}
@@ -38,7 +39,7 @@ func OnlyFromCache(ctx context.Context) bool { return ctx.Value(fromCacheKey{}) 
 
 // mustNotAsk reports whether ctx is one of FromCache, and notes that something is missing.
 func mustNotAsk(ctx context.Context) bool {
-	c, ok := ctx.Value(fromCacheKey{}).(*fromCache)
+	c, ok := ctx.Value(fromCacheKey{}).(*CacheContext)
 	if ok {
 		c.missed.Store(true)
 	}

@@ -14,12 +14,12 @@ func TestFromCache(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cached, missed := r.FromCache(t.Context())
+	cached := r.FromCache(t.Context())
 	if !dns.OnlyFromCache(cached) || dns.OnlyFromCache(t.Context()) {
 		t.Error("it cannot be told from another")
 	}
-	if _, err := r.LookupTXT(cached, "a.test"); err == nil || dns.IsNotFound(err) || !missed() {
-		t.Errorf("before it was asked: %v, missed %v", err, missed())
+	if _, err := r.LookupTXT(cached, "a.test"); err == nil || dns.IsNotFound(err) || !cached.Missed() {
+		t.Errorf("before it was asked: %v, missed %v", err, cached.Missed())
 	}
 	if n := len(server.Queries()); n != 0 {
 		t.Errorf("%d questions", n)
@@ -27,8 +27,8 @@ func TestFromCache(t *testing.T) {
 	if _, err := r.LookupTXT(t.Context(), "a.test"); err != nil {
 		t.Fatal(err)
 	}
-	cached, missed = r.FromCache(t.Context())
-	if a, err := r.LookupTXT(cached, "a.test"); err != nil || a.Records[0] != "here" || missed() {
-		t.Errorf("after: %v, %v, missed %v", a, err, missed())
+	cached = r.FromCache(t.Context())
+	if a, err := r.LookupTXT(cached, "a.test"); err != nil || a.Records[0] != "here" || cached.Missed() {
+		t.Errorf("after: %v, %v, missed %v", a, err, cached.Missed())
 	}
 }

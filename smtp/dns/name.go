@@ -22,6 +22,9 @@ const (
 // "r3---sn.example.net" exist and receive mail.
 func ASCII(name string) (string, error) {
 	name = strings.TrimSuffix(name, ".")
+	if isAsked(name) {
+		return name, nil
+	}
 	// Unicode names may be longer than their ASCII form, but never by more
 	// than four bytes for each of its own.
 	if name == "" || len(name) > 4*maxName || !utf8.ValidString(name) {
@@ -38,6 +41,23 @@ func ASCII(name string) (string, error) {
 		return "", fmt.Errorf("%w: %.80q", ErrBadName, name)
 	}
 	return ascii, nil
+}
+
+// isAsked reports whether name is in the form that ASCII gives already, as most are: each
+// message has a dozen, some of them several times.
+func isAsked(name string) bool {
+	label := 0
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_':
+			label++
+		case c == '.' && 0 < label && label <= maxLabel:
+			label = 0
+		default:
+			return false
+		}
+	}
+	return len(name) <= maxName && 0 < label && label <= maxLabel
 }
 
 // toASCII converts a Unicode name. Leading labels of the kind "_dmarc" are kept

@@ -11,6 +11,10 @@ func (c *Courier) noteFiled(p plan, targets []mailbox.Target, failed []error, tr
 	if c.journal == nil {
 		return
 	}
+	if len(p.local) == 1 && failed[0] == nil { // as with most messages
+		c.journal.AddFor(journal.Event{Step: journal.Filed, ID: transaction, Mailbox: targets[0].Name}, []string{p.local[0].Name})
+		return
+	}
 	in := map[string][]string{} // accounts by the mailbox that has their copy
 	for i, d := range p.local {
 		if failed[i] == nil {

@@ -86,6 +86,7 @@ type bodyHash struct {
 	space bool  // white space held back (relaxed)
 	cr    bool  // a CR held back: it may be half of a line end
 	small []byte
+	room  [smallPieces]byte // of small
 }
 
 // cut is a beginning of the body, of a length in canonical octets, with its hash.
@@ -95,7 +96,9 @@ type cut struct {
 }
 
 func newBodyHash(form canonicalization) *bodyHash {
-	return &bodyHash{form: form, hash: sha256.New(), small: make([]byte, 0, smallPieces)}
+	b := &bodyHash{form: form, hash: sha256.New()}
+	b.small = b.room[:0]
+	return b
 }
 
 // smallPieces is how much is collected before it is hashed, and wholePiece

@@ -1,9 +1,6 @@
 package mailauth
 
-import (
-	"bytes"
-	"slices"
-)
+import "bytes"
 
 // maxFields bounds the header fields that are looked at. The receiver takes no
 // header with more, and the work of a signature grows with their number.
@@ -54,11 +51,15 @@ func lower(c byte) byte {
 	return c
 }
 
+// usualFields are as many as most headers have.
+const usualFields = 24
+
 // splitHeader cuts a header into its fields. What is no field ends it: many
 // mail programs show everything from there on as body, so it is body here, too,
 // and rest begins with it. An empty line that ends the header is in neither.
 // Complete is false when there are more than maxFields.
 func splitHeader(header []byte) (fields []headerField, rest []byte, complete bool) {
+	fields = make([]headerField, 0, usualFields)
 	for len(header) > 0 {
 		end := fieldLength(header)
 		name, ok := nameOf(header[:end])
@@ -102,7 +103,12 @@ func nameOf(field []byte) ([]byte, bool) {
 }
 
 func isFieldName(name []byte) bool {
-	return len(name) > 0 && !slices.ContainsFunc(name, func(c byte) bool { return c < '!' || c > '~' || c == ':' })
+	for _, c := range name {
+		if c < '!' || c > '~' || c == ':' {
+			return false
+		}
+	}
+	return len(name) > 0
 }
 
 func isWSP(c byte) bool { return c == ' ' || c == '\t' }

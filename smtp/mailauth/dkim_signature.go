@@ -219,12 +219,14 @@ func formOf(name []byte) (canonicalization, bool) {
 
 // parseNames reads h=, which must hold From (RFC 6376 section 6.1.1).
 func (s *signature) parseNames(value []byte) verdict {
-	if bytes.Count(value, []byte(":")) >= maxSignedNames {
+	colons := bytes.Count(value, []byte(":"))
+	if colons >= maxSignedNames {
 		return badSyntax
 	}
 	from := false
-	for _, name := range splitList(value) {
-		if !isFieldName(name) {
+	s.names = make([]fieldName, 0, colons+1)
+	for name := range bytes.SplitSeq(value, []byte(":")) {
+		if name = trimFWS(name); !isFieldName(name) {
 			return badSyntax
 		}
 		from = from || bytes.EqualFold(name, []byte("From"))

@@ -87,7 +87,15 @@ func isTagValue(value []byte) bool {
 	return true
 }
 
-func trimFWS(b []byte) []byte { return bytes.Trim(b, " \t\r\n") }
+func trimFWS(b []byte) []byte {
+	for len(b) > 0 && isFWS(b[0]) {
+		b = b[1:]
+	}
+	for len(b) > 0 && isFWS(b[len(b)-1]) {
+		b = b[:len(b)-1]
+	}
+	return b
+}
 
 // withoutFWS is b without any white space, in b itself where it has none.
 func withoutFWS(b []byte) []byte {
@@ -164,15 +172,6 @@ func hexDigit(c byte) (byte, bool) {
 		return c - 'a' + 10, true
 	}
 	return 0, false
-}
-
-// splitList splits a list at colons, white space around its items taken away.
-func splitList(value []byte) [][]byte {
-	items := bytes.Split(value, []byte(":"))
-	for i := range items {
-		items[i] = trimFWS(items[i])
-	}
-	return items
 }
 
 // listHas reports whether a list of words has one, in any case.

@@ -48,7 +48,7 @@ func Offline(r Resolver) bool {
 // false where the check has to be run again, with ctx: it may have found another result then.
 func AtOnce(ctx context.Context, r Resolver, check func(context.Context)) bool {
 	known, ok := r.(interface {
-		FromCache(context.Context) (cached context.Context, missed func() bool)
+		FromCache(context.Context) *dns.CacheContext
 	})
 	switch {
 	case Offline(r):
@@ -57,9 +57,9 @@ func AtOnce(ctx context.Context, r Resolver, check func(context.Context)) bool {
 	case !ok:
 		return false
 	}
-	cached, missed := known.FromCache(ctx)
+	cached := known.FromCache(ctx)
 	check(cached)
-	return !missed()
+	return !cached.Missed()
 }
 
 // bounded is context.WithTimeout, but for a context that asks nobody anyway.

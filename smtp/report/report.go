@@ -104,10 +104,16 @@ func Recognize(header []byte) bool {
 		case is(f.Name, "TLS-Report-Domain"):
 			return true
 		case is(f.Name, "Subject"):
+			if encoded := bytes.Contains(f.Value, []byte("=?")); !encoded && bytes.IndexByte(f.Value, ':') < 0 {
+				continue // as most are, and need not be read
+			}
 			if bytes.Contains(bytes.ToLower(unfolded(f.Value)), subject) {
 				return true
 			}
 		case is(f.Name, "Content-Type"):
+			if hasPrefixFold(bytes.TrimLeft(f.Value, " \t\r\n"), "text/") {
+				continue
+			}
 			if isReportType(string(bytes.ToLower(unfolded(f.Value)))) {
 				return true
 			}
@@ -125,6 +131,10 @@ func isReportType(value string) bool {
 		}
 	}
 	return media == "multipart/report" && strings.Contains(params, "tlsrpt")
+}
+
+func hasPrefixFold(value []byte, prefix string) bool {
+	return len(value) >= len(prefix) && bytes.EqualFold(value[:len(prefix)], []byte(prefix))
 }
 
 func is(name []byte, want string) bool { return bytes.EqualFold(name, []byte(want)) }

@@ -36,6 +36,8 @@ const (
 	maxUnread = 100_000
 	// retryAfter is the pause after an error of the store.
 	retryAfter = 30 * time.Second
+	// collectFor is how long changes gather before they are read: an owner's next act is further away.
+	collectFor = 200 * time.Millisecond
 )
 
 // Trainer is what learns and what judges. Its methods may be called concurrently.
@@ -142,6 +144,7 @@ func (t *Trainer) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-news:
+			sleep(ctx, collectFor) // waking for each letter costs its delivery more than reading it does
 		case <-t.wake:
 		case <-tick.C:
 		}
