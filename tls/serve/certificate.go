@@ -10,12 +10,6 @@ import (
 // client may bind its login to it (tls-server-end-point, RFC 5929 section 4). So the
 // certificate is noted in the socket below, during the handshake.
 
-// socket is what TLS lies over.
-type socket struct {
-	net.Conn
-	shown *x509.Certificate // written by the handshake's goroutine
-}
-
 // Remember returns a configuration like c that has the connections of this package
 // remember their certificate; nil for nil. A resumed session counts with the certificate
 // that a new one would be shown: the client's own is older only where it was renewed

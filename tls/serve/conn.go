@@ -166,6 +166,11 @@ func (c *Conn) Write(p []byte) (int, error) {
 	if err := c.Conn.SetWriteDeadline(time.Now().Add(c.server.options.WriteTimeout)); err != nil {
 		return 0, err
 	}
+	if t, ok := c.Conn.(*tls.Conn); ok && len(p) >= leastGathered {
+		if s, ok := t.NetConn().(*socket); ok {
+			return writeTLS(t, s, p)
+		}
+	}
 	return c.Conn.Write(p)
 }
 
