@@ -47,7 +47,7 @@ func TestReportsArrive(t *testing.T) {
 			o := h.options(tc.role)
 			o.CleartextAuth = true
 			if tc.checks {
-				o.Checks = newChecks(t)
+				o.Checks, o.Limits.GreetDelay = newChecks(t), time.Millisecond
 			}
 			address, _ := listen(t, o, false)
 			c := dial(t, address)

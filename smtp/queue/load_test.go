@@ -45,7 +45,7 @@ func fill(t testing.TB, s *mailbox.Store, q *Queue, n int, destinations ...strin
 // A destination that hangs holds up its own mail and no other.
 func TestOneDestinationHangs(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		const letters = 10_000
+		const letters = 3_000
 		o := newOffice(t)
 		most := make(map[string]int)
 		release := make(chan struct{})

@@ -3,11 +3,13 @@ package report
 import (
 	"archive/zip"
 	"bytes"
+	"compress/flate"
 	"compress/gzip"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -42,8 +44,9 @@ func sample(t testing.TB, name string) []byte {
 func gzipped(t testing.TB, b []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	w := gzip.NewWriter(&out)
-	_, err := w.Write(b)
+	w, err := gzip.NewWriterLevel(&out, gzip.BestSpeed)
+	must(t, err)
+	_, err = w.Write(b)
 	must(t, errors.Join(err, w.Close()))
 	return out.Bytes()
 }
@@ -53,6 +56,7 @@ func zipped(t testing.TB, files ...string) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	w := zip.NewWriter(&out)
+	w.RegisterCompressor(zip.Deflate, func(to io.Writer) (io.WriteCloser, error) { return flate.NewWriter(to, flate.BestSpeed) })
 	for i := 0; i < len(files); i += 2 {
 		f, err := w.Create(files[i])
 		must(t, err)
