@@ -15,6 +15,8 @@ LARGE_SECONDS  ?= 2
 LARGE_PAIRS    ?= 5
 LARGE_DIR      ?= /var/tmp
 LARGE_FLAGS    ?=
+SLOWFLUSH        ?= 2ms,8ms
+SLOWFLUSH_ROUNDS ?= 5
 MODEL    ?= 5m
 POWERCUTS     ?= 10000
 POWERCUT_SEED ?= 1
@@ -22,7 +24,7 @@ ERASURES      ?= 200
 FLIPS         ?= 3000
 FAULTS        ?= 1
 
-.PHONY: build run test race lint fuzz bench bench-import bench-large clients differential junk idle soak model faults powercut install vuln help
+.PHONY: build run test race lint fuzz bench bench-import bench-large bench-slowflush clients differential junk idle soak model faults powercut install vuln help
 
 build: ## the binary, ./mailstead
 	$(GO) build -trimpath -o mailstead ./cmd/mailstead
@@ -55,6 +57,9 @@ bench-import: ## 200,000 messages from an mbox, twice: rate, and memory of clien
 bench-large: ## a mailbox of LARGE_MESSAGES (20000) and a store of LARGE_MB (500), in LARGE_DIR (/var/tmp)
 	$(GO) test ./mailbox -count 1 -run '^TestLarge(Mailbox|Corpus)$$' -timeout 0 -v -large.messages $(LARGE_MESSAGES) \
 		-large.mb $(LARGE_MB) -large.seconds $(LARGE_SECONDS) -large.pairs $(LARGE_PAIRS) -large.dir $(LARGE_DIR) -large.rest 5s $(LARGE_FLAGS)
+
+bench-slowflush: ## deliveries where a flush takes SLOWFLUSH (2ms,8ms), beside a raw program and Postfix + Dovecot (needs root)
+	$(GO) test ./cmd/mailstead -count 1 -run '^TestSlowFlush$$' -timeout 0 -v -slowflush $(SLOWFLUSH) -slowflush.rounds $(SLOWFLUSH_ROUNDS)
 
 clients: build ## real clients (curl, swaks, mbsync) against mailstead local
 	.ci/clients ./mailstead
@@ -89,4 +94,4 @@ vuln: ## known vulnerabilities in what the binary uses (asks the internet)
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@latest ./...
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
