@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -425,8 +424,8 @@ func cleanUnderLoad(t *testing.T, s *Store, targets []Target, mail *largeMail) l
 type load struct {
 	rate    float64 // MB/s
 	others  int     // records that were not deliveries
-	written float64 // bytes that this process has written, of a byte of mail
-	flushes float64 // of the device, a MB of mail; others' are counted, too
+	written float64 // bytes that the device has written, of a byte of mail; others' are counted, too
+	flushes float64 // of the device, a MB of mail; as above
 	used    float64 // processor time, µs a message
 	cleaned float64 // part of the time in which it was cleaned
 }
@@ -441,7 +440,7 @@ func fullLoad(t *testing.T, s *Store, targets []Target, mail *largeMail) (l load
 	t.Helper()
 	mail.most = math.MaxInt64
 	before, first := mail.size, s.log.Last()
-	written, device, used := writtenByProcess(), countDevice(s.dir), processorTime()
+	device, used := countDevice(s.dir), processorTime()
 	began := time.Now()
 	end := began.Add(time.Duration(*largeSeconds * float64(time.Second)))
 	var delivered atomic.Int64
@@ -463,20 +462,9 @@ func fullLoad(t *testing.T, s *Store, targets []Target, mail *largeMail) (l load
 	size := float64(mail.size - before)
 	l.rate = size / 1e6 / time.Since(began).Seconds()
 	l.others = int(s.log.Last()-first) - int(delivered.Load())
-	l.written = (writtenByProcess() - written) / size
-	l.flushes = (countDevice(s.dir).flushes - device.flushes) / (size / 1e6)
+	after := countDevice(s.dir)
+	l.written = (after.bytes - device.bytes) / size
+	l.flushes = (after.flushes - device.flushes) / (size / 1e6)
 	l.used = float64((processorTime() - used).Microseconds()) / float64(delivered.Load())
 	return l
-}
-
-// writtenByProcess is how many bytes this process had the kernel write to disks; 0 where the system does not tell.
-func writtenByProcess() float64 {
-	text, _ := os.ReadFile("/proc/self/io")
-	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, "write_bytes:"); ok {
-			n, _ := strconv.ParseFloat(strings.TrimSpace(value), 64)
-			return n
-		}
-	}
-	return 0
 }
