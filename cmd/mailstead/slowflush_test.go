@@ -2,18 +2,23 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"math"
 	"math/rand/v2"
+	"net"
 	"net/textproto"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -41,7 +46,7 @@ type slowLoad struct {
 // slowTaker takes messages: a server, or the program that only writes them.
 type slowTaker struct {
 	name    string
-	deliver func(load slowLoad, text [][]byte) (accepted, visible time.Duration, err error)
+	deliver func(ctx context.Context, load slowLoad, texts [][]byte) (accepted, visible time.Duration, err error)
 }
 
 // slowFigures are those of one taker under one load, a value a turn.
@@ -55,16 +60,19 @@ func TestSlowFlush(t *testing.T) {
 	if *slowFlushes == "" {
 		t.Skip("it measures, for minutes, on a disk of its own: make bench-slowflush, as root")
 	}
+	// Whoever ends it, go test that is gone included, leaves no mount and no server behind.
+	ctx, stop := signal.NotifyContext(t.Context(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	t.Cleanup(stop)
 	for text := range strings.SplitSeq(*slowFlushes, ",") {
 		delay, err := time.ParseDuration(text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Run(text, func(t *testing.T) { measureSlowFlush(t, delay) })
+		t.Run(text, func(t *testing.T) { measureSlowFlush(ctx, t, delay) })
 	}
 }
 
-func measureSlowFlush(t *testing.T, delay time.Duration) {
+func measureSlowFlush(ctx context.Context, t *testing.T, delay time.Duration) {
 	disk := newSlowDisk(t, delay)
 	takers := []slowTaker{rawTaker(disk), oursTaker(t, disk, "mailstead"), oursTaker(t, disk, "with resolver", "--resolver", slowZone(t))}
 	if peer, why := startPeer(t, disk); why == "" {
@@ -89,7 +97,7 @@ func measureSlowFlush(t *testing.T, delay time.Duration) {
 				if taker.name == rawName && load.connections > 1 {
 					continue // it has one hand
 				}
-				figures[i].turn(t, disk, taker, load, texts)
+				figures[i].turn(ctx, t, disk, taker, load, texts)
 			}
 		}
 		tellSlow(t, delay, load, takers, figures)
@@ -97,11 +105,11 @@ func measureSlowFlush(t *testing.T, delay time.Duration) {
 }
 
 // turn has one taker take the messages.
-func (f *slowFigures) turn(t *testing.T, disk *slowDisk, taker slowTaker, load slowLoad, texts [][]byte) {
+func (f *slowFigures) turn(ctx context.Context, t *testing.T, disk *slowDisk, taker slowTaker, load slowLoad, texts [][]byte) {
 	t.Helper()
 	disk.settle(t) // what the one before has left
 	before := disk.flushes.Load()
-	accepted, visible, err := taker.deliver(load, texts)
+	accepted, visible, err := taker.deliver(ctx, load, texts)
 	if err != nil {
 		t.Fatalf("%s, %s: %v", taker.name, load.name, err)
 	}
@@ -162,7 +170,7 @@ func slowLetters(load slowLoad, seed uint64) (texts [][]byte) {
 // rawTaker writes 2.5 KB a message over blocks that are there, and calls fdatasync: what a
 // server that flushes each message before it answers cannot outrun.
 func rawTaker(disk *slowDisk) slowTaker {
-	return slowTaker{rawName, func(_ slowLoad, texts [][]byte) (accepted, visible time.Duration, err error) {
+	return slowTaker{rawName, func(ctx context.Context, _ slowLoad, texts [][]byte) (accepted, visible time.Duration, err error) {
 		const record = 2500
 		f, err := os.Create(filepath.Join(disk.dir, "raw"))
 		if err != nil {
@@ -181,7 +189,7 @@ func rawTaker(disk *slowDisk) slowTaker {
 			if _, err := f.WriteAt(p, int64(i)*record); err != nil {
 				return 0, 0, err
 			}
-			if err := unix.Fdatasync(int(f.Fd())); err != nil {
+			if err := errors.Join(unix.Fdatasync(int(f.Fd())), ctx.Err()); err != nil {
 				return 0, 0, err
 			}
 		}
@@ -211,8 +219,8 @@ func oursTaker(t *testing.T, disk *slowDisk, name string, args ...string) slowTa
 
 // serverTaker gives messages to a server by SMTP, and asks by IMAP until all are seen.
 func serverTaker(name, smtp, imap, account string) slowTaker {
-	return slowTaker{name, func(load slowLoad, texts [][]byte) (accepted, visible time.Duration, err error) {
-		box, err := textproto.Dial("tcp", imap)
+	return slowTaker{name, func(ctx context.Context, load slowLoad, texts [][]byte) (accepted, visible time.Duration, err error) {
+		box, err := dialSlow(ctx, imap)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -228,7 +236,7 @@ func serverTaker(name, smtp, imap, account string) slowTaker {
 			return 0, 0, err
 		}
 		began := time.Now()
-		if err := sendAll(smtp, load.connections, texts); err != nil {
+		if err := sendAll(ctx, smtp, load.connections, texts); err != nil {
 			return 0, 0, err
 		}
 		accepted = time.Since(began)
@@ -240,6 +248,16 @@ func serverTaker(name, smtp, imap, account string) slowTaker {
 			time.Sleep(10 * time.Millisecond) // the peer tells of new mail twice a second only
 		}
 	}}
+}
+
+// dialSlow connects until ctx ends.
+func dialSlow(ctx context.Context, address string) (*textproto.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	context.AfterFunc(ctx, func() { conn.Close() })
+	return textproto.NewConn(conn), nil
 }
 
 // imapAnswer says a command and returns the untagged lines before its OK.
@@ -272,13 +290,13 @@ func countInbox(c *textproto.Conn) (n int, err error) {
 }
 
 // sendAll delivers the messages, each with its answer awaited, over so many connections.
-func sendAll(address string, connections int, texts [][]byte) error {
+func sendAll(ctx context.Context, address string, connections int, texts [][]byte) error {
 	var next atomic.Int64
 	errs := make([]error, connections)
 	var work sync.WaitGroup
 	for i := range connections {
 		work.Go(func() {
-			errs[i] = sendSome(address, func() []byte {
+			errs[i] = sendSome(ctx, address, func() []byte {
 				if n := next.Add(1); n <= int64(len(texts)) {
 					return texts[n-1]
 				}
@@ -296,8 +314,8 @@ func sendAll(address string, connections int, texts [][]byte) error {
 }
 
 // sendSome sends what next gives until that is nil.
-func sendSome(address string, next func() []byte) error {
-	conn, err := textproto.Dial("tcp", address)
+func sendSome(ctx context.Context, address string, next func() []byte) error {
+	conn, err := dialSlow(ctx, address)
 	if err != nil {
 		return err
 	}
