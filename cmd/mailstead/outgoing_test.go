@@ -38,13 +38,22 @@ grey.test. MX 10 mx.grey.test.
 mx.grey.test. A 127.0.0.2
 broken.test. MX 10 mx.broken.test.
 mx.broken.test. A 127.0.0.3
+dane.test. MX 10 mx.dane.test.
+mx.dane.test. A 127.0.0.1
 `
+
+// daneRecord says that the server of dane.test has another certificate than it shows.
+const daneRecord = "_%d._tcp.mx.dane.test. TLSA 3 1 1 %064d\n"
 
 func newOutside(t *testing.T) *outside {
 	t.Helper()
 	resolver := dnstest.New(t, outsideZone)
 	far := newInstance(t, filepath.Join(t.TempDir(), "far"), "far.test")
 	us := newInstance(t, filepath.Join(t.TempDir(), "us"), "us.test", "--resolver", resolver.Addr(), "--mx-port", strconv.Itoa(far.offset+25))
+	if err := resolver.SetZone(outsideZone + fmt.Sprintf(daneRecord, far.offset+25, 0)); err != nil {
+		t.Fatal(err)
+	}
+	resolver.SetAuthentic(true)
 	far.start()
 	us.start()
 	return &outside{us, far}
@@ -168,7 +177,7 @@ func (s mxSession) Data(r io.Reader) error {
 }
 
 // TestOutgoing sends mail from one whole server to another, and to servers
-// that refuse for now, or offer a STARTTLS that does not work.
+// that refuse for now, offer a STARTTLS that does not work, or are not what DANE says.
 func TestOutgoing(t *testing.T) {
 	o := newOutside(t)
 	port := o.far.offset + 25
@@ -207,6 +216,12 @@ func TestOutgoing(t *testing.T) {
 		t.Errorf("queue retry: exit %d: %s", got.code, got.err)
 	}
 	eventually(t, "the greylisted message arrives", func() bool { return grey.received()["grey"] == 1 && len(o.queue(t)) == 0 })
+
+	o.submit(t, "not for everybody", "x@dane.test")
+	eventually(t, "a message waits for a server with the right certificate", func() bool {
+		list := o.queue(t)
+		return len(list) == 1 && strings.Contains(list[0].LastError, "4.7.5 DANE demands a secure connection to mx.dane.test")
+	})
 }
 
 // TestOutgoingSurvivesKills kills the sending server while a message is with

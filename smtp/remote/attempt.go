@@ -439,6 +439,9 @@ func (a *attempt) report(ctx context.Context, t target, s *session, began time.T
 		slog.Int("permanent", count[queue.Permanent]),
 		slog.Duration("took", time.Since(began)),
 	}
+	if found := t.security(); found != (queue.Security{}) {
+		attrs = append(attrs, slog.String("policy", found.Policy), slog.String("result", found.Result), slog.String("found", found.Words))
+	}
 	if err != nil {
 		level = slog.LevelWarn
 		attrs = append(attrs, slog.String("error", asVerdict(err).Error()))

@@ -147,6 +147,24 @@ func (tt policyTest) run(t *testing.T) {
 	}
 }
 
+// The name that is asked for a certificate is the one that the records are of (RFC 7672 section 8.1).
+func TestDANEAsksByTheNameOfItsRecords(t *testing.T) {
+	ca := newAuthority(t)
+	good := ca.issue(false, "real.example.test")
+	w := newWorld(t, "example.test. MX 10 mx.example.test.\nmx.example.test. CNAME real.example.test.\nreal.example.test. A 192.0.2.1\n"+
+		strings.ReplaceAll(tlsa(ca.cert, 2, 1, 1), "mx.example", "real.example"))
+	w.zone.SetAuthentic(true)
+	var asked string
+	w.tls = &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		asked = hello.ServerName
+		return &good, nil
+	}}
+	w.scripts["192.0.2.1"] = []script{lines(encrypted)}
+	if o := w.courier().Deliver(t.Context(), "example.test", w.letter("a@example.test"))[0]; o.Status != queue.Delivered || asked != "real.example.test" {
+		t.Errorf("got %s, asked for %q", describe(o), asked)
+	}
+}
+
 // An alias that is validated, to an address that is not, has the records of its own name.
 func TestDANEOfAnAliasIntoAnotherZone(t *testing.T) {
 	ca := newAuthority(t)

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -33,6 +34,7 @@ type policy struct {
 	name     string // for people
 	enforced bool   // what does not come up to it gets nothing
 	required bool   // by the sender, for good: REQUIRETLS (RFC 8689)
+	sni      string // name that is asked for a certificate; "" = the host's
 	vouched  bool   // that the host is one of the domain's is known, and its certificate is checked
 	// check tells what is wrong with a connection; nil: everything is right that is encrypted.
 	check func(tls.ConnectionState) *finding
@@ -148,7 +150,7 @@ func (c *Courier) checkWeb(state tls.ConnectionState, host string) *finding {
 // danePolicy is that of a host with TLSA records. If none of them can be used, the connection must still
 // be encrypted (RFC 7672 section 2.2).
 func (a *attempt) danePolicy(dane *daneSet) policy {
-	p := policy{kind: policyDANE, name: "DANE", enforced: true}
+	p := policy{kind: policyDANE, name: "DANE", enforced: true, sni: dane.names[0]} // RFC 7672 section 8.1
 	if len(dane.records) > 0 {
 		p.check = func(state tls.ConnectionState) *finding { return dane.check(state, a.c.now()) }
 	}
@@ -195,7 +197,7 @@ func (t target) security() queue.Security {
 // config is that of a handshake: what is found is kept in t, and ends the handshake if it must.
 func (c *Courier) config(t *target) *tls.Config {
 	config := c.tls.Clone()
-	config.ServerName = t.host
+	config.ServerName = cmp.Or(t.policy.sni, t.host)
 	if _, literal := parseLiteral(t.host); literal {
 		config.ServerName = t.addr.String()
 	}
