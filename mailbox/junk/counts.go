@@ -23,7 +23,7 @@ func (f feature) isCounted() bool { return f.kind != kindPair }
 const (
 	// leastCounted is how many letters of each class must have been learned before counting says anything.
 	leastCounted = 10
-	// countedWeight is the most that counting says, in logits.
+	// countedWeight is the most that counting says, in logits, if it is trusted.
 	countedWeight = 3
 	// neutral is how many letters a feature has to be in before what it says counts half.
 	neutral = 0.5

@@ -15,7 +15,7 @@ type headerReader struct {
 }
 
 // passedOver are the fields that tell of a letter's way and keeping, or what other filters thought of it: our own server writes some,
-// and a judgement must not rest on what it wrote itself. Those that begin with "x-spam" go as well.
+// and a judgement must not rest on what it wrote itself. Those that begin with "x-spam" go as well, and those that name what scans for viruses.
 var passedOver = map[string]bool{
 	"received": true, "return-path": true, "delivered-to": true, "x-original-to": true, "envelope-to": true,
 	"authentication-results": true, "received-spf": true, "arc-seal": true, "arc-message-signature": true,
@@ -23,13 +23,28 @@ var passedOver = map[string]bool{
 	"x-keywords": true, "x-uid": true, "x-uidl": true, "x-mozilla-status": true, "x-mozilla-status2": true, "x-pyzor": true,
 	"x-razor-id": true, "x-virus-scanned": true, "x-bogosity": true, "x-junk": true, "x-delivered-to": true, "content-length": true,
 	"lines": true, "x-envelope-to": true, "x-envelope-from": true, "x-loop": true, "replied": true, "forwarded": true,
+	"delivery-date": true, "resent-date": true, "x-original-date": true, "x-mail-from": true, "x-rcpt-to": true,
+	"x-apparently-to": true, "x-egroups-return": true, "x-authentication-warning": true, "x-mime-autoconverted": true,
+	"x-fetchmail-warning": true, "x-mailscanner": true, "x-scanned-by": true, "x-antiabuse": true, "x-sieve": true, "x-delivery-agent": true,
+}
+
+// ofLists are the fields that programs for mailing lists put into every letter. That a letter came by a list is one thing to learn
+// (a rule says it, and which list kindList): as a dozen features it would outvote what junk that came by a list says itself.
+var ofLists = map[string]bool{
+	"list-id": true, "list-post": true, "list-help": true, "list-subscribe": true, "list-archive": true, "list-owner": true,
+	"mailing-list": true, "x-mailing-list": true, "x-beenthere": true, "x-mailman-version": true, "errors-to": true, "sender": true,
+}
+
+// isTrace reports fields that are passed over.
+func isTrace(name string) bool {
+	return passedOver[name] || strings.HasPrefix(name, "x-spam") || strings.Contains(name, "virus")
 }
 
 // told are the fields whose short values become features as they stand.
 var told = map[string]bool{
 	"precedence": true, "x-priority": true, "importance": true, "priority": true, "x-msmail-priority": true, "organization": true,
 	"auto-submitted": true, "content-language": true, "mime-version": true, "content-transfer-encoding": true,
-	"content-disposition": true, "x-mimeole": true, "list-unsubscribe-post": true, "feedback-id": true, "errors-to": true,
+	"content-disposition": true, "x-mimeole": true, "list-unsubscribe-post": true, "feedback-id": true,
 }
 
 // read takes the fields one by one.
@@ -40,10 +55,12 @@ func (h *headerReader) read(header []byte) {
 			break
 		}
 		name := strings.ToLower(string(f.Name[:min(len(f.Name), maxWord)]))
-		if name == "" || passedOver[name] || strings.HasPrefix(name, "x-spam") {
+		if name == "" || isTrace(name) {
 			continue
 		}
-		h.l.add(kindHeader, name)
+		if !ofLists[name] {
+			h.l.add(kindHeader, name)
+		}
 		h.field(name, f.Value)
 	}
 }

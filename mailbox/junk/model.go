@@ -91,14 +91,16 @@ var ErrOtherLetter = errors.New("junk: the receipt is for another letter")
 
 // How lessons are taught.
 const (
-	// rate is how much of the error goes into one step.
-	rate = 4.0
+	// firstRate is how much of the error goes into one step at first, and rate once lessons are believed. One lesson alone is carried over to
+	// whatever has the same form; beside many, what others say of that form holds against it.
+	firstRate = 4.0
+	rate      = 18.0
 	// margin is how sure of a class the model is to be after a lesson, in logits, if maxSteps steps are enough for it.
 	// What it is sure of teaches it nothing.
 	margin   = 4.0
 	maxSteps = 4
 	// maxStep bounds the sum of the steps of one lesson, in logits.
-	maxStep = rate * maxSteps
+	maxStep = 32
 )
 
 // Train teaches the models that a letter is of a class. weight is from 0 to 1: 1 for what the owner says, less for what
@@ -107,27 +109,61 @@ const (
 // Lessons are about the letter, not about who wrote it: reputations of the facts make no difference.
 func Train(l *Letter, server, account *Model, class Class, weight float64) Receipt {
 	r := Receipt{Class: class, Features: l.sum(), Counted: weight >= 1}
-	known := l.prior() + server.counted(l)
+	t := trust(server, account)
+	known := l.known(t, server.counted(l))
 	if server != nil {
-		r.Server = lesson(l, known+server.sum(l), class, weight)
+		r.Server = lesson(l, known+server.sum(l), class, weight, t)
 		server.Redo(l, r.Step(true, false), nil)
 	}
 	if account != nil {
-		r.Account = lesson(l, known+server.sum(l)+account.sum(l), class, weight)
+		r.Account = lesson(l, known+server.sum(l)+account.sum(l), class, weight, t)
 		account.Redo(l, r.Step(false, false), nil)
 	}
 	return r
 }
 
+const (
+	// halfTrust is how many letters of each class have to be learned before lessons are half believed.
+	halfTrust = 30
+	// leastRules is what remains of the rules' weight when lessons are believed.
+	leastRules = 0.3
+	// mostDoubt is the most that is taken off a score for lessons that are believed in part, in logits.
+	mostDoubt = 1.1
+)
+
+// trust says how far lessons are believed, from 0 to 1: it grows with the letters of the class that fewer were learned of, as those of
+// one class alone do not tell what sets it apart.
+func trust(models ...*Model) float64 {
+	n := 0.0
+	for _, m := range models {
+		if m != nil {
+			n = max(n, float64(min(m.junk, m.good)))
+		}
+	}
+	return n / (n + halfTrust)
+}
+
+// known is what is known of a letter besides weights, in logits: what the rules say, the less the more was learned, and what counting says, the
+// more the more was learned. Lessons start from it, so it must not depend on reputations.
+func (l *Letter) known(trust, counted float64) float64 {
+	return ruleShare(trust)*l.prior() + trust*counted
+}
+
+// ruleShare is what of the rules' weight counts: they are features as well, and lessons say what these are worth to this owner.
+func ruleShare(trust float64) float64 { return 1 - (1-leastRules)*trust }
+
+// doubt is what is taken off a score while a few lessons could mislead. Before any, there is only what rules say, which needs none.
+func doubt(trust float64) float64 { return mostDoubt * 4 * trust * (1 - trust) }
+
 // lesson is what to add to the weights of a letter of a class, of which the models say z. It is a few steps of gradient
 // descent at once: the gradient of all weights is the same, and one step on all of them moves z by as much.
-func lesson(l *Letter, z float64, class Class, weight float64) int32 {
+func lesson(l *Letter, z float64, class Class, weight, trust float64) int32 {
 	sign := 1.0
 	if class == Good {
 		sign = -1
 	}
 	weight = min(max(weight, 0), 1)
-	total := 0.0
+	rate, total := firstRate+(rate-firstRate)*trust, 0.0
 	for range maxSteps {
 		if sure := sign * (z + sign*total); sure >= margin {
 			break

@@ -97,7 +97,7 @@ func (l *Letter) applyRules() {
 	}
 }
 
-// prior is what the rules say of a letter, in logits. Lessons start from it, so it must not depend on reputations.
+// prior is what the rules say of a letter, in logits.
 func (l *Letter) prior() float64 {
 	z := baseline + min(l.evidence.phrases, maxPhrases)
 	for _, r := range l.rules {

@@ -25,9 +25,10 @@ type Signal struct {
 
 // Classify judges a letter by the rules and by what the models have learned. Either may be nil.
 func Classify(l *Letter, server, account *Model) Verdict {
+	t := trust(server, account)
 	counted := server.counted(l)
-	z := l.prior() + counted + server.sum(l) + account.sum(l) + l.facts.reputation() - caution(server, account)
-	v := Verdict{Score: sigmoid(z), Signals: signals(l, counted, server, account)}
+	z := l.known(t, counted) + server.sum(l) + account.sum(l) + l.facts.reputation() - caution(server, account) - doubt(t)
+	v := Verdict{Score: sigmoid(z), Signals: signals(l, ruleShare(t), t*counted, server, account)}
 	if l.facts.known() {
 		v.Score = min(v.Score, knownMost)
 	}
@@ -61,14 +62,14 @@ type found struct {
 // leastSignal is the weight below which something is no reason.
 const leastSignal = 0.02
 
-// signals picks what weighs most.
-func signals(l *Letter, counted float64, server, account *Model) []Signal {
+// signals picks what weighs most; rules is what of their weight counts.
+func signals(l *Letter, rules, counted float64, server, account *Model) []Signal {
 	top := make([]found, 0, maxSignals+1)
 	for _, r := range l.rules {
-		top = keepTop(top, found{r.weight, -1, r.words})
+		top = keepTop(top, found{rules * r.weight, -1, r.words})
 	}
 	if p := min(l.evidence.phrases, maxPhrases); p > 0 {
-		top = keepTop(top, found{p, -1, fmt.Sprintf("what junk says, like %q", l.words(l.features[l.evidence.phrase]))})
+		top = keepTop(top, found{rules * p, -1, fmt.Sprintf("what junk says, like %q", l.words(l.features[l.evidence.phrase]))})
 	}
 	switch {
 	case counted >= leastSignal:
