@@ -1,14 +1,10 @@
 package mailbox
 
-import (
-	"iter"
-
-	goimap "github.com/emersion/go-imap/v2"
-)
+import "iter"
 
 // Columns are messages with sequence numbers that follow each other, as the store has
-// them: an array for each property, without a copy. The slices must not be changed, and
-// are valid while the loop over View.Columns is at them.
+// them: an array for each property, without a copy. What is given must not be changed, and
+// is valid while the loop over View.Columns is at it.
 type Columns struct {
 	Seq      uint32 // of the first message
 	messages *messages
@@ -66,28 +62,6 @@ func (c Columns) Row(i int, out *Row) {
 	out.Seq = c.Seq + uint32(i)
 	c.messages.at(c.from+i, &out.Message)
 }
-
-// UIDs are Message.UID of each, ascending.
-func (c Columns) UIDs() []goimap.UID { return c.messages.uids[c.from:c.to:c.to] }
-
-// FlagsIDs are Message.FlagsID of each: indexes in FlagSets.
-func (c Columns) FlagsIDs() []uint32 { return c.messages.sets[c.from:c.to:c.to] }
-
-// FlagSets are the different Message.Flags of the mailbox: mostly few, and some that no
-// message has any more.
-func (c Columns) FlagSets() []FlagSet { return c.messages.flags.sets }
-
-// ModSeqs are Message.ModSeq of each.
-func (c Columns) ModSeqs() []ModSeq { return c.messages.modseq[c.from:c.to:c.to] }
-
-// Sizes are Message.Size of each.
-func (c Columns) Sizes() []uint32 { return c.messages.size[c.from:c.to:c.to] }
-
-// Dates are Message.Internal of each, as Unix seconds; Zones in minutes east of UTC.
-func (c Columns) Dates() []int64 { return c.messages.date[c.from:c.to:c.to] }
-
-// Zones are those of Dates.
-func (c Columns) Zones() []int16 { return c.messages.zone[c.from:c.to:c.to] }
 
 // Bodies are Message.Body of each.
 func (c Columns) Bodies() []BodyID { return c.messages.body[c.from:c.to:c.to] }
