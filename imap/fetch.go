@@ -64,6 +64,8 @@ type fetching struct {
 	missing    bool           // some messages of the set are gone
 	unreadable error          // what came of the first message that could not be read
 
+	numbers counter // of messages, as answers begin with them
+	uids    counter
 	rows    []mailbox.Row
 	msgs    []mailbox.Message
 	bodies  mailbox.Bodies
@@ -209,13 +211,8 @@ func (f *fetching) answer() error {
 	case f.plan.bodies:
 		return f.withBodies(f.rows, nil)
 	}
-	for i := range f.rows {
-		f.out.room(maxRow)
-		f.begin(&f.rows[i])
-		for k := range f.plan.items {
-			f.ofRow(&f.plan.items[k], &f.rows[i])
-		}
-		f.endRow()
+	for i := range f.rows { // of which half beside the other take longer
+		f.fromRow(&f.rows[i])
 	}
 	return f.session.enc.Err()
 }

@@ -28,7 +28,7 @@ const (
 // begin starts the answer for a message. When it was marked as seen just now, and the
 // flags are not asked for, they are told first.
 func (f *fetching) begin(row *mailbox.Row) {
-	f.out.b = f.session.appendRowStart(f.out.b, row)
+	f.out.b = f.session.appendRowStart(f.out.b, row, &f.numbers)
 	if f.stored == 0 || row.ModSeq != f.stored {
 		return
 	}
@@ -55,12 +55,22 @@ func (f *fetching) endRow() {
 	f.out.b = append(f.out.b[:len(f.out.b)-1], ")\r\n"...)
 }
 
+// fromRow answers for a message of which nothing but the row is needed.
+func (f *fetching) fromRow(row *mailbox.Row) {
+	f.out.room(maxRow)
+	f.begin(row)
+	for i := range f.plan.items {
+		f.ofRow(&f.plan.items[i], row)
+	}
+	f.endRow()
+}
+
 // ofRow appends an item that the row itself answers, and a space.
 func (f *fetching) ofRow(it *fetchItem, row *mailbox.Row) {
 	b := append(f.out.b, it.label...)
 	switch it.kind {
 	case fetchUID:
-		b = strconv.AppendUint(b, uint64(row.UID), 10)
+		b = f.uids.append(b, uint32(row.UID))
 	case fetchFlags:
 		b = f.session.selected.appendFlags(b, &row.Message)
 	case fetchModSeq:

@@ -188,16 +188,16 @@ func (sel *selected) take(from, to uint32) []mailbox.Row {
 // appendFlags appends the flags of a message as a parenthesised list. It allocates
 // nothing but for the first message with a set of flags.
 func (sel *selected) appendFlags(dst []byte, m *mailbox.Message) []byte {
-	dst = append(dst, '(')
 	form := sel.flagForm(m)
 	dst = append(dst, form...)
-	if !sel.hideRecent && sel.view.Recent(m.UID) {
-		if len(form) > 0 {
-			dst = append(dst, ' ')
-		}
-		dst = append(dst, `\Recent`...)
+	if sel.hideRecent || !sel.view.Recent(m.UID) {
+		return dst
 	}
-	return append(dst, ')')
+	dst = dst[:len(dst)-1] // the parenthesis
+	if len(form) > len("()") {
+		dst = append(dst, ' ')
+	}
+	return append(dst, `\Recent)`...)
 }
 
 // hasFlagForm reports whether flagForm has nothing to note.
@@ -206,7 +206,7 @@ func (sel *selected) hasFlagForm(m *mailbox.Message) bool {
 	return id < len(sel.flagForms) && sel.flagForms[id].form != nil && sel.flagForms[id].flags == m.Flags
 }
 
-// flagForm returns the wire form of a message's flags, without \Recent.
+// flagForm returns the wire form of a message's flags, in parentheses, without \Recent.
 func (sel *selected) flagForm(m *mailbox.Message) []byte {
 	id := int(m.FlagsID)
 	if sel.hasFlagForm(m) {
@@ -215,13 +215,14 @@ func (sel *selected) flagForm(m *mailbox.Message) []byte {
 	if id >= len(sel.flagForms) {
 		sel.flagForms = append(sel.flagForms, make([]flagForm, id+1-len(sel.flagForms))...)
 	}
-	form := []byte{}
+	form := []byte{'('}
 	for i, f := range flagsOf(m.Flags, sel.mailbox.Keywords()) {
 		if i > 0 {
 			form = append(form, ' ')
 		}
 		form = append(form, f...)
 	}
+	form = append(form, ')')
 	sel.flagForms[id] = flagForm{m.Flags, form}
 	return form
 }
@@ -361,7 +362,7 @@ func (s *session) tellSize() {
 // every client may be told, and with MODSEQ where the client knows it (RFC 7162
 // section 3.1). Without flags, only these.
 func (s *session) tellRow(row *mailbox.Row, flags bool) {
-	b := s.appendRowStart(s.enc.Buf(), row)
+	b := s.appendRowStart(s.enc.Buf(), row, new(counter))
 	if !s.uidOnly {
 		b = append(b, "UID "...)
 		b = strconv.AppendUint(b, uint64(row.UID), 10)
@@ -383,12 +384,10 @@ func (s *session) tellRow(row *mailbox.Row, flags bool) {
 
 // appendRowStart begins the response that tells of a message, which a client without
 // sequence numbers knows by its UID (RFC 9586 section 3.5).
-func (s *session) appendRowStart(b []byte, row *mailbox.Row) []byte {
+func (s *session) appendRowStart(b []byte, row *mailbox.Row, numbers *counter) []byte {
 	b = append(b, "* "...)
 	if s.uidOnly {
-		b = strconv.AppendUint(b, uint64(row.UID), 10)
-		return append(b, " UIDFETCH ("...)
+		return append(numbers.append(b, uint32(row.UID)), " UIDFETCH ("...)
 	}
-	b = strconv.AppendUint(b, uint64(row.Seq), 10)
-	return append(b, " FETCH ("...)
+	return append(numbers.append(b, row.Seq), " FETCH ("...)
 }
