@@ -306,24 +306,21 @@ func (w *worker) pickForOther(box string) ([]string, goimap.UIDSet, error) {
 }
 
 func (w *worker) copyLetters() error {
-	box := w.box()
-	names, uids, err := w.pickForOther(box)
-	if err != nil || len(names) == 0 {
+	return w.toOther(false, func(uids goimap.UIDSet, name string) error {
+		_, err := w.imap.Copy(uids, name).Wait()
 		return err
-	}
-	w.oracle.begin(func(to world) {
-		for _, n := range names {
-			to[other(box)][n] = to[box][n]
-		}
 	})
-	if _, err := w.imap.Copy(uids, boxName(other(box))).Wait(); err != nil {
-		return err
-	}
-	w.oracle.done()
-	return nil
 }
 
 func (w *worker) moveLetters() error {
+	return w.toOther(true, func(uids goimap.UIDSet, name string) error {
+		_, err := w.imap.Move(uids, name).Wait()
+		return err
+	})
+}
+
+// toOther promises some letters to the other mailbox, and that they leave theirs if they are moved.
+func (w *worker) toOther(moved bool, command func(uids goimap.UIDSet, name string) error) error {
 	box := w.box()
 	names, uids, err := w.pickForOther(box)
 	if err != nil || len(names) == 0 {
@@ -332,10 +329,12 @@ func (w *worker) moveLetters() error {
 	w.oracle.begin(func(to world) {
 		for _, n := range names {
 			to[other(box)][n] = to[box][n]
-			delete(to[box], n)
+			if moved {
+				delete(to[box], n)
+			}
 		}
 	})
-	if _, err := w.imap.Move(uids, boxName(other(box))).Wait(); err != nil {
+	if err := command(uids, boxName(other(box))); err != nil {
 		return err
 	}
 	w.oracle.done()

@@ -111,7 +111,7 @@ func Recognize(header []byte) bool {
 				return true
 			}
 		case is(f.Name, "Content-Type"):
-			if hasPrefixFold(bytes.TrimLeft(f.Value, " \t\r\n"), "text/") {
+			if value := bytes.TrimLeft(f.Value, " \t\r\n"); is(value[:min(len(value), len("text/"))], "text/") {
 				continue
 			}
 			if isReportType(string(bytes.ToLower(unfolded(f.Value)))) {
@@ -131,10 +131,6 @@ func isReportType(value string) bool {
 		}
 	}
 	return media == "multipart/report" && strings.Contains(params, "tlsrpt")
-}
-
-func hasPrefixFold(value []byte, prefix string) bool {
-	return len(value) >= len(prefix) && bytes.EqualFold(value[:len(prefix)], []byte(prefix))
 }
 
 func is(name []byte, want string) bool { return bytes.EqualFold(name, []byte(want)) }
