@@ -232,6 +232,7 @@ func callsOfMessages() []clientCall {
 			wholeOf(t, data, "FirstUnseenSeqNum", "NumRecent")
 		}},
 		{"Mailbox", func(t *testing.T, c *imapclient.Client) {
+			must(t, c.Noop().Wait()) // the client hands SELECT's answer over before it takes the mailbox for its own
 			if m := c.Mailbox(); m == nil || m.Name != "Ablage/Maße" || m.NumMessages != uint32(len(threeLetters)) {
 				t.Errorf("%+v", m)
 			}
