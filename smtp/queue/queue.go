@@ -44,6 +44,11 @@ type Message struct {
 
 	Transaction string            // that the message came by, for the journal
 	Filing      map[string]Filing // by recipient, where it was said
+
+	// Tell hears the conversation with others' servers, a line at a time and never two at once: "> EHLO …" was
+	// said, "< 250 …" was heard, "* connected to …" happened. Lines are printable ASCII; a courier bounds
+	// their length and number. Octets of messages and secrets are not in them. nil = nobody listens.
+	Tell func(line string)
 }
 
 // Filing is where a copy for a mailbox of this server was to go when it came: the

@@ -39,6 +39,7 @@ type attempt struct {
 	addresses int             // tried
 	sessions  int             // held
 	stop      bool            // no other host would make a difference
+	told      transcript
 
 	domainASCII string          // the domain; "" for an address literal
 	domainAlias string          // where its MX records are
@@ -69,9 +70,12 @@ func (t target) String() string {
 	return fmt.Sprintf("%s [%s]", t.host, t.addr)
 }
 
+// at is the target with the port, for people.
+func (t target) at(port int) string { return fmt.Sprintf("%s:%d", t, port) }
+
 // newAttempt checks the addresses: the malformed are decided at once.
 func newAttempt(c *Courier, domain string, m queue.Message) *attempt {
-	a := &attempt{c: c, domain: domain, m: m, outcomes: make([]queue.Outcome, len(m.Recipients))}
+	a := &attempt{c: c, domain: domain, m: m, outcomes: make([]queue.Outcome, len(m.Recipients)), told: transcript{tell: m.Tell}}
 	for i, address := range m.Recipients {
 		a.outcomes[i] = queue.Outcome{Recipient: address, Status: queue.Temporary}
 	}
@@ -85,7 +89,9 @@ func newAttempt(c *Courier, domain string, m queue.Message) *attempt {
 	for i, address := range m.Recipients {
 		p, err := parsePath(address)
 		if err != nil {
-			a.record(i, target{}, permanent("5.1.3", "recipient: %v", err))
+			v := permanent("5.1.3", "recipient: %v", err)
+			a.told.outcome(target{}, v)
+			a.record(i, target{}, v)
 			continue
 		}
 		a.rcpts = append(a.rcpts, recipient{p, i})
@@ -107,6 +113,7 @@ func (a *attempt) record(index int, t target, v verdict) {
 }
 
 func (a *attempt) recordAll(t target, v verdict) {
+	a.told.outcome(t, v)
 	for i := range a.outcomes {
 		a.record(i, t, v)
 	}
@@ -115,6 +122,7 @@ func (a *attempt) recordAll(t target, v verdict) {
 // recordOpen sets what a whole host came to, for those not decided, unless they
 // know better.
 func (a *attempt) recordOpen(t target, v verdict) {
+	a.told.outcome(t, v)
 	for _, r := range a.open {
 		if outranks(v, a.outcomes[r.index]) {
 			a.record(r.index, t, v)
@@ -184,6 +192,7 @@ func (a *attempt) toExchangers(ctx context.Context) {
 		a.recordOpen(target{}, *route.nowhere)
 		return
 	}
+	a.told.note("servers of %s: %s", domain, route)
 	for _, group := range route.groups {
 		hosts, own := a.findHosts(ctx, group)
 		if own {
@@ -262,6 +271,7 @@ func (a *attempt) talk(ctx context.Context, conn net.Conn, t target) {
 	if !errors.Is(err, errTLS) || t.policy.enforced || ctx.Err() != nil {
 		return
 	}
+	a.told.note("once more, without TLS")
 	again := a.c.dial(ctx, t.addr)
 	if again.err != nil {
 		a.recordOpen(t, temporary("4.4.1", "connect to %s again without TLS: %v", t, again.err))
@@ -278,6 +288,8 @@ func (a *attempt) converse(ctx context.Context, conn net.Conn, t *target, startT
 	defer unwatch()
 	began := time.Now()
 	s := newSession(conn, a.c.hostname, a.c.timeouts)
+	s.told = &a.told
+	a.told.note("connected to %s", t.at(a.c.port))
 	defer func() { a.report(ctx, *t, s, began, err) }()
 	if err = a.introduce(ctx, s, t, startTLS); err != nil {
 		if asVerdict(err).code != 0 || errors.Is(err, errNoTLS) {
@@ -335,6 +347,9 @@ func (a *attempt) introduce(ctx context.Context, s *session, t *target, startTLS
 // encrypt turns to TLS and keeps in t what was wrong about it.
 func (a *attempt) encrypt(ctx context.Context, s *session, t *target) error {
 	err := s.encrypt(ctx, a.c.config(t))
+	if found := t.security(); found.Words != "" {
+		a.told.note("%s", found.Words)
+	}
 	if errors.Is(err, errTLS) && t.policy.says() && t.finding == nil {
 		t.finding = &finding{resultInvalid, asVerdict(err).text}
 	}

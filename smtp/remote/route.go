@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"mailstead/smtp/dns"
 )
@@ -18,6 +19,9 @@ type route struct {
 	groups  [][]string
 	nowhere *verdict
 }
+
+// String is the hosts in their order.
+func (r route) String() string { return strings.Join(slices.Concat(r.groups...), ", ") }
 
 // planRoute decides by the rules of RFC 5321 section 5.1 what an MX look-up for
 // domain means. Own tells the names of this server; shuffle is that of

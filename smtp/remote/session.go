@@ -39,6 +39,7 @@ type session struct {
 	hostname string // ours
 	ext      extensions
 	tls      bool
+	told     *transcript
 	closing  *verdict // the server's 421, after which it hangs up
 	// unfinished says that a transaction was begun and given up.
 	unfinished bool
@@ -87,6 +88,12 @@ func (b *blockWriter) Write(p []byte) (int, error) {
 // within it would be other commands: they do not come this far, and if they
 // did, they would go no further.
 func (s *session) send(line string) error {
+	s.told.said(line)
+	return s.sendUntold(line)
+}
+
+// sendUntold is send for what nobody may be told.
+func (s *session) sendUntold(line string) error {
 	if strings.ContainsAny(line, "\r\n\x00") {
 		return permanent("5.6.0", "refused to send the malformed command %q", line)
 	}
@@ -118,6 +125,7 @@ func (s *session) reply(command string, timeout time.Duration) (reply, error) {
 	if err != nil {
 		return reply{}, s.connError(err, "waiting for the reply to "+command)
 	}
+	s.told.heard(rep)
 	if rep.code == 421 {
 		v := rep.verdict(command, 2)
 		s.closing = &v
@@ -125,12 +133,20 @@ func (s *session) reply(command string, timeout time.Duration) (reply, error) {
 	return rep, nil
 }
 
-// connError turns an error of the connection into a verdict, the server's own
-// if it said goodbye. Every such failure is temporary.
+// connError tells an error of the connection and gives the verdict.
 func (s *session) connError(err error, doing string) error {
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
+	}
+	err = s.judgeError(err, doing)
+	s.told.failed(err)
+	return err
+}
+
+// judgeError turns an error of the connection into a verdict, the server's own
+// if it said goodbye. Every such failure is temporary.
+func (s *session) judgeError(err error, doing string) error {
+	switch {
 	case s.closing != nil:
 		return *s.closing
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -228,7 +244,9 @@ func (s *session) encrypt(ctx context.Context, config *tls.Config) error {
 		return fmt.Errorf("%w: %w", errTLS, v)
 	}
 	if s.r.Buffered() > 0 {
-		return temporary("4.7.0", "%v", errInjected)
+		v := temporary("4.7.0", "%v", errInjected)
+		s.told.failed(v)
+		return v
 	}
 	conn := tls.Client(s.conn, config)
 	ctx, cancel := context.WithTimeout(ctx, s.timeouts.TLS)
@@ -238,8 +256,11 @@ func (s *session) encrypt(ctx context.Context, config *tls.Config) error {
 		return s.connError(err, "starting TLS")
 	}
 	if err := conn.HandshakeContext(ctx); err != nil {
-		return fmt.Errorf("%w: %w", errTLS, temporary("4.7.5", "TLS handshake: %v", err))
+		v := temporary("4.7.5", "TLS handshake: %v", err)
+		s.told.failed(v)
+		return fmt.Errorf("%w: %w", errTLS, v)
 	}
+	s.told.encrypted(conn.ConnectionState())
 	s.use(conn)
 	s.tls = true
 	err = s.hello()

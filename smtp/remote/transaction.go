@@ -264,6 +264,7 @@ func (tx *transaction) sendBody(body io.Reader, size int64) error {
 	if err := tx.s.w.Flush(); err != nil {
 		return tx.broken(err)
 	}
+	tx.s.told.note("sent the message, %d octets, and its final dot", out.written)
 	return nil
 }
 
