@@ -82,6 +82,8 @@ type listen struct {
 	IMAPS       []string `toml:"imaps"`       // implicit TLS. Default [":993"]
 	POP3        []string `toml:"pop3"`        // STLS. Default [":110"]
 	POP3S       []string `toml:"pop3s"`       // implicit TLS. Default [":995"]
+	HTTP        []string `toml:"http"`        // for certificates, and redirects. Default [":80"]
+	HTTPS       []string `toml:"https"`       // settings for mail programs. Default [":443"]
 }
 
 // strangerLimits are those of hosts that send mail from outside, except where nothing is
@@ -143,6 +145,7 @@ func defaultSettings() settings {
 		Listen: listen{
 			SMTP: []string{":25"}, Submission: []string{":587"}, Submissions: []string{":465"},
 			IMAP: []string{":143"}, IMAPS: []string{":993"}, POP3: []string{":110"}, POP3S: []string{":995"},
+			HTTP: []string{":80"}, HTTPS: []string{":443"},
 		},
 		MXPort:             25,
 		MaxMessageSize:     defaultMaxMessage,
@@ -280,6 +283,7 @@ func (l listen) all() []endpoint {
 	return []endpoint{
 		{"smtp", l.SMTP}, {"submission", l.Submission}, {"submissions", l.Submissions},
 		{"imap", l.IMAP}, {"imaps", l.IMAPS}, {"pop3", l.POP3}, {"pop3s", l.POP3S},
+		{"http", l.HTTP}, {"https", l.HTTPS},
 	}
 }
 

@@ -86,6 +86,7 @@ func (c *localCommand) settings() (settings, error) {
 	s.Listen = listen{
 		SMTP: at(25), Submission: at(587), Submissions: at(465),
 		IMAP: at(143), IMAPS: at(993), POP3: at(110), POP3S: at(995),
+		HTTP: at(80), HTTPS: at(443),
 	}
 	if err := s.check(); err != nil {
 		return s, usage("%v", err)

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// standardPorts are those of mail, which a server moves by its offset.
-var standardPorts = []int{25, 110, 143, 465, 587, 993, 995}
+// standardPorts are those of mail and the web, which a server moves by its offset.
+var standardPorts = []int{25, 80, 110, 143, 443, 465, 587, 993, 995}
 
 // freeOffset finds a port offset that is the test's until it ends: nobody
 // listens there, and no other test, of this process or another one, takes it

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"mailstead/cmd/internal/web"
 	"mailstead/imap"
 	"mailstead/mailbox"
 	"mailstead/mailbox/directory"
@@ -273,6 +274,7 @@ func (s *server) makeFronts() error {
 			Store: s.store, Directory: s.directory, TLSConfig: tls.Config(s.source, tls.POP3), AllowInsecureAuth: s.settings.local,
 			MaxPerAccount: s.settings.SessionsPerAccount, Logger: s.log,
 		})},
+		{name: "http", protocol: tls.HTTP, plain: l.HTTP, implicit: l.HTTPS, server: web.New(s.webOptions())},
 	}
 	return nil
 }

@@ -60,3 +60,21 @@ func addressKey(a net.Addr) netip.Prefix {
 	}
 	return p
 }
+
+// Census counts the connections of a server that accepts them itself, by address
+// and in all, as Server does.
+type Census struct{ c *counter }
+
+// NewCensus lets perAddress connections of an address, an IPv6 /64 counting as one, and
+// total ones of all be there at a time; 0 is no limit.
+func NewCensus(perAddress, total int) *Census {
+	c := newCounter(perAddress)
+	c.most = total
+	return &Census{c}
+}
+
+// Enter counts a connection, or reports false: then it is one too many and does not count.
+func (c *Census) Enter(remote net.Addr) bool { return c.c.add(addressKey(remote)) }
+
+// Leave takes a connection out that Enter has counted.
+func (c *Census) Leave(remote net.Addr) { c.c.remove(addressKey(remote)) }
