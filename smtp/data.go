@@ -80,6 +80,14 @@ func (s *session) accept() (reply, error) {
 	}
 	s.idling = 0
 	s.tellWhoIsKnown()
-	s.log.Info("smtp: message accepted", "id", s.tx.ID, "from", s.tx.From, "recipients", len(s.tx.Recipients), "size", m.size)
-	return say(250, "2.0.0", "Accepted as "+s.tx.ID), nil
+	r := say(250, "2.0.0", "Accepted as "+s.tx.ID)
+	r.then = logAccepted(s.tx, m.size) // the client does not wait for it
+	return r, nil
+}
+
+func logAccepted(tx *transaction, size int64) func(*session) bool {
+	return func(s *session) bool {
+		s.log.Info("smtp: message accepted", "id", tx.ID, "from", tx.From, "recipients", len(tx.Recipients), "size", size)
+		return true
+	}
 }
