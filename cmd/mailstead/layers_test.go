@@ -25,8 +25,8 @@ var layers = [][]string{
 	{"cmd/internal/web", "smtp", "imap", "pop3"}, // fronts
 	{"smtp/local", "smtp/remote"},                // couriers
 	{"smtp/queue", "smtp/mailauth", "smtp/mtasts", "smtp/report", "mailbox/junk/training", "mailbox/transfer", "mailbox/backup"},
-	{"mailbox/directory", "mailbox/junk"}, // keeps its state in mailbox; is pure
-	{"mailbox"},                           // storage
+	{"mailbox/directory", "mailbox/junk", "smtp/route"}, // keep their state in mailbox; junk is pure
+	{"mailbox"}, // storage
 	{"imap/wire", "imap/deflate", "mailbox/log", "mailbox/message", "mailbox/search", "mailbox/sieve", "smtp/dns", "smtp/journal", "tls", "tls/serve"}, // leaves
 }
 
