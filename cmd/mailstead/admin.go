@@ -13,6 +13,7 @@ import (
 	"mailstead/mailbox/directory"
 	"mailstead/mailbox/junk/training"
 	"mailstead/smtp/journal"
+	"mailstead/smtp/keyring"
 	"mailstead/smtp/queue"
 )
 
@@ -22,7 +23,7 @@ type admin struct {
 	store          *mailbox.Store
 	directory      *directory.Directory
 	queue          *queue.Queue
-	keys           *keyring
+	keys           *keyring.Ring
 	trainer        *training.Trainer // of the junk filter; nil until it is asked for
 	journal        *journal.Journal  // nil without a server: nothing happens
 	journalDir     string            // its folder, where no server runs
@@ -44,7 +45,7 @@ func (s *server) admin() *admin {
 func newAdmin(store *mailbox.Store, d *directory.Directory, log *slog.Logger) (*admin, error) {
 	s := &server{settings: settings{Hostname: "localhost", MXPort: 25}, log: log, store: store, directory: d}
 	var err error
-	if s.keys, err = openKeyring(store); err != nil {
+	if err = s.openKeys(store); err != nil {
 		return nil, err
 	}
 	if _, err = s.openQueue(); err != nil {
@@ -68,6 +69,9 @@ var actions = map[string]action{
 	"domain list":                   act((*admin).domainList),
 	"domain show":                   act((*admin).domainShow),
 	"domain catch-all":              act((*admin).domainCatchAll),
+	"domain dkim rotate":            act((*admin).dkimRotate),
+	"domain dkim list":              act((*admin).dkimList),
+	"domain dkim show":              act((*admin).dkimShow),
 	"account add":                   act((*admin).accountAdd),
 	"account remove":                act((*admin).accountRemove),
 	"account erase":                 actLong((*admin).accountErase),
@@ -142,6 +146,7 @@ var failures = []struct {
 	{directory.ErrNoSuch, exitNoSuch, "there is no such thing here"},
 	{mailbox.ErrNoMailbox, exitNoSuch, "there is no such mailbox"},
 	{queue.ErrNoSuch, exitNoSuch, "there is no such message in the queue"},
+	{keyring.ErrNoKeys, exitNoSuch, "the domain has no keys yet; a server that sends mail makes them at its start"},
 	{directory.ErrNotLocal, exitNoSuch, "the domain is not one of this server; add it first"},
 	{directory.ErrExists, exitExists, "it exists already"},
 	{directory.ErrAddress, exitUsage, "that is no address or domain that can be used here"},
@@ -170,7 +175,7 @@ func (a *admin) domainAdd(ctx context.Context, p name) (nothing, error) {
 	if err := a.directory.AddDomain(ctx, p.Name); err != nil {
 		return nothing{}, err
 	}
-	if err := a.keys.ensure(ctx, p.Name); err != nil {
+	if err := a.keys.Ensure(ctx, p.Name); err != nil {
 		return nothing{}, err // the next start makes them
 	}
 	return nothing{}, a.domainsChanged()
@@ -180,7 +185,7 @@ func (a *admin) domainRemove(ctx context.Context, p name) (nothing, error) {
 	if err := a.directory.RemoveDomain(ctx, p.Name); err != nil {
 		return nothing{}, err
 	}
-	if err := a.keys.remove(ctx, p.Name); err != nil {
+	if err := a.keys.Remove(ctx, p.Name); err != nil {
 		return nothing{}, err
 	}
 	return nothing{}, a.domainsChanged()

@@ -14,6 +14,7 @@ type domainCommand struct {
 	List     domainListCommand     `cmd:"" help:"List the domains."`
 	Show     domainShowCommand     `cmd:"" help:"Show one domain."`
 	CatchAll domainCatchAllCommand `cmd:"" name:"catch-all" help:"Lead addresses that nobody has to an account."`
+	DKIM     domainDKIMCommand     `cmd:"" name:"dkim" help:"The keys that a domain's mail is signed with."`
 }
 
 type domainAddCommand struct {

@@ -84,7 +84,7 @@ func (s *server) makeKeys(ctx context.Context) error {
 		return nil
 	}
 	for _, d := range s.domainNames() {
-		if err := s.keys.ensure(ctx, d); err != nil {
+		if err := s.keys.Ensure(ctx, d); err != nil {
 			return err
 		}
 	}

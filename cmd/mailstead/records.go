@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"mailstead/smtp/dns"
+	"mailstead/smtp/keyring"
 	"mailstead/smtp/mailauth"
 )
 
@@ -21,6 +21,8 @@ type dnsRecord struct {
 	Text  string   `json:"text"` // of MX preference and host
 	State string   `json:"state,omitempty"`
 	Found []string `json:"found,omitempty"` // what is there instead
+	Note  string   `json:"note,omitempty"`  // on a key's record that is not that of a key that signs
+	Gone  bool     `json:"gone,omitempty"`  // it is to be removed, not published
 
 	version string                    // that texts of its kind begin with; "" = all texts of the name are
 	serves  func(found []string) bool // reports whether what is there does what this one is for
@@ -45,7 +47,7 @@ func (r *dnsRecord) zoneLine() string {
 // proposals are the records of a domain whose server has a hostname, "" when it is not known here: those
 // of its keys come with them. isLocal reports whether a domain is of this server.
 func proposals(domain, hostname string, keys []dnsRecord, isLocal func(domain string) bool) []dnsRecord {
-	domain = keyDomain(domain)
+	domain = keyring.Domain(domain)
 	reports := "rua=mailto:postmaster@" + domain // who is always there, and whose letters are read for reports
 	reported := func(name, version, rest string) dnsRecord {
 		return dnsRecord{Name: name, Type: "TXT", Text: version + "; " + rest + reports, version: version, serves: func(found []string) bool {
@@ -54,7 +56,7 @@ func proposals(domain, hostname string, keys []dnsRecord, isLocal func(domain st
 	}
 	var all []dnsRecord
 	if hostname != "" {
-		host := keyDomain(hostname)
+		host := keyring.Domain(hostname)
 		all = append(all, dnsRecord{Name: domain, Type: "MX", Text: "10 " + host + ".", serves: func(found []string) bool {
 			return slices.ContainsFunc(found, func(mx string) bool { return strings.HasSuffix(mx, " "+host+".") })
 		}})
@@ -62,7 +64,7 @@ func proposals(domain, hostname string, keys []dnsRecord, isLocal func(domain st
 	all = append(all,
 		// Not -all: mail that was forwarded would be refused for it before its signature is looked at (RFC 9989 section 7.1).
 		dnsRecord{Name: domain, Type: "TXT", Text: "v=spf1 mx ~all", version: "v=spf1", serves: func(found []string) bool {
-			return permitsExchangers(found, keyDomain(hostname))
+			return permitsExchangers(found, keyring.Domain(hostname))
 		}},
 		// It asks for reports and nothing else: what else sends in the domain's name shows in them.
 		reported("_dmarc."+domain, "v=DMARC1", "p=none; "),
@@ -70,7 +72,9 @@ func proposals(domain, hostname string, keys []dnsRecord, isLocal func(domain st
 	)
 	for _, k := range keys {
 		k.serves = func(found []string) bool {
-			return slices.ContainsFunc(found, func(f string) bool { return withoutSpace(f) == withoutSpace(k.Text) })
+			return slices.ContainsFunc(found, func(f string) bool {
+				return withoutSpace(f) == withoutSpace(k.Text) || mailauth.SameKey(f, k.Text)
+			})
 		}
 		all = append(all, k)
 	}
@@ -195,6 +199,12 @@ func printRecords(w io.Writer, records []dnsRecord) error {
 		for _, f := range r.Found {
 			fmt.Fprintf(&b, ";   there is %+q\n", f[:min(len(f), maxFound)])
 		}
+		if r.Note != "" {
+			fmt.Fprintf(&b, "; %s\n", r.Note)
+		}
+		if r.Gone {
+			b.WriteString("; ") // who pastes all of it publishes the others
+		}
 		b.WriteString(r.zoneLine() + "\n")
 	}
 	_, err := io.WriteString(w, b.String())
@@ -203,11 +213,7 @@ func printRecords(w io.Writer, records []dnsRecord) error {
 
 // records are what the owner of a domain is to publish; with a resolver, what of it is there.
 func (a *admin) records(ctx context.Context, domain string) ([]dnsRecord, error) {
-	keys, err := a.keys.records(domain)
-	if err != nil {
-		return nil, err
-	}
-	all := proposals(domain, a.hostname, keys, func(d string) bool { return a.directory.IsLocal(d) })
+	all := proposals(domain, a.hostname, a.keyRecords(domain), func(d string) bool { return a.directory.IsLocal(d) })
 	if len(a.resolvers) == 0 {
 		return all, nil
 	}
@@ -218,18 +224,4 @@ func (a *admin) records(ctx context.Context, domain string) ([]dnsRecord, error)
 	}
 	lookUp(ctx, r, all)
 	return all, nil
-}
-
-// records are those of the keys of a domain, by name.
-func (k *keyring) records(domain string) ([]dnsRecord, error) {
-	records := []dnsRecord{}
-	for _, key := range k.of(keyDomain(domain)) {
-		text, err := mailauth.KeyRecord(key.Private.Public())
-		if err != nil {
-			return nil, fmt.Errorf("key %v: %w", key, err)
-		}
-		records = append(records, dnsRecord{Name: key.RecordName(), Type: "TXT", Text: text})
-	}
-	slices.SortFunc(records, func(a, b dnsRecord) int { return cmp.Compare(a.Name, b.Name) })
-	return records, nil
 }

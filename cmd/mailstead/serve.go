@@ -22,6 +22,7 @@ import (
 	"mailstead/smtp"
 	"mailstead/smtp/dns"
 	"mailstead/smtp/journal"
+	"mailstead/smtp/keyring"
 	"mailstead/smtp/local"
 	"mailstead/smtp/mtasts"
 	"mailstead/smtp/queue"
@@ -47,7 +48,7 @@ type server struct {
 	trainer     *training.Trainer // of the junk filter
 	resolver    *dns.Resolver
 	policies    *mtasts.Cache  // of other domains
-	keys        *keyring       // for DKIM
+	keys        *keyring.Ring  // for DKIM
 	greylist    *smtp.Greylist // nil where nobody has to come twice
 	journal     *journal.Journal
 	reports     *reports.Desk
@@ -89,7 +90,7 @@ func (s *server) open() (err error) {
 	if s.reports, err = reports.Open(s.store, reports.Options{Ours: s.isOurs, Logger: s.log}); err != nil {
 		return err
 	}
-	if s.keys, err = openKeyring(s.store); err != nil {
+	if err = s.openKeys(s.store); err != nil {
 		return err
 	}
 	if s.here, err = s.openQueue(); err != nil {
@@ -169,7 +170,7 @@ func (s *server) openQueue() (*local.Courier, error) {
 	s.queue, err = queue.Open(s.store, queue.Options{
 		Remote: world, Local: here, IsLocal: s.directory.IsLocal,
 		Disabled: len(s.settings.Resolvers) == 0, Hostname: s.settings.Hostname, Journal: s.journal, Logger: s.log,
-		Sign: s.keys.signNotice(s.settings.Hostname), Limits: queue.Limits{Grace: patience},
+		Sign: s.signNotice, Limits: queue.Limits{Grace: patience},
 	})
 	if err != nil {
 		return nil, err
@@ -259,7 +260,7 @@ func (s *server) makeFronts() error {
 	receiver, submission := base, base
 	receiver.Role, submission.Role = smtp.Receiver, smtp.Submission
 	receiver.TLSConfig, submission.TLSConfig = tls.Config(s.source, tls.SMTP), tls.Config(s.source, tls.Submission)
-	receiver.Checks, receiver.SigningKeys, submission.SigningKeys = checks, s.keys.of, s.keys.of
+	receiver.Checks, receiver.SigningKeys, submission.SigningKeys = checks, s.keys.Of, s.keys.Of
 	submission.Wrote = s.trainer.WroteTo
 	submission.CleartextAuth = s.settings.local
 	l := s.settings.Listen
@@ -312,6 +313,7 @@ func (s *server) run(ctx context.Context, ready func() error) error {
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	running.Go(func() { s.queue.Run(working) })
 	running.Go(func() { s.policies.Run(working) })
+	running.Go(func() { s.keys.Run(working) })
 	if s.greylist != nil {
 		running.Go(func() { s.greylist.Run(working) })
 	}

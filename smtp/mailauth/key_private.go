@@ -78,7 +78,24 @@ func KeyRecord(public crypto.PublicKey) (string, error) {
 			return "", err
 		}
 	}
-	return "v=DKIM1; k=" + m.keyType() + "; p=" + base64.StdEncoding.EncodeToString(data), nil
+	// Whoever reads TLS reports may ignore those whose key is not named for them (RFC 8460 section 3).
+	return "v=DKIM1; k=" + m.keyType() + "; s=email:tlsrpt; p=" + base64.StdEncoding.EncodeToString(data), nil
+}
+
+// SameKey reports whether two key records are of one key, and can both be used for mail.
+func SameKey(a, b string) bool {
+	x, bad := parseKey(a)
+	if bad != (verdict{}) {
+		return false
+	}
+	y, bad := parseKey(b)
+	if bad != (verdict{}) || x.method != y.method || x.testing != y.testing {
+		return false
+	}
+	if x.rsa != nil {
+		return x.rsa.Equal(y.rsa)
+	}
+	return x.ed25519.Equal(y.ed25519)
 }
 
 // maxString is the octets of one string of a TXT record (RFC 1035 section 3.3).

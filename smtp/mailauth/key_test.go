@@ -22,8 +22,8 @@ func TestNewKeys(t *testing.T) {
 		bits   int
 		pieces int
 	}{
-		"RSA":     {NewRSAKey, "v=DKIM1; k=rsa; p=MIIB", 2048, 2},
-		"Ed25519": {NewEd25519Key, "v=DKIM1; k=ed25519; p=", 256, 1},
+		"RSA":     {NewRSAKey, "v=DKIM1; k=rsa; s=email:tlsrpt; p=MIIB", 2048, 2},
+		"Ed25519": {NewEd25519Key, "v=DKIM1; k=ed25519; s=email:tlsrpt; p=", 256, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			key, err := c.make()
@@ -151,4 +151,23 @@ func FuzzKeyRecord(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestSameKey: a key is the same however its record is written, but not one that is only tried out.
+func TestSameKey(t *testing.T) {
+	record := must(KeyRecord(edKey.Public()))
+	data := record[strings.Index(record, "p=")+2:]
+	for other, same := range map[string]bool{
+		record: true,
+		"k=ed25519;p=" + data[:10] + " " + data[10:]: true,
+		"v=DKIM1; k=ed25519; t=y; p=" + data:         false,
+		"v=DKIM1; k=ed25519; s=tlsrpt; p=" + data:    false,
+		"v=DKIM1; k=ed25519; p=":                     false,
+		must(KeyRecord(rsaKey().Public())):           false,
+		"v=spf1 -all":                                false,
+	} {
+		if SameKey(record, other) != same || SameKey(other, record) != same {
+			t.Errorf("%s: %v", other, !same)
+		}
+	}
 }
