@@ -44,6 +44,7 @@ type server struct {
 	store       *mailbox.Store
 	directory   *directory.Directory
 	queue       *queue.Queue
+	world       *remote.Courier   // to other servers
 	here        *local.Courier    // to our mailboxes
 	trainer     *training.Trainer // of the junk filter
 	resolver    *dns.Resolver
@@ -160,7 +161,7 @@ func (s *server) openQueue() (*local.Courier, error) {
 	if err != nil {
 		return nil, err
 	}
-	world, err := remote.New(remote.Options{
+	s.world, err = remote.New(remote.Options{
 		Resolver: s.resolver, Hostname: s.settings.Hostname, MXPort: s.settings.MXPort, Own: s.ownAddress, MTASTS: s.policies.For, Logger: s.log,
 	})
 	if err != nil {
@@ -168,7 +169,7 @@ func (s *server) openQueue() (*local.Courier, error) {
 	}
 	here := local.New(local.Options{Store: s.store, Directory: s.directory, Journal: s.journal, Reports: s.reports, Logger: s.log})
 	s.queue, err = queue.Open(s.store, queue.Options{
-		Remote: world, Local: here, IsLocal: s.directory.IsLocal,
+		Remote: s.world, Local: here, IsLocal: s.directory.IsLocal,
 		Disabled: len(s.settings.Resolvers) == 0, Hostname: s.settings.Hostname, Journal: s.journal, Logger: s.log,
 		Sign: s.signNotice, Limits: queue.Limits{Grace: patience},
 	})
@@ -311,7 +312,10 @@ func (s *server) run(ctx context.Context, ready func() error) error {
 		})
 	}
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
-	running.Go(func() { s.queue.Run(working) })
+	running.Go(func() {
+		s.queue.Run(working)
+		s.world.Close()
+	})
 	running.Go(func() { s.policies.Run(working) })
 	running.Go(func() { s.keys.Run(working) })
 	if s.greylist != nil {

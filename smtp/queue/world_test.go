@@ -109,8 +109,10 @@ func (s *server) openQueue(set settings) {
 	}
 	var err error
 	if set.resolver != nil {
-		o.Remote, err = remote.New(remote.Options{Resolver: set.resolver, Hostname: "mx." + s.domain, MXPort: set.mxPort})
+		world, err := remote.New(remote.Options{Resolver: set.resolver, Hostname: "mx." + s.domain, MXPort: set.mxPort})
 		must(s.t, err)
+		s.t.Cleanup(world.Close)
+		o.Remote = world
 	}
 	s.queue, err = queue.Open(s.store, o)
 	must(s.t, err)

@@ -201,6 +201,8 @@ func (a *attempt) toExchangers(ctx context.Context) {
 			a.recordOpen(target{}, loop(domain))
 			return
 		}
+		// One that is connected to is as good as its equals, and quicker.
+		slices.SortStableFunc(hosts, func(x, y host) int { return a.c.kept.compare(x.name, y.name) })
 		for _, h := range hosts {
 			if a.done(ctx) {
 				return
@@ -250,7 +252,7 @@ func (a *attempt) tryHost(ctx context.Context, h host) {
 		a.recordOpen(target{host: h.name, policy: policy, finding: policy.before}, *policy.never)
 		return
 	}
-	addrs := h.addrs
+	addrs := a.tryKept(ctx, h, policy)
 	for len(addrs) > 0 && !a.done(ctx) {
 		first, rest, tried := a.c.dialFirst(ctx, addrs[:min(len(addrs), maxAddresses-a.addresses)])
 		a.addresses += tried
@@ -280,17 +282,14 @@ func (a *attempt) talk(ctx context.Context, conn net.Conn, t target) {
 	_ = a.converse(ctx, again.conn, &t, false) // everything is recorded
 }
 
-// converse speaks to a server from greeting to QUIT and records what it comes
+// converse speaks to a server from the greeting on and records what it comes
 // to. Its error tells how the conversation ended before all was said.
 func (a *attempt) converse(ctx context.Context, conn net.Conn, t *target, startTLS bool) (err error) {
-	defer conn.Close()
-	unwatch := context.AfterFunc(ctx, func() { conn.Close() })
-	defer unwatch()
-	began := time.Now()
 	s := newSession(conn, a.c.hostname, a.c.timeouts)
-	s.told = &a.told
+	leave := a.attend(ctx, s)
+	kept := false
+	defer func() { leave(*t, kept, err) }()
 	a.told.note("connected to %s", t.at(a.c.port))
-	defer func() { a.report(ctx, *t, s, began, err) }()
 	if err = a.introduce(ctx, s, t, startTLS); err != nil {
 		if asVerdict(err).code != 0 || errors.Is(err, errNoTLS) {
 			s.quit() // a server that does not want us waits for this (RFC 5321 section 3.1)
@@ -298,13 +297,80 @@ func (a *attempt) converse(ctx context.Context, conn net.Conn, t *target, startT
 		err = a.recordIntroduction(*t, startTLS, err)
 		return err
 	}
-	a.sessions++
 	t.tls = s.tls
-	if err = a.handOver(s, *t, startTLS); err != nil {
-		return err
+	s.demand, s.addr = demandOf(t.host, t.policy), t.addr
+	s.once = !startTLS // the next message may have more luck with TLS
+	kept, err = a.exchange(s, *t, startTLS)
+	return err
+}
+
+// attend has a session work for the attempt until leave, which closes the connection unless it is kept.
+func (a *attempt) attend(ctx context.Context, s *session) (leave func(t target, kept bool, err error)) {
+	conn, began := s.conn, time.Now()
+	unwatch := context.AfterFunc(ctx, func() { conn.Close() })
+	s.told = &a.told
+	return func(t target, kept bool, err error) {
+		unwatch()
+		if !kept {
+			conn.Close()
+		}
+		a.report(ctx, t, began, err)
+	}
+}
+
+// exchange hands over the message and keeps the connection for another, if
+// somebody got this one.
+func (a *attempt) exchange(s *session, t target, triedTLS bool) (kept bool, err error) {
+	before := s.carried
+	err = a.handOver(s, t, triedTLS)
+	if !errors.Is(err, errStale) {
+		a.sessions++
+	}
+	if err != nil {
+		return false, err
+	}
+	if s.carried > before && !s.unfinished && !s.once {
+		s.told = nil
+		if a.c.kept.keep(s) {
+			a.told.note("the connection is kept for the next message")
+			return true, nil
+		}
+		s.told = &a.told
 	}
 	s.quit()
-	return nil
+	return false, nil
+}
+
+// tryKept uses the connections to a host that wait for another message, and
+// gives the addresses of the host that are left.
+func (a *attempt) tryKept(ctx context.Context, h host, p policy) []netip.Addr {
+	for !a.done(ctx) {
+		s := a.c.kept.take(demandOf(h.name, p), h.addrs)
+		if s == nil {
+			break
+		}
+		t := target{host: h.name, addr: s.addr, policy: p, finding: p.before}
+		if !s.fits(&t) {
+			s.end()
+			continue
+		}
+		if err := a.goOn(ctx, s, t); !errors.Is(err, errStale) {
+			return slices.DeleteFunc(slices.Clone(h.addrs), func(addr netip.Addr) bool { return addr == t.addr })
+		}
+		a.told.note("%v", errStale)
+	}
+	return h.addrs
+}
+
+// goOn uses a kept connection. errStale says that it was of no use.
+func (a *attempt) goOn(ctx context.Context, s *session, t target) (err error) {
+	leave := a.attend(ctx, s)
+	kept := false
+	defer func() { leave(t, kept, err) }()
+	a.told.note("going on over the connection to %s, which has carried %d", t.at(a.c.port), s.carried)
+	s.stale = true
+	kept, err = a.exchange(s, t, true)
+	return err
 }
 
 // recordIntroduction records why a server was not even told who writes to whom, and
@@ -365,6 +431,13 @@ func (a *attempt) handOver(s *session, t target, triedTLS bool) error {
 		utf8 := a.m.UTF8 || a.from.utf8 || slices.ContainsFunc(batch, func(r recipient) bool { return r.utf8 })
 		require := a.m.TLS == queue.TLSRequired && s.ext.requireTLS && t.policy.vouched && t.finding == nil
 		tx, err := s.transact(mailCommand(a.from, a.m, utf8, require, s.ext), batch, a.m)
+		if s.stale && !tx.begun && !tx.unreadable {
+			if err == nil {
+				s.quit()
+			}
+			return errStale
+		}
+		s.stale = false
 		later := a.take(tx, t, s.ext.startTLS && !triedTLS)
 		if err != nil {
 			for _, r := range rest {
@@ -437,7 +510,7 @@ func asVerdict(err error) verdict {
 }
 
 // report logs one conversation.
-func (a *attempt) report(ctx context.Context, t target, s *session, began time.Time, err error) {
+func (a *attempt) report(ctx context.Context, t target, began time.Time, err error) {
 	level, count := slog.LevelInfo, make(map[queue.Status]int)
 	for _, o := range a.outcomes {
 		if o.Host == t.String() {
@@ -447,7 +520,7 @@ func (a *attempt) report(ctx context.Context, t target, s *session, began time.T
 	attrs := []slog.Attr{
 		slog.String("domain", a.domain),
 		slog.String("host", t.String()),
-		slog.Bool("tls", s.tls),
+		slog.Bool("tls", t.tls),
 		slog.Int64("size", a.m.Size),
 		slog.Int("delivered", count[queue.Delivered]),
 		slog.Int("temporary", count[queue.Temporary]),

@@ -34,6 +34,9 @@ type Timeouts struct {
 	DataBlock time.Duration // each block of the message; 3 min
 	DataEnd   time.Duration // the reply to the final dot; 10 min
 	Quit      time.Duration // what nothing depends on: the reply to QUIT, the reason of a server that hung up; 5 s
+	// Keep is how long a connection waits for another message: as long as the next one takes that is in line
+	// for the same server, and short enough that nobody minds; 4 s.
+	Keep time.Duration
 }
 
 var defaultTimeouts = Timeouts{
@@ -47,6 +50,7 @@ var defaultTimeouts = Timeouts{
 	DataBlock: 3 * time.Minute,
 	DataEnd:   10 * time.Minute,
 	Quit:      5 * time.Second,
+	Keep:      4 * time.Second,
 }
 
 // or fills the zero fields of t from def.
@@ -66,6 +70,7 @@ func (t Timeouts) or(def Timeouts) Timeouts {
 	fill(&t.DataBlock, def.DataBlock)
 	fill(&t.DataEnd, def.DataEnd)
 	fill(&t.Quit, def.Quit)
+	fill(&t.Keep, def.Keep)
 	return t
 }
 
@@ -119,9 +124,14 @@ type Courier struct {
 	timeouts Timeouts
 	log      *slog.Logger
 	shuffle  func(n int, swap func(i, j int))
+	kept     keeper
 }
 
-// New makes a Courier. It fails without a resolver, for a Hostname that cannot
+// Close ends the connections that wait for another message. Attempts that are under way go on;
+// none of theirs is kept.
+func (c *Courier) Close() { c.kept.close() }
+
+// New makes a Courier, to be closed when no attempts are made any more. It fails without a resolver, for a Hostname that cannot
 // stand in EHLO and for a port that is none.
 func New(o Options) (*Courier, error) {
 	if o.Resolver == nil {

@@ -83,7 +83,7 @@ func (w *world) options() Options {
 		Shuffle: func(int, func(int, int)) {},
 		Timeouts: Timeouts{
 			Connect: wait, Greeting: wait, Hello: wait, TLS: wait, Mail: wait, Recipient: wait,
-			DataInit: wait, DataBlock: wait, DataEnd: wait, Quit: wait,
+			DataInit: wait, DataBlock: wait, DataEnd: wait, Quit: wait, Keep: 10 * wait,
 		},
 	}
 }
@@ -97,6 +97,7 @@ func (w *world) courier(change ...func(*Options)) *Courier {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.t.Cleanup(c.Close)
 	return c
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -43,6 +44,16 @@ type session struct {
 	closing  *verdict // the server's 421, after which it hangs up
 	// unfinished says that a transaction was begun and given up.
 	unfinished bool
+	carried    int  // messages that somebody got
+	once       bool // it is not kept for another message
+	// stale says that it was kept, and the server has not yet taken a MAIL since.
+	stale bool
+
+	// What the keeper has to know; see keeper.keep.
+	demand demand
+	addr   netip.Addr
+	ready  chan struct{} // closed when nobody waits for the server's words any more
+	silent bool          // there were none; valid when ready is closed
 }
 
 // extensions are what a server has announced in its reply to EHLO.

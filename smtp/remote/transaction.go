@@ -39,6 +39,7 @@ type transaction struct {
 	states   []progress
 	verdicts []verdict // of those that are decided
 	accepted int
+	begun    bool // MAIL was taken
 	refused  bool // MAIL was
 	data     reply
 	// unreadable says that we could not read our own message.
@@ -98,7 +99,11 @@ func (tx *transaction) run(body io.Reader, size int64) error {
 		tx.decide(accepted, unsure, asVerdict(err))
 		return err
 	}
-	tx.decide(accepted, decided, rep.verdict("the end of the message", 2))
+	v := rep.verdict("the end of the message", 2)
+	tx.decide(accepted, decided, v)
+	if v.status == queue.Delivered {
+		tx.s.carried++
+	}
 	return nil
 }
 
@@ -173,7 +178,8 @@ func (tx *transaction) takeReply(step int) error {
 		if err != nil {
 			return err
 		}
-		if v := rep.verdict("MAIL", 2); v.status != queue.Delivered {
+		v := rep.verdict("MAIL", 2)
+		if tx.begun = v.status == queue.Delivered; !tx.begun {
 			tx.refused = true
 			tx.decide(waiting, decided, v)
 		}

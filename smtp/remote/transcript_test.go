@@ -51,7 +51,8 @@ S: 221 bye`)}
 		"> EHLO us.test", "< 250-mx", "< 250 PIPELINING",
 		"> MAIL FROM:<sender@us.test>", "> RCPT TO:<a@example.test>", "> RCPT TO:<b@example.test>", "> DATA",
 		"< 250 2.1.0 sender ok", "< 250 2.1.5 ok", "< 550 5.1.1 not one of ours: ?", "< 354 go",
-		"* sent the message, 26 octets, and its final dot", "< 250 2.0.0 taken as 17", "> QUIT", "< 221 bye",
+		"* sent the message, 26 octets, and its final dot", "< 250 2.0.0 taken as 17",
+		"* the connection is kept for the next message",
 	}
 	wantTold(t, told, want)
 }
