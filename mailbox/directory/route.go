@@ -56,7 +56,7 @@ func (d *Directory) IsLocal(domain string) bool {
 // there that is nobody else's.
 func (d *Directory) MaySend(a mailbox.AccountID, address string) bool {
 	route, err := d.Resolve(address)
-	return err == nil && slices.ContainsFunc(route.Local, func(l Delivery) bool { return l.Account == a })
+	return err == nil && slices.ContainsFunc(route.Local, func(l Delivery) bool { return l.Account == a }) || d.isGranted(a, address)
 }
 
 // resolve walks from addr over aliases, breadth first, each address once.

@@ -20,6 +20,7 @@ const (
 	Blocked    List = "block"     // whose mail the account does not want
 	Allowed    List = "allow"     // whose mail is never filed into Junk
 	Forwarders List = "forwarder" // who hands on mail that was sent to the account elsewhere
+	SendAs     List = "send-as"   // as whom the account may send, beyond what leads to it
 )
 
 // maxSenders bounds the entries of an account's lists: all of them are read and
@@ -35,10 +36,22 @@ var ErrTooMany = errors.New("directory: too many entries")
 type senders struct {
 	Standing   map[string]List `json:"standing,omitempty"` // Blocked or Allowed
 	Forwarders []string        `json:"forwarders,omitempty"`
+	SendAs     []string        `json:"send_as,omitempty"`
 }
 
 func (s *senders) clone() senders {
-	return senders{Standing: maps.Clone(s.Standing), Forwarders: slices.Clone(s.Forwarders)}
+	return senders{Standing: maps.Clone(s.Standing), Forwarders: slices.Clone(s.Forwarders), SendAs: slices.Clone(s.SendAs)}
+}
+
+// own are the entries of a list that stands for itself; nil for the two that share Standing.
+func (s *senders) own(list List) *[]string {
+	switch list {
+	case Forwarders:
+		return &s.Forwarders
+	case SendAs:
+		return &s.SendAs
+	}
+	return nil
 }
 
 // AddSender puts an address or a domain on one of the account's lists, or for
@@ -54,15 +67,15 @@ func (d *Directory) AddSender(ctx context.Context, account string, list List, se
 		if lists.has(list, entry) {
 			return ErrExists
 		}
-		if list == Forwarders {
-			lists.Forwarders = append(lists.Forwarders, entry)
+		if own := lists.own(list); own != nil {
+			*own = append(*own, entry)
 		} else {
 			if lists.Standing == nil {
 				lists.Standing = map[string]List{}
 			}
 			lists.Standing[entry] = list
 		}
-		if len(lists.Standing)+len(lists.Forwarders) > maxSenders {
+		if len(lists.Standing)+len(lists.Forwarders)+len(lists.SendAs) > maxSenders {
 			return fmt.Errorf("%w: an account's lists hold %d", ErrTooMany, maxSenders)
 		}
 		a.Senders = lists
@@ -81,8 +94,8 @@ func (d *Directory) RemoveSender(ctx context.Context, account string, list List,
 		if !lists.has(list, entry) {
 			return ErrNoSuch
 		}
-		if list == Forwarders {
-			lists.Forwarders = slices.DeleteFunc(lists.Forwarders, func(f string) bool { return f == entry })
+		if own := lists.own(list); own != nil {
+			*own = slices.DeleteFunc(*own, func(e string) bool { return e == entry })
 		} else {
 			delete(lists.Standing, entry)
 		}
@@ -92,8 +105,8 @@ func (d *Directory) RemoveSender(ctx context.Context, account string, list List,
 }
 
 func (s *senders) has(list List, entry string) bool {
-	if list == Forwarders {
-		return slices.Contains(s.Forwarders, entry)
+	if own := s.own(list); own != nil {
+		return slices.Contains(*own, entry)
 	}
 	return s.Standing[entry] == list
 }
@@ -105,8 +118,8 @@ func (d *Directory) Senders(account string, list List) ([]string, error) {
 		return nil, err
 	}
 	entries := []string{}
-	if list == Forwarders {
-		entries = append(entries, a.Senders.Forwarders...)
+	if own := a.Senders.own(list); own != nil {
+		entries = append(entries, *own...)
 	}
 	for entry, standing := range a.Senders.Standing {
 		if standing == list {
@@ -231,6 +244,20 @@ func (d *Directory) IsForwarder(id mailbox.AccountID, h Hop) bool {
 		}
 		within := func(name string) bool { return name == entry || strings.HasSuffix(name, "."+entry) }
 		return err == nil && within(path.domain) || slices.ContainsFunc(h.Names, func(n string) bool { return within(foldDomain(n)) })
+	})
+}
+
+// isGranted reports whether an address is on the account's list of those it may send as: itself, also with
+// a plus-detail, its domain or one above it.
+func (d *Directory) isGranted(id mailbox.AccountID, text string) bool {
+	lists := d.sendersOf(id)
+	a, err := parseAddress(text)
+	if err != nil || len(lists.SendAs) == 0 {
+		return false
+	}
+	base, _, _ := splitDetail(a.local)
+	return slices.ContainsFunc(lists.SendAs, func(entry string) bool {
+		return entry == a.String() || entry == base+"@"+a.domain || entry == a.domain || strings.HasSuffix(a.domain, "."+entry)
 	})
 }
 

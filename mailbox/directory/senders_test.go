@@ -54,6 +54,13 @@ func TestSenderLists(t *testing.T) {
 		{remove, "ann@example.test", Forwarders, "junk.test", nil}, // which stays allowed
 		{remove, "ann@example.test", Blocked, "junk.test", ErrNoSuch},
 		{remove, "ann@example.test", Blocked, "@", ErrAddress},
+		{add, "ann@example.test", SendAs, "office@example.test", nil},
+		{add, "ann@example.test", SendAs, "Club.Test", nil},
+		{add, "ann@example.test", SendAs, "club.test", ErrExists},
+		{add, "ann@example.test", SendAs, "192.0.2.1", ErrAddress},
+		{add, "ann@example.test", SendAs, "old.test", nil},
+		{remove, "ann@example.test", SendAs, "old.test", nil},
+		{remove, "ann@example.test", SendAs, "old.test", ErrNoSuch},
 		{add, "bob@example.test", Blocked, "junk.test", ErrNoSuch},
 		{remove, "bob@example.test", Blocked, "junk.test", ErrNoSuch},
 	} {
@@ -62,7 +69,7 @@ func TestSenderLists(t *testing.T) {
 		}
 	}
 	want := map[List][]string{
-		Blocked: {"spam@xn--bcher-kva.test"}, Allowed: {"junk.test"}, Forwarders: {"192.0.2.1/32", "2001:db8::/32"},
+		Blocked: {"spam@xn--bcher-kva.test"}, Allowed: {"junk.test"}, Forwarders: {"192.0.2.1/32", "2001:db8::/32"}, SendAs: {"club.test", "office@example.test"},
 	}
 	for _, d := range []*Directory{d, openDirectory(t, store)} {
 		for list, entries := range want {
@@ -76,6 +83,35 @@ func TestSenderLists(t *testing.T) {
 	}
 }
 
+func TestMaySendAsGranted(t *testing.T) {
+	d, ann := openWithAnn(t, mailboxtest.NewStore(t))
+	bob, err := d.AddAccount(t.Context(), "bob@example.test", "secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range []string{"bob@example.test", "Ärzte.test"} {
+		if err := d.AddSender(t.Context(), "ann@example.test", SendAs, entry); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		account mailbox.AccountID
+		address string
+		want    bool
+	}{
+		{ann, "Bob@example.test", true}, {ann, "bob+list@example.test", true}, {ann, "anybody@xn--rzte-koa.test", true}, {ann, "a@mail.ärzte.test", true},
+		{ann, "carl@example.test", false}, {ann, "a@notärzte.test", false}, {ann, "bob@example.test.test", false}, {ann, "bob", false},
+		{bob.ID, "ann@example.test", false}, {bob.ID, "anybody@ärzte.test", false},
+	} {
+		if got := d.MaySend(c.account, c.address); got != c.want {
+			t.Errorf("MaySend(%d, %s) = %v, want %v", c.account, c.address, got, c.want)
+		}
+	}
+	if err := d.RemoveSender(t.Context(), "ann@example.test", SendAs, "bob@example.test"); err != nil || d.MaySend(ann, "bob@example.test") {
+		t.Errorf("after it was revoked: %v", err)
+	}
+}
+
 func TestSenderListsAreBounded(t *testing.T) {
 	a := accountRecord{Entry: Entry{ID: 1, Name: "ann@example.test"}}
 	a.Senders.Standing = map[string]List{}
@@ -86,7 +122,7 @@ func TestSenderListsAreBounded(t *testing.T) {
 	if err := d.edit(t.Context(), "ann@example.test", func(r *accountRecord) error { r.Senders = a.Senders; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	for _, list := range []List{Blocked, Forwarders} {
+	for _, list := range []List{Blocked, Forwarders, SendAs} {
 		if err := d.AddSender(t.Context(), "ann@example.test", list, "more.test"); !errors.Is(err, ErrTooMany) {
 			t.Errorf("one more on %s: %v", list, err)
 		}
