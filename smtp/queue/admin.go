@@ -19,6 +19,7 @@ type Info struct {
 	State       string     `json:"state"` // waiting, trying, held, or disabled: there is no way to that destination
 	From        string     `json:"from"`  // "" is the null reverse-path
 	Destination string     `json:"destination"`
+	Via         string     `json:"via"`        // the smarthost that it goes by now; "" = the servers of the destination
 	Recipients  []string   `json:"recipients"` // those that are not delivered
 	Size        int64      `json:"size"`       // octets
 	Received    time.Time  `json:"received"`
@@ -86,6 +87,10 @@ func (q *Queue) info(id entryID, e *entry) Info {
 		ID: id.String(), State: "waiting", From: cleanAddress(e.From), Destination: e.Destination, Size: e.Size,
 		Received: e.Received, Attempts: e.Attempts, LastError: e.last().String(),
 	}
+	way := q.way(e)
+	if bySmarthost(way) {
+		i.Via = q.route(e).Hop.String()
+	}
 	for _, r := range e.Recipients {
 		i.Recipients = append(i.Recipients, cleanAddress(r.Address))
 	}
@@ -101,7 +106,7 @@ func (q *Queue) info(id entryID, e *entry) Info {
 	switch {
 	case e.Held:
 		i.State = "held"
-	case !q.reachable(e.Destination):
+	case !q.reachable(way):
 		i.State = "disabled"
 	default:
 		i.NextAttempt = &next
@@ -118,9 +123,14 @@ func (q *Queue) Retry(id string) error {
 	if id != "all" {
 		return q.edit(ctx, id, now)
 	}
+	return q.changeAll(ctx, now)
+}
+
+// changeAll changes all entries.
+func (q *Queue) changeAll(ctx context.Context, change func(*entry)) error {
 	q.adopt()
 	for jobs := range slices.Chunk(q.all(), editTogether) {
-		if err := q.change(ctx, jobs, now); err != nil && !errors.Is(err, ErrNoSuch) {
+		if err := q.change(ctx, jobs, change); err != nil && !errors.Is(err, ErrNoSuch) {
 			return err
 		}
 	}
@@ -213,6 +223,9 @@ func (q *Queue) change(ctx context.Context, jobs []*job, change func(*entry)) er
 // reflect brings a change by an administrator onto the board, for a caller that
 // has q.mu. What is being tried follows when the attempt ends.
 func (q *Queue) reflect(j *job, e *entry) {
+	if j.state != trying && len(e.Recipients) > 0 {
+		q.board.move(j, q.way(e))
+	}
 	if j.held = e.Held; !j.held {
 		j.to.outage = outage{} // it may be over: that is why somebody asks
 	}

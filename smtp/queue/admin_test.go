@@ -178,7 +178,7 @@ func TestJSON(t *testing.T) {
 		o.must(err)
 		got, err := json.Marshal(d)
 		o.must(err)
-		const want = `{"id":"035d013b37e000","state":"waiting","from":"ann@us.test","destination":"far.test",` +
+		const want = `{"id":"035d013b37e000","state":"waiting","from":"ann@us.test","destination":"far.test","via":"",` +
 			`"recipients":["bob@far.test"],"size":72,"received":"2000-01-01T00:00:00Z","attempts":1,` +
 			`"next_attempt":"2000-01-01T00:05:00Z","last_error":"mx.far.test [192.0.2.1] said: 450 4.2.1 try later",` +
 			`"errors":[{"recipient":"bob@far.test","at":"2000-01-01T00:00:00Z","code":450,"status":"4.2.1",` +

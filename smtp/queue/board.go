@@ -43,7 +43,7 @@ const (
 	trying                    // an attempt is under way
 )
 
-// destination is where one courier goes at a time, or a few.
+// destination is where one courier goes at a time, or a few: a domain, or the smarthost of several (Queue.way).
 type destination struct {
 	name    string
 	jobs    int
@@ -64,29 +64,50 @@ func newBoard(l Limits) board {
 	return board{limits: l, jobs: make(map[entryID]*job), destinations: make(map[string]*destination)}
 }
 
-// add puts an entry on the board, unless it is there.
-func (b *board) add(id entryID, e *entry) {
+// add puts an entry on the board that goes by a way, unless it is there.
+func (b *board) add(id entryID, e *entry, way string) {
 	if b.jobs[id] != nil {
 		return
 	}
-	d := b.destinations[e.Destination]
-	if d == nil {
-		d = &destination{name: e.Destination}
-		b.destinations[d.name] = d
-	}
-	d.jobs++
-	j := &job{id: id, to: d, held: e.Held}
+	j := &job{id: id, to: b.destination(way), held: e.Held}
+	j.to.jobs++
 	b.jobs[id] = j
 	b.schedule(j, e.Next)
+}
+
+// destination is the one of a name.
+func (b *board) destination(name string) *destination {
+	d := b.destinations[name]
+	if d == nil {
+		d = &destination{name: name}
+		b.destinations[name] = d
+	}
+	return d
+}
+
+// move has a job that has no attempt under way go by another way; it is parked if it was not on that one.
+func (b *board) move(j *job, way string) {
+	if j.to.name == way {
+		return
+	}
+	b.park(j)
+	b.leave(j)
+	j.to = b.destination(way)
+	j.to.jobs++
+}
+
+// leave takes a job from its destination.
+func (b *board) leave(j *job) {
+	if j.to.jobs--; j.to.jobs == 0 {
+		delete(b.destinations, j.to.name)
+	}
 }
 
 // remove takes a job off the board that has no attempt under way.
 func (b *board) remove(j *job) {
 	b.park(j)
 	delete(b.jobs, j.id)
-	if j.to.jobs--; j.to.jobs == 0 {
-		delete(b.destinations, j.to.name)
-	}
+	b.leave(j)
 }
 
 // schedule has a job tried at a time; if it is held, when it is released.
@@ -187,7 +208,7 @@ func (d *destination) first() *job {
 	for len(d.line) > 0 {
 		j := d.line[0]
 		d.line[0], d.line = nil, d.line[1:]
-		if j.state == inLine {
+		if j.state == inLine && j.to == d {
 			return j
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"mailstead/mailbox"
 	"mailstead/smtp/dns"
+	"mailstead/smtp/route"
 )
 
 // roomName is the room of the store that has the entries: their ids as keys,
@@ -54,6 +55,8 @@ type entry struct {
 	Waited      time.Duration     `json:"waited,omitempty"` // how long it has been tried for, whatever the clock says
 	Next        time.Time         `json:"next"`             // when to try again
 	Held        bool              `json:"held,omitempty"`
+	Via         *route.Hop        `json:"via,omitempty"`         // where an administrator has sent it; the zero hop is the direct way, nil what the routes say
+	Unreachable bool              `json:"unreachable,omitempty"` // an attempt reached no server, so that it goes by a fall-back
 }
 
 // noticeKind tells a message from the notices about one.

@@ -29,6 +29,7 @@ import (
 
 	"mailstead/mailbox"
 	"mailstead/smtp/journal"
+	"mailstead/smtp/route"
 )
 
 // Message is what a courier is given: one message for recipients of one destination.
@@ -40,6 +41,7 @@ type Message struct {
 	EightBit   bool              // the body has octets above 127
 	UTF8       bool              // needs SMTPUTF8: an address or a header has them (RFC 6531)
 	TLS        TLSDemand
+	Route      route.Route // the way it takes, for couriers to the world
 	Open       func() (io.ReadCloser, error)
 
 	Transaction string            // that the message came by, for the journal
@@ -126,8 +128,12 @@ type Options struct {
 	Local   Courier                  // to domains of this server, and to "postmaster" without domain
 	IsLocal func(domain string) bool // reports whether a domain is of this server
 
-	// Disabled says that there is no way to other domains: mail for them waits,
-	// visible, and never gets too old.
+	// Routes chooses the way of mail to other domains, as route.Table.For does. It is asked for each entry when it
+	// comes and after each attempt; Rerouted says when its answers change. nil = all of it goes directly.
+	Routes func(route.Mail) route.Route
+
+	// Disabled says that there is no direct way to other domains: mail for them waits,
+	// visible, and never gets too old, unless it has a smarthost.
 	Disabled bool
 
 	// Sign gives fields with signatures for a notice of ours, to be put in front of it: start is
@@ -229,7 +235,7 @@ func (q *Queue) found(key string, value []byte) error {
 	if latest := q.o.Now().Add(longest); e.Next.After(latest) {
 		e.Next = latest
 	}
-	q.board.add(id, &e)
+	q.board.add(id, &e, q.way(&e))
 	return nil
 }
 
@@ -283,7 +289,7 @@ func (q *Queue) adopt() {
 		e, err := q.load(f.id)
 		if err == nil {
 			q.mu.Lock()
-			q.board.add(f.id, &e)
+			q.board.add(f.id, &e, q.way(&e))
 			q.mu.Unlock()
 			q.noteEntry(journal.Queued, f.id.String(), &e)
 		}

@@ -102,8 +102,9 @@ func (q *Queue) begin(ctx context.Context) time.Time {
 	return next
 }
 
-func (q *Queue) reachable(destination string) bool {
-	return !q.o.Disabled || q.isLocal(destination)
+// reachable reports whether there is anything at the end of a way on the board.
+func (q *Queue) reachable(way string) bool {
+	return !q.o.Disabled || bySmarthost(way) || q.isLocal(way)
 }
 
 func (q *Queue) isLocal(destination string) bool {
@@ -129,12 +130,16 @@ func (q *Queue) attempt(ctx context.Context, j *job) {
 	switch {
 	case errors.Is(err, ErrNoSuch) || err == nil && len(e.Recipients) == 0:
 		q.board.remove(j)
-	case j.again:
-		j.again = false
-		q.board.schedule(j, q.o.Now())
+	case err != nil: // which way it goes is not known
+		q.board.schedule(j, e.Next)
 	default:
+		q.board.move(j, q.way(&e))
+		if j.again {
+			e.Next = q.o.Now()
+		}
 		q.board.schedule(j, e.Next)
 	}
+	j.again = false
 	q.mu.Unlock()
 	q.Wake()
 }
@@ -177,7 +182,7 @@ func (q *Queue) call(ctx context.Context, c Courier, j *job, e entry, open []str
 	}()
 	return c.Deliver(ctx, e.Destination, Message{
 		From: e.From, Recipients: open, Account: e.Account, Size: e.Size, EightBit: e.EightBit, UTF8: e.UTF8, TLS: e.TLS,
-		Transaction: e.Transaction, Filing: e.filing(), Open: func() (io.ReadCloser, error) { return q.openBody(e.Body) },
+		Route: q.route(&e), Transaction: e.Transaction, Filing: e.filing(), Open: func() (io.ReadCloser, error) { return q.openBody(e.Body) },
 	})
 }
 
@@ -265,6 +270,7 @@ func (q *Queue) noteOnce(ctx context.Context, j *job, outcomes []Outcome) (entry
 		}
 	} else {
 		e.record(outcomes, q.o.Now(), q.o.Rand())
+		q.fallBack(&e, outcomes, q.o.Now())
 	}
 	// The result is written also when the queue is stopping.
 	left, err := q.settle(context.WithoutCancel(ctx), j.id, e)
