@@ -1,7 +1,6 @@
 package smtp
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,13 +22,14 @@ import (
 type examination struct {
 	session *session
 	checks  *Checks
-	ctx     context.Context
-	cancel  context.CancelFunc
-	offline bool           // nothing is looked up
-	asked   sync.WaitGroup // look-ups about the author
-	ours    []string       // names of this server
-	client  *inquiry       // about whom is judged; nil where nobody can be asked about
-	behind  *inquiry       // about the host before an account's forwarder; nil while no account needs it
+	ctx     context.Context    // of look-ups that have to ask; nil before the first one
+	cancel  context.CancelFunc // nil as well
+	late    bool               // the message is whole: what is asked now has CheckWait only
+	offline bool               // nothing is looked up
+	asked   sync.WaitGroup     // look-ups about the author
+	ours    []string           // names of this server
+	client  *inquiry           // about whom is judged; nil where nobody can be asked about
+	behind  *inquiry           // about the host before an account's forwarder; nil while no account needs it
 
 	facts    mailauth.Facts // but for those of single accounts
 	header   []byte         // as received, and then without what claims to be ours
@@ -38,22 +38,43 @@ type examination struct {
 	parties  []party
 	words    []string         // of the filter, that can be told to all parties
 	verdict  mailauth.Verdict // of the message
+
+	room, head []byte // for the header as received, and as stored; used again by other messages
 }
+
+// examinations are those that were closed.
+var examinations = sync.Pool{New: func() any { return new(examination) }}
+
+// maxKeptHeader bounds the room for a header that is kept, in octets.
+const maxKeptHeader = 16 << 10
 
 // examine begins with what is known at MAIL: a client that is judged itself is
 // asked about while it goes on.
 func (s *session) examine(from string) *examination {
-	e := &examination{session: s, checks: s.server.o.Checks, ours: s.ours()}
-	e.ctx, e.cancel = s.ctx(), func() {}
-	if e.offline = mailauth.Offline(e.checks.Resolver); !e.offline {
-		e.ctx, e.cancel = context.WithCancel(e.ctx)
-	}
+	e := examinations.Get().(*examination)
+	e.session, e.checks, e.ours = s, s.server.o.Checks, s.ours()
+	e.offline = mailauth.Offline(e.checks.Resolver)
 	e.facts.TrustedRelay = e.checks.trusts(s.remote)
 	e.facts.EarlyTalker = s.early
 	if !e.facts.TrustedRelay && s.remote.IsValid() {
 		e.client = e.inquire(s.remote, s.helo, from)
 	}
 	return e
+}
+
+// waiting is the context of what has to wait for somebody's answer. It ends with the examination, and CheckWait after the
+// end of the message. Most mail needs none: all is in the cache.
+func (e *examination) waiting() context.Context {
+	switch {
+	case e.offline:
+		return e.session.ctx()
+	case e.ctx != nil:
+	case e.late:
+		e.ctx, e.cancel = context.WithTimeout(e.session.ctx(), e.session.server.limits.CheckWait)
+	default:
+		e.ctx, e.cancel = context.WithCancel(e.session.ctx())
+	}
+	return e.ctx
 }
 
 // begin reads the header and starts with the signatures. Of mail through a
@@ -66,7 +87,8 @@ func (e *examination) begin(header []byte, unicode bool) ([]byte, error) {
 	e.parties = partiesOf(e.session.tx.Recipients)
 	reads := e.readsBody()
 	if e.header = header; reads {
-		e.header = bytes.Clone(header) // the window it stands in moves on
+		e.room = append(e.room[:0], header...) // the window it stands in moves on
+		e.header = e.room
 	}
 	if e.facts.TrustedRelay {
 		e.client = e.inquireBehind()
@@ -76,9 +98,11 @@ func (e *examination) begin(header []byte, unicode bool) ([]byte, error) {
 	e.facts.Override = mailauth.OverrideFor(e.checks.Overrides, e.facts.Author.Domain)
 	if domain := e.facts.Author.Domain; domain != "" && !e.offline {
 		// The record that decides on most mail is known when the body has come.
-		e.checks.ask(e.ctx, &e.asked, func(ctx context.Context) { e.checks.Resolver.LookupTXT(ctx, "_dmarc."+domain) })
+		e.ask(&e.asked, func(ctx context.Context) { e.checks.Resolver.LookupTXT(ctx, "_dmarc."+domain) })
 	}
-	e.verifier = mailauth.NewVerifier(e.ctx, mailauth.Options{Resolver: e.checks.Resolver, Keys: &e.session.server.keys, Now: e.session.server.o.Now}, e.header)
+	e.verifier = mailauth.NewVerifier(e.session.ctx(), mailauth.Options{
+		Resolver: e.checks.Resolver, Records: &e.session.server.records, Now: e.session.server.o.Now, Waiting: e.waiting,
+	}, e.header)
 	if reads {
 		return nil, nil
 	}
@@ -119,7 +143,7 @@ func (e *examination) Write(p []byte) (int, error) { return e.verifier.Write(p) 
 // in front, and without what claims to be ours. An error is the refusal. body is nil where
 // nobody reads it.
 func (e *examination) finish(unicode bool, body *mailbox.Spool) ([]byte, error) {
-	if body != nil {
+	if e.late = body != nil; e.late && e.cancel != nil {
 		defer time.AfterFunc(e.session.server.limits.CheckWait, e.cancel).Stop()
 	}
 	e.found = e.verifier.Finish()
@@ -139,7 +163,13 @@ func (e *examination) finish(unicode bool, body *mailbox.Spool) ([]byte, error) 
 		return nil, err
 	}
 	e.file()
-	return e.signed(append(e.ourFields(unicode), e.header...), body), nil
+	return e.signed(e.stored(unicode), body), nil
+}
+
+// stored is the header with our fields in front, in room that is used again.
+func (e *examination) stored(unicode bool) []byte {
+	e.head = append(e.appendOurFields(e.head[:0], unicode), e.header...)
+	return e.head
 }
 
 // signed puts signatures in front of mail that an alias leads elsewhere, for the alias's domain: the
@@ -181,8 +211,8 @@ func (e *examination) handingOn() string {
 	return ""
 }
 
-// ourFields are what is stored in front of the header.
-func (e *examination) ourFields(unicode bool) []byte {
+// appendOurFields appends what is stored in front of the header.
+func (e *examination) appendOurFields(dst []byte, unicode bool) []byte {
 	s := e.session
 	results := mailauth.AuthResults{ID: s.server.o.Hostname, Methods: e.found.Methods()}
 	var iprev mailauth.IPRevResult
@@ -190,7 +220,7 @@ func (e *examination) ourFields(unicode bool) []byte {
 		iprev = e.client.iprev
 	}
 	results.Methods = append(results.Methods, e.facts.SPF.Method(), e.facts.DMARC.Method(), iprev.Method(e.facts.Client))
-	head := e.appendWhy(s.envelopeFields())
+	head := e.appendWhy(s.appendEnvelope(dst))
 	return s.appendReceived(results.AppendField(head, unicode && s.tx.utf8))
 }
 
@@ -201,11 +231,11 @@ func (e *examination) authenticate(f *mailauth.Facts, about *inquiry) {
 		about.tell(f)
 	}
 	if f.Author.Domain != "" {
-		d := mailauth.DMARC{Resolver: e.checks.Resolver}
+		d := mailauth.DMARC{Resolver: e.checks.Resolver, Records: &e.session.server.records}
 		proven := mailauth.Identifiers(f.SPF, e.found.DKIM)
 		check := func(ctx context.Context) { f.DMARC = d.Check(ctx, f.Author.Domain, proven) }
-		if !mailauth.AtOnce(e.ctx, e.checks.Resolver, check) {
-			check(e.ctx)
+		if !mailauth.AtOnce(e.session.ctx(), e.checks.Resolver, check) {
+			check(e.waiting())
 		}
 	}
 }
@@ -248,7 +278,7 @@ func (e *examination) opinions(body *mailbox.Spool) []Opinion {
 	if last := len(accounts) - 1; last > 0 && accounts[last] != 0 {
 		accounts = append(accounts, 0) // what can be told to all of them
 	}
-	got := e.checks.Filter.Assess(e.ctx, Letter{
+	got := e.checks.Filter.Assess(e.waiting(), Letter{
 		Raw: letterReader{e.header, body}, Size: int64(len(e.header)) + body.Size(),
 		ReversePath: e.session.tx.From, Facts: &e.facts,
 	}, accounts)
@@ -307,10 +337,11 @@ func (e *examination) report() {
 	if v.Action == mailauth.Accept {
 		level = slog.LevelDebug
 	}
-	if !e.session.log.Enabled(e.ctx, level) {
+	ctx := e.session.ctx()
+	if !e.session.log.Enabled(ctx, level) {
 		return
 	}
-	e.session.log.Log(e.ctx, level, "smtp: message judged", "id", e.session.tx.ID, "action", v.Action, "rule", v.Rule, "reasons", v.Reasons,
+	e.session.log.Log(ctx, level, "smtp: message judged", "id", e.session.tx.ID, "action", v.Action, "rule", v.Rule, "reasons", v.Reasons,
 		"author", f.Author.Domain, "client", f.Client, "spf", f.SPF.Result, "dkim", f.DKIM, "dmarc", f.DMARC.Result,
 		"arc", f.ARC, "iprev", f.IPRev, "recorded-only", e.checks.RecordOnly)
 }
@@ -333,9 +364,11 @@ func (e *examination) file() {
 	}
 }
 
-// close ends all look-ups and waits for them.
+// close ends all look-ups, waits for them, and leaves the examination to another message.
 func (e *examination) close() {
-	e.cancel()
+	if e.cancel != nil {
+		e.cancel()
+	}
 	if e.verifier != nil {
 		e.verifier.Close()
 	}
@@ -345,4 +378,10 @@ func (e *examination) close() {
 		}
 	}
 	e.asked.Wait()
+	room, head := e.room, e.head
+	if max(cap(room), cap(head)) > maxKeptHeader {
+		room, head = nil, nil
+	}
+	*e = examination{room: room, head: head}
+	examinations.Put(e)
 }

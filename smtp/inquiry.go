@@ -22,25 +22,26 @@ type inquiry struct {
 
 // inquire starts all look-ups about a client beside each other. They end with the examination.
 func (e *examination) inquire(ip netip.Addr, helo, from string) *inquiry {
-	ctx, s := e.ctx, e.session
+	s := e.session
 	c := s.server.o.Checks
 	q := &inquiry{client: ip, helo: mailauth.CheckHeloName(helo, ip, e.ours)}
-	spf := mailauth.SPF{Resolver: c.Resolver, Receiver: s.server.o.Hostname, Now: s.server.o.Now}
-	c.ask(ctx, &q.asked, func(ctx context.Context) { q.spf = spf.CheckMailFrom(ctx, ip, helo, from) })
-	c.ask(ctx, &q.asked, func(ctx context.Context) { q.iprev = mailauth.CheckIPRev(ctx, c.Resolver, ip) })
+	spf := mailauth.SPF{Resolver: c.Resolver, Receiver: s.server.o.Hostname, Now: s.server.o.Now, Records: &s.server.records}
+	e.ask(&q.asked, func(ctx context.Context) { q.spf = spf.CheckMailFrom(ctx, ip, helo, from) })
+	e.ask(&q.asked, func(ctx context.Context) { q.iprev = mailauth.CheckIPRev(ctx, c.Resolver, ip) })
 	if len(c.Blocked) > 0 {
-		c.ask(ctx, &q.asked, func(ctx context.Context) { q.blocked = mailauth.CheckLists(ctx, c.Resolver, ip, c.Blocked) })
+		e.ask(&q.asked, func(ctx context.Context) { q.blocked = mailauth.CheckLists(ctx, c.Resolver, ip, c.Blocked) })
 	}
 	if len(c.Allowed) > 0 {
-		c.ask(ctx, &q.asked, func(ctx context.Context) { q.allowed = mailauth.CheckLists(ctx, c.Resolver, ip, c.Allowed) })
+		e.ask(&q.asked, func(ctx context.Context) { q.allowed = mailauth.CheckLists(ctx, c.Resolver, ip, c.Allowed) })
 	}
 	return q
 }
 
 // ask runs a check at once if all that it asks for is in the cache, else beside the session:
 // most mail comes from a few senders, and a goroutine costs more than their answers.
-func (c *Checks) ask(ctx context.Context, asked *sync.WaitGroup, check func(context.Context)) {
-	if !mailauth.AtOnce(ctx, c.Resolver, check) {
+func (e *examination) ask(asked *sync.WaitGroup, check func(context.Context)) {
+	if !mailauth.AtOnce(e.session.ctx(), e.checks.Resolver, check) {
+		ctx := e.waiting()
 		asked.Go(func() { check(ctx) })
 	}
 }

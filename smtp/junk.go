@@ -72,7 +72,7 @@ func (e *examination) keepCopies(unicode bool, body *mailbox.Spool) {
 		return
 	}
 	s := e.session
-	head := append(e.ourFields(unicode), e.header...)
+	head := e.stored(unicode)
 	err := e.checks.Rejected.Keep(s.ctx(), accounts, s.tx.Received, func(w io.Writer) error {
 		if _, err := w.Write(head); err != nil {
 			return fmt.Errorf("the header of a refused message: %w", err)

@@ -81,7 +81,7 @@ type Server struct {
 	o       Options
 	limits  Limits
 	conns   *serve.Server
-	keys    mailauth.KeyCache
+	records mailauth.Records
 	ledger  *ledger       // nil where nobody's conduct is watched
 	counter atomic.Uint64 // makes transaction names unique; begins anywhere, so that servers side by side differ
 }

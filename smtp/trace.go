@@ -10,11 +10,16 @@ const dateFormat = "Mon, 2 Jan 2006 15:04:05 -0700"
 
 // trace is what is stored in front of a message: the same for all recipients
 // and without their names, so that it gives no hidden one away.
-func (s *session) trace() []byte { return s.appendReceived(s.envelopeFields()) }
+func (s *session) trace() []byte {
+	return s.appendReceived(s.appendEnvelope(make([]byte, 0, usualTrace)))
+}
 
-// envelopeFields are the first of its fields: what the envelope said, as far as
+// usualTrace is as much as most traces take, in octets.
+const usualTrace = 320
+
+// appendEnvelope appends the first of its fields: what the envelope said, as far as
 // everybody may know it.
-func (s *session) envelopeFields() (b []byte) {
+func (s *session) appendEnvelope(b []byte) []byte {
 	if s.tx.finalForAll() {
 		b = append(append(append(b, "Return-Path: <"...), s.tx.From...), ">\r\n"...)
 	}
@@ -40,7 +45,7 @@ func (t *transaction) deliveredTo() string {
 
 func (s *session) appendReceived(b []byte) []byte {
 	b = append(b, "Received: from "...)
-	b = append(b, s.traceFrom()...)
+	b = s.appendFrom(b)
 	b = append(append(b, "\r\n\tby "...), s.server.o.Hostname...)
 	b = append(append(b, " with "...), s.protocol()...)
 	b = append(append(b, " id "...), s.tx.ID...)
@@ -59,20 +64,21 @@ func (t *transaction) finalForAll() bool {
 	return true
 }
 
-// traceFrom says where the message came from (RFC 5321 section 4.4). Where a
+// appendFrom says where the message came from (RFC 5321 section 4.4). Where a
 // user was when writing a message is nobody's business.
-func (s *session) traceFrom() string {
+func (s *session) appendFrom(b []byte) []byte {
 	if s.submission() {
-		return s.server.o.Hostname
+		return append(b, s.server.o.Hostname...)
 	}
 	name := s.helo
 	if !isASCII(name) { // a header that is not UTF-8 cannot say it (RFC 6532)
 		name = "unknown"
 	}
+	b = append(b, name...)
 	if !s.remote.IsValid() {
-		return name
+		return b
 	}
-	return name + " (" + literal(s.remote) + ")"
+	return append(append(append(b, " ("...), literal(s.remote)...), ')')
 }
 
 // protocol is the keyword of RFC 3848, or of RFC 6531 section 4.3.

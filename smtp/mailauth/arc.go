@@ -303,7 +303,8 @@ func (v *Verifier) checkSeals() (index int, found verdict) {
 			return i, key.verdict
 		}
 		v.buf = relaxed.appendSigned(v.buf[:0], set.seal.field, set.seal.bFrom, set.seal.bTo)
-		if found := key.key.verify(set.seal, sumWith(running, v.buf)); found != (verdict{}) {
+		sum := sumWith(running, v.buf)
+		if found := key.key.verify(set.seal, &sum); found != (verdict{}) {
 			return i, found
 		}
 		add(set.seal.field)

@@ -96,9 +96,21 @@ type cut struct {
 }
 
 func newBodyHash(form canonicalization) *bodyHash {
-	b := &bodyHash{form: form, hash: sha256.New()}
-	b.small = b.room[:0]
+	b := &bodyHash{}
+	b.begin(form)
 	return b
+}
+
+// begin makes b ready for a body, whatever it was used for before.
+func (b *bodyHash) begin(form canonicalization) {
+	h, cuts := b.hash, b.cuts[:0]
+	if h == nil {
+		h = sha256.New()
+	} else {
+		h.Reset()
+	}
+	*b = bodyHash{form: form, hash: h, cuts: cuts}
+	b.small = b.room[:0]
 }
 
 // smallPieces is how much is collected before it is hashed, and wholePiece
@@ -142,7 +154,7 @@ func (b *bodyHash) write(p []byte) {
 // finish ends the body and gives the hash of all of it. A simple body always
 // ends in one line end, a relaxed one only if it has something before it (RFC
 // 6376 sections 3.4.3 and 3.4.4).
-func (b *bodyHash) finish() (sum [sha256.Size]byte) {
+func (b *bodyHash) finish(sum *[sha256.Size]byte) {
 	if b.cr {
 		b.cr = false
 		b.put('\r')
@@ -153,7 +165,6 @@ func (b *bodyHash) finish() (sum [sha256.Size]byte) {
 	b.flush()
 	b.reach(0)
 	b.hash.Sum(sum[:0])
-	return sum
 }
 
 // writeSimple passes everything on but the line ends at its end.
@@ -218,51 +229,65 @@ func (b *bodyHash) writeRelaxed(p []byte) {
 // the same in the relaxed form: with single spaces within a line, and with line
 // ends that have a line behind them that is not empty.
 func canonicalRun(p []byte) int {
-	for i := 0; i < len(p); {
-		if i+8 <= len(p) {
-			if n := cleanOctets(binary.LittleEndian.Uint64(p[i:])); n > 0 {
-				i += n
-				continue
-			}
+	// Without tabs, only two small octets side by side can need a change.
+	if tab := bytes.IndexByte(p, '\t'); tab >= 0 {
+		p = p[:tab]
+	}
+	for i := 0; ; {
+		i += spacedOctets(p[i:])
+		if i+1 >= len(p) {
+			return runEnd(p)
 		}
-		switch c := p[i]; {
-		case c > ' ':
-			i++
-		case c == '\t':
+		switch {
+		case p[i] == ' ' && (p[i+1] == ' ' || p[i+1] == '\r'):
 			return i
-		case c == ' ':
-			if i+1 == len(p) || isWSP(p[i+1]) || p[i+1] == '\r' {
+		case p[i] == '\r' && p[i+1] == '\n':
+			if i+2 == len(p) || p[i+2] == '\r' || p[i+2] == ' ' {
 				return i
 			}
 			i += 2
-		case c == '\r':
-			if i+2 >= len(p) || p[i+1] != '\n' || p[i+2] == '\r' || isWSP(p[i+2]) {
-				return i
-			}
-			i += 3
 		default:
 			i++
 		}
 	}
+}
+
+// runEnd is how long a run to the end of p is: what follows may still change its last octet.
+func runEnd(p []byte) int {
+	if last := len(p) - 1; p[last] == ' ' || p[last] == '\r' {
+		return last
+	}
 	return len(p)
 }
 
-// cleanOctets is how many of the eight octets of w, from the lowest, can be passed
-// over: text, and single spaces whose right neighbour is seen to be text. What
-// stands behind them has to be looked at: a control character, a space before
-// white space, or a space at the end of w.
-func cleanOctets(w uint64) int {
+// spacedOctets is how many octets at the start of p stand in front of two small ones side by
+// side, white space and control characters; where there are none it is len(p)-1 at least.
+func spacedOctets(p []byte) int {
+	i, before := 0, uint64(0) // before is the mark of the octet before p[i]
+	for ; i+16 <= len(p); i += 16 {
+		q := p[i : i+16]
+		low, high := smallOctets(binary.LittleEndian.Uint64(q)), smallOctets(binary.LittleEndian.Uint64(q[8:]))
+		pairs, more := low&(low<<8|before), high&(high<<8|low>>56)
+		if pairs != 0 {
+			return i + bits.TrailingZeros64(pairs)/8 - 1
+		}
+		if more != 0 {
+			return i + 8 + bits.TrailingZeros64(more)/8 - 1
+		}
+		before = high >> 56
+	}
+	for i = max(i-1, 0); i+1 < len(p) && (p[i] > ' ' || p[i+1] > ' '); {
+		i++
+	}
+	return i
+}
+
+// smallOctets marks, each with its highest bit, the octets of w that are not above the space.
+func smallOctets(w uint64) uint64 {
 	const each, high = 0x0101010101010101, 0x8080808080808080
 	// An octet is above the space if its lower seven bits plus 0x5F reach the
 	// eighth, or if that is set; no sum carries into the next octet.
-	small := ^((w &^ high) + each*(0x7F-' ') | w) & high
-	if small == 0 {
-		return 8
-	}
-	x := w ^ each*' '
-	spaces := ^((x &^ high) + each*0x7F | x) & high
-	stop := small&^spaces | small>>8&spaces | spaces&(0x80<<56)
-	return bits.TrailingZeros64(stop) / 8
+	return ^((w &^ high) + each*(0x7F-' ') | w) & high
 }
 
 // endLine holds a line end back; white space before it goes.

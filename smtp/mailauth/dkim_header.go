@@ -1,6 +1,9 @@
 package mailauth
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // maxFields bounds the header fields that are looked at. The receiver takes no
 // header with more, and the work of a signature grows with their number.
@@ -51,15 +54,12 @@ func lower(c byte) byte {
 	return c
 }
 
-// usualFields are as many as most headers have.
-const usualFields = 24
-
 // splitHeader cuts a header into its fields. What is no field ends it: many
 // mail programs show everything from there on as body, so it is body here, too,
 // and rest begins with it. An empty line that ends the header is in neither.
-// Complete is false when there are more than maxFields.
-func splitHeader(header []byte) (fields []headerField, rest []byte, complete bool) {
-	fields = make([]headerField, 0, usualFields)
+// Complete is false when there are more than maxFields. Room is what fields may take.
+func splitHeader(header []byte, room []headerField) (fields []headerField, rest []byte, complete bool) {
+	fields = room[:0]
 	for len(header) > 0 {
 		end := fieldLength(header)
 		name, ok := nameOf(header[:end])
@@ -124,9 +124,7 @@ type picker struct {
 // name without a field left stands for nothing (RFC 6376 section 5.4.2). The
 // field at own is the signature itself and is never chosen.
 func (p *picker) pick(names []fieldName, own int, hash func(field []byte)) {
-	if p.used == nil {
-		p.used = make([]bool, len(p.fields))
-	}
+	p.used = slices.Grow(p.used[:0], len(p.fields))[:len(p.fields)]
 	clear(p.used)
 	if own >= 0 {
 		p.used[own] = true

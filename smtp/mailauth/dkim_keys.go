@@ -19,7 +19,7 @@ const (
 // arrival of its body.
 type keyring struct {
 	resolver Resolver
-	parsed   *KeyCache
+	records  *Records
 	keys     []keyAnswer
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
@@ -50,9 +50,9 @@ func (r *keyring) find(name string) *keyAnswer {
 	return nil
 }
 
-// start begins to look up what is wanted. It ends by itself, with ctx, or when
-// stop is called; wait is called before the answers are read.
-func (r *keyring) start(ctx context.Context) {
+// start begins to look up what is wanted. It ends by itself, with ctx, or what waiting gives in its place,
+// or when stop is called; wait is called before the answers are read.
+func (r *keyring) start(ctx context.Context, waiting func() context.Context) {
 	if len(r.keys) == 0 {
 		return
 	}
@@ -65,6 +65,9 @@ func (r *keyring) start(ctx context.Context) {
 	open := r.lookUpCached(ctx)
 	if len(open) == 0 {
 		return
+	}
+	if waiting != nil {
+		ctx = waiting()
 	}
 	ctx, r.cancel = context.WithTimeout(ctx, lookupsTimeout)
 	var next atomic.Int32
@@ -95,7 +98,7 @@ func (r *keyring) wait() {
 		r.cancel()
 	}
 	for i := range r.keys {
-		r.keys[i].read(r.parsed)
+		r.keys[i].read(r.records)
 	}
 }
 
@@ -124,13 +127,13 @@ func (a *keyAnswer) lookUp(ctx context.Context, resolver Resolver) {
 
 // read reads the records. Of several the first that can be used is taken: RFC
 // 6376 section 3.6.2.2 leaves it open.
-func (a *keyAnswer) read(parsed *KeyCache) {
+func (a *keyAnswer) read(known *Records) {
 	if a.verdict != (verdict{}) {
 		return
 	}
 	a.verdict = noKey
 	for _, record := range a.records[:min(len(a.records), maxKeyRecords)] {
-		if a.key, a.verdict = parsed.parse(record); a.verdict == (verdict{}) {
+		if a.key, a.verdict = known.key(record); a.verdict == (verdict{}) {
 			return
 		}
 	}

@@ -55,7 +55,7 @@ type Signer struct {
 // of the signatures.
 func NewSigner(keys []SigningKey, now time.Time, header []byte) *Signer {
 	s := &Signer{keys: keys, now: now, body: newBodyHash(relaxed)}
-	fields, rest, complete := splitHeader(header)
+	fields, rest, complete := splitHeader(header, nil)
 	if !complete {
 		s.err = ErrHeaderTooLarge
 	}
@@ -85,7 +85,8 @@ func (s *Signer) Finish() ([]byte, error) {
 	if s.err != nil {
 		return nil, s.err
 	}
-	sum := s.body.finish()
+	var sum [sha256.Size]byte
+	s.body.finish(&sum)
 	var out []byte
 	for _, key := range s.keys {
 		var err error

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,26 +98,33 @@ const (
 // parseSignature reads a signature's field. What could be read is there beside
 // a verdict, too.
 func parseSignature(field []byte, kind signatureKind) (*signature, tagList, verdict) {
-	s := &signature{field: field, length: -1}
+	s := new(signature)
+	tags, v := s.parse(field, kind, nil)
+	return s, tags, v
+}
+
+// parse is parseSignature; what s has room for is used again, and room is for the tags.
+func (s *signature) parse(field []byte, kind signatureKind, room tagList) (tagList, verdict) {
+	*s = signature{field: field, length: -1, data: s.data[:0], names: s.names[:0]}
 	colon := bytes.IndexByte(field, ':') + 1
 	if len(field) > maxSignatureField {
-		return s, nil, badSyntax
+		return nil, badSyntax
 	}
-	tags, err := parseTags(field[colon:])
+	tags, err := appendTags(room[:0], field[colon:])
 	if err != nil {
-		return s, nil, badSyntax
+		return nil, badSyntax
 	}
 	if b := tags.find("b"); b != nil {
 		s.bFrom, s.bTo = colon+b.from, colon+b.to
 	}
 	s.domain, s.selector = domainTag(tags.value("d")), domainTag(tags.value("s"))
 	if v := s.parseMethod(tags.value("a")); v != (verdict{}) {
-		return s, tags, v
+		return tags, v
 	}
 	if v := s.parseKeyTags(tags); v != (verdict{}) || kind == arcSeal {
-		return s, tags, v
+		return tags, v
 	}
-	return s, tags, s.parseMessageTags(tags)
+	return tags, s.parseMessageTags(tags)
 }
 
 // domainTag is a domain of d= or s= as the DNS is asked for it; nothing if it
@@ -154,7 +162,7 @@ func (s *signature) parseKeyTags(tags tagList) verdict {
 		}
 	}
 	var err error
-	if s.data, err = decodeBase64(tags.value("b")); err != nil || len(s.data) > maxSignature {
+	if s.data, err = appendDecoded(s.data, tags.value("b")); err != nil || len(s.data) > maxSignature {
 		return badSyntax
 	}
 	// A domain has two labels at least (RFC 6376 section 3.5, d=).
@@ -170,7 +178,8 @@ func (s *signature) parseMessageTags(tags tagList) verdict {
 	if len(tags.value("bh")) == 0 || len(tags.value("h")) == 0 {
 		return missingTag
 	}
-	sum, err := decodeBase64(tags.value("bh"))
+	var room [2 * sha256.Size]byte
+	sum, err := appendDecoded(room[:0], tags.value("bh"))
 	if err != nil || copy(s.bodyHash[:], sum) != len(s.bodyHash) || len(sum) != len(s.bodyHash) {
 		return badSyntax
 	}
@@ -224,7 +233,7 @@ func (s *signature) parseNames(value []byte) verdict {
 		return badSyntax
 	}
 	from := false
-	s.names = make([]fieldName, 0, colons+1)
+	s.names = slices.Grow(s.names, colons+1)
 	for name := range bytes.SplitSeq(value, []byte(":")) {
 		if name = trimFWS(name); !isFieldName(name) {
 			return badSyntax

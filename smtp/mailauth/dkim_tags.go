@@ -25,8 +25,13 @@ var errTagList = errors.New("not a tag list")
 
 // parseTags parses a list. Empty places between semicolons are read over:
 // nobody could understand them in two ways.
-func parseTags(list []byte) (tagList, error) {
-	tags := make(tagList, 0, 16)
+func parseTags(list []byte) (tagList, error) { return appendTags(make(tagList, 0, usualTags), list) }
+
+// usualTags are as many as most lists have.
+const usualTags = 16
+
+// appendTags is parseTags into room that is there.
+func appendTags(tags tagList, list []byte) (tagList, error) {
 	for at := 0; at < len(list); {
 		end := len(list)
 		if i := bytes.IndexByte(list[at:], ';'); i >= 0 {
@@ -113,11 +118,15 @@ func withoutFWS(b []byte) []byte {
 
 // decodeBase64 decodes a value in which white space means nothing.
 func decodeBase64(value []byte) ([]byte, error) {
-	value = withoutFWS(value)
-	out := make([]byte, base64.StdEncoding.DecodedLen(len(value)))
-	n, err := base64.StdEncoding.Strict().Decode(out, value)
-	return out[:n], err
+	return appendDecoded(nil, value)
 }
+
+// appendDecoded is decodeBase64 into room that is there.
+func appendDecoded(dst, value []byte) ([]byte, error) {
+	return strictBase64.AppendDecode(dst, withoutFWS(value))
+}
+
+var strictBase64 = base64.StdEncoding.Strict()
 
 // decimal reads an unsigned number of at most digits digits. What is larger
 // than an int64 is as good as endless (RFC 6376 section 3.5, l= and t=).

@@ -15,10 +15,12 @@ import (
 	"fmt"
 	"math/big"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -434,22 +436,56 @@ func TestVerifyWithoutAnswers(t *testing.T) {
 }
 
 // slowResolver answers when its context ends.
-type slowResolver struct{ started chan struct{} }
+type slowResolver struct {
+	started chan struct{}
+	ended   *atomic.Bool
+}
 
 func (s slowResolver) LookupTXT(ctx context.Context, name string) (dns.Answer[string], error) {
 	s.started <- struct{}{}
 	<-ctx.Done()
+	s.ended.Store(true)
 	return dns.Answer[string]{}, &dns.Error{Name: name, Type: "TXT", Temporary: true, Err: context.Cause(ctx)}
 }
 
 // TestCloseEndsLookups gives a message up while its key is looked up.
 func TestCloseEndsLookups(t *testing.T) {
-	slow := slowResolver{make(chan struct{}, 1)}
+	slow := slowResolver{make(chan struct{}, 1), new(atomic.Bool)}
 	v := NewVerifier(t.Context(), Options{Resolver: slow}, []byte(newForgery().message()))
 	<-slow.started
-	v.Close() // returns only when the look-up has ended
-	if r := v.Finish(); r.DKIM[0].Result != TempError {
-		t.Errorf("%+v", r.DKIM)
+	if v.Close(); !slow.ended.Load() {
+		t.Error("the look-up goes on")
+	}
+}
+
+// TestVerifierRoom: a message has the room of those before it, and nothing else of them.
+func TestVerifierRoom(t *testing.T) {
+	zone := testZone()
+	good := newForgery()
+	odd := strings.Repeat(good.field("DKIM-Signature"), MaxSignatures) + good.message()
+	want := map[string]Results{}
+	for range 3 {
+		for _, message := range []string{good.message(), odd, "Subject: unsigned\r\n\r\nx\r\n", strings.Replace(good.message(), "bh=", "bh=x", 1)} {
+			got := verifyMessage(t, zone, message, 1000)
+			if first, again := want[message]; again && !reflect.DeepEqual(got, first) {
+				t.Errorf("%.60q: %+v, and first %+v", message, got, first)
+			}
+			want[message] = got
+		}
+	}
+	v := verifiers.New().(*Verifier)
+	v.picker.fields, _, _ = splitHeader([]byte(good.header), nil)
+	v.findSignatures(true)
+	v.forget()
+	for _, f := range v.picker.fields[:cap(v.picker.fields)] {
+		if f.raw != nil {
+			t.Fatalf("%q is kept", f.raw)
+		}
+	}
+	for _, c := range v.dkim[:cap(v.dkim)] {
+		if c.field != nil || c.result != (DKIMResult{}) {
+			t.Fatalf("%+v is kept", c)
+		}
 	}
 }
 

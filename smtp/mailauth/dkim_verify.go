@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"hash"
+	"slices"
+	"sync"
 	"time"
 )
 
@@ -49,10 +51,13 @@ type DKIMResult struct {
 type Options struct {
 	// Resolver finds the keys.
 	Resolver Resolver
-	// Keys keeps keys from one message to the next. nil = each message reads its own.
-	Keys *KeyCache
+	// Records keeps keys from one message to the next. nil = each message reads its own.
+	Records *Records
 	// Now is the clock for x=. Default time.Now.
 	Now func() time.Time
+	// Waiting gives the context of look-ups that have to ask somebody, and is called only if there are any.
+	// nil = that of NewVerifier.
+	Waiting func() context.Context
 }
 
 // Verifier checks the DKIM signatures (RFC 6376) and the ARC chain (RFC 8617)
@@ -67,13 +72,28 @@ type Verifier struct {
 	chain  arcChain
 	bodies [kinds]*bodyHash // those that a signature needs
 	sums   [kinds][sha256.Size]byte
-	hash   hash.Hash
-	buf    []byte
+
+	// Room, which the next message has after Close.
+	spare [kinds]bodyHash
+	tags  tagList
+	hash  hash.Hash
+	sum   [sha256.Size]byte
+	buf   []byte
 }
+
+// verifiers are those that were closed: each message needs 6 KB of room.
+var verifiers = sync.Pool{New: func() any { return &Verifier{hash: sha256.New()} }}
+
+// The room that is kept: more is for odd messages.
+const (
+	maxKeptFields = 100
+	maxKeptChecks = 4
+	maxKeptRoom   = 16 << 10 // octets
+)
 
 // dkimCheck is a signature being checked.
 type dkimCheck struct {
-	*signature
+	signature
 	index   int // of its field
 	agent   string
 	verdict verdict
@@ -83,19 +103,20 @@ type dkimCheck struct {
 // NewVerifier begins with a message's header as it was received, which must
 // not change before Finish; what follows the header's empty line is taken as
 // the beginning of the body. It starts the look-ups of keys, which end with
-// ctx, Finish or Close.
+// ctx, Finish or Close. Whoever calls Close leaves the Verifier's room to another message.
 func NewVerifier(ctx context.Context, o Options, header []byte) *Verifier {
-	v := &Verifier{keys: keyring{resolver: o.Resolver, parsed: o.Keys}}
+	v := verifiers.Get().(*Verifier)
+	v.keys.resolver, v.keys.records = o.Resolver, o.Records
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	v.now = o.Now()
-	fields, rest, complete := splitHeader(header)
+	fields, rest, complete := splitHeader(header, v.picker.fields)
 	v.picker.fields = fields
 	v.findSignatures(complete)
 	v.chain = findChain(fields, complete, v.now)
 	v.needChain()
-	v.keys.start(ctx)
+	v.keys.start(ctx, o.Waiting)
 	v.write(rest)
 	return v
 }
@@ -111,29 +132,28 @@ func (v *Verifier) findSignatures(complete bool) {
 			v.more++
 			continue
 		}
-		c := dkimCheck{index: i}
-		c.read(f.raw, v.now)
+		v.dkim = slices.Grow(v.dkim, 1)[:len(v.dkim)+1]
+		c := &v.dkim[len(v.dkim)-1]
+		c.index, c.verdict = i, verdict{}
+		v.tags = c.read(f.raw, v.now, v.tags)
 		if !complete {
 			c.verdict = headerTooLarge
 		}
 		if c.verdict == (verdict{}) {
-			v.need(c.signature)
+			v.need(&c.signature)
 			v.keys.want(c.keyName)
 		}
-		v.dkim = append(v.dkim, c)
 	}
 }
 
-// read takes a signature's field apart.
-func (c *dkimCheck) read(field []byte, now time.Time) {
+// read takes a signature's field apart. It gives back the room for tags.
+func (c *dkimCheck) read(field []byte, now time.Time, room tagList) tagList {
 	var tags tagList
-	c.signature, tags, c.verdict = parseSignature(field, dkimSignature)
+	tags, c.verdict = c.parse(field, dkimSignature, room)
 	identity, agent, agentVerdict := c.checkAgent(tags.find("i"))
 	c.agent = agent
 	c.result = DKIMResult{Domain: c.domain, Selector: c.selector, Identity: identity, Algorithm: c.method.String()}
-	if b := base64.StdEncoding.EncodeToString(c.data[:min(len(c.data), 6)]); c.data != nil {
-		c.result.Prefix = b
-	}
+	c.result.Prefix = base64.StdEncoding.EncodeToString(c.data[:min(len(c.data), 6)])
 	version := verdict{}
 	if value := tags.value("v"); value == nil {
 		version = missingTag
@@ -145,12 +165,17 @@ func (c *dkimCheck) read(field []byte, now time.Time) {
 			c.verdict = next
 		}
 	}
+	if tags == nil {
+		return room
+	}
+	return tags
 }
 
 // need makes the body hashed in the form that a signature wants.
 func (v *Verifier) need(s *signature) {
 	if v.bodies[s.body] == nil {
-		v.bodies[s.body] = newBodyHash(s.body)
+		v.bodies[s.body] = &v.spare[s.body]
+		v.bodies[s.body].begin(s.body)
 	}
 	if s.length >= 0 {
 		v.bodies[s.body].addCut(s.length)
@@ -175,10 +200,9 @@ func (v *Verifier) write(p []byte) {
 // Finish ends the message, waits for the keys, and gives the results.
 func (v *Verifier) Finish() Results {
 	v.keys.wait()
-	v.hash = sha256.New()
 	for form, b := range v.bodies {
 		if b != nil {
-			v.sums[form] = b.finish()
+			b.finish(&v.sums[form])
 		}
 	}
 	r := Results{DKIM: make([]DKIMResult, 0, len(v.dkim)), Ignored: v.more}
@@ -189,9 +213,31 @@ func (v *Verifier) Finish() Results {
 	return r
 }
 
-// Close ends the look-ups of a message that is given up. After Finish it does
-// nothing.
-func (v *Verifier) Close() { v.keys.stop() }
+// Close ends the look-ups of a message that is given up, and takes the Verifier's room away:
+// nothing may be called any more.
+func (v *Verifier) Close() {
+	v.keys.stop()
+	v.forget()
+	verifiers.Put(v)
+}
+
+// forget keeps nothing of the message but room for another one.
+func (v *Verifier) forget() {
+	clear(v.picker.fields)
+	clear(v.keys.keys)
+	clear(v.tags[:cap(v.tags)])
+	for i := range v.dkim {
+		c := &v.dkim[i]
+		clear(c.names)
+		*c = dkimCheck{signature: signature{data: c.data[:0], names: c.names[:0]}}
+	}
+	v.picker.fields, v.keys.keys, v.dkim, v.tags = v.picker.fields[:0], v.keys.keys[:0], v.dkim[:0], v.tags[:0]
+	if cap(v.picker.fields) > maxKeptFields || cap(v.buf) > maxKeptRoom || cap(v.dkim) > maxKeptChecks {
+		v.picker, v.buf, v.dkim = picker{}, nil, nil
+	}
+	v.keys.cancel, v.keys.resolver, v.keys.records = nil, nil, nil
+	v.more, v.chain, v.bodies = 0, arcChain{}, [kinds]*bodyHash{}
+}
 
 // Results are what the signatures of a message came to.
 type Results struct {
@@ -234,7 +280,7 @@ func (v *Verifier) check(c *dkimCheck, key *publicKey) (found verdict, unsigned 
 	if key.strict && c.agent != c.domain {
 		return otherAgent, 0
 	}
-	if found, unsigned = v.verify(c.signature, c.index, key); found != (verdict{}) {
+	if found, unsigned = v.verify(&c.signature, c.index, key); found != (verdict{}) {
 		return found, unsigned
 	}
 	// A From above the signed one is what many programs show (RFC 6376 section 8.15).
@@ -279,8 +325,8 @@ func (v *Verifier) verify(s *signature, own int, key *publicKey) (found verdict,
 	})
 	v.buf = s.header.appendSigned(v.buf[:0], s.field, s.bFrom, s.bTo)
 	v.hash.Write(v.buf)
-	v.hash.Sum(sum[:0])
-	if found = key.verify(s, sum); found == (verdict{}) && unsigned > 0 {
+	v.hash.Sum(v.sum[:0])
+	if found = key.verify(s, &v.sum); found == (verdict{}) && unsigned > 0 {
 		found = unsignedEnd
 	}
 	return found, unsigned

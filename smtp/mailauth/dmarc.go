@@ -37,6 +37,8 @@ type DMARC struct {
 	Resolver Resolver
 	// Timeout bounds a check; what takes longer is TempError. Default 20 s.
 	Timeout time.Duration
+	// Records keeps records from one check to the next. nil = each check reads its own.
+	Records *Records
 }
 
 // DMARCResult is what a check came to.
@@ -91,7 +93,7 @@ func (d *DMARC) Check(ctx context.Context, author string, identifiers []Identifi
 	}
 	ctx, cancel := bounded(ctx, timeout)
 	defer cancel()
-	w := &treeWalker{resolver: d.Resolver, known: make(map[string]*dmarcRecord)}
+	w := &treeWalker{resolver: d.Resolver, records: d.Records}
 	identifiers = byCost(identifiers[:min(len(identifiers), maxIdentifiers)], ascii)
 	record, err := r.discover(ctx, w)
 	if err == nil {
@@ -214,7 +216,8 @@ func (r *DMARCResult) align(ctx context.Context, w *treeWalker, record *dmarcRec
 // byCost gives the identifiers that can matter, in A-labels: those that are the
 // author's domain first, as they need no look-up and decide most mail.
 func byCost(identifiers []Identifier, author string) []Identifier {
-	var same, others []Identifier
+	same := make([]Identifier, 0, len(identifiers))
+	var others []Identifier
 	for _, id := range identifiers {
 		if id.Result != Pass && id.Result != TempError {
 			continue

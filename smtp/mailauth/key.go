@@ -7,7 +7,6 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
-	"sync"
 )
 
 const (
@@ -46,41 +45,6 @@ func (k *publicKey) bits() int {
 		return k.rsa.N.BitLen()
 	}
 	return 8 * len(k.ed25519)
-}
-
-// maxParsedKeys bounds a KeyCache: 1 MB of the longest keys.
-const maxParsedKeys = 256
-
-// KeyCache keeps keys that were read from their records, as most mail is signed with a few of
-// them. It knows them by the whole record, so nothing in it gets old. The zero value
-// is empty; nil keeps nothing. Its methods may be called at the same time.
-type KeyCache struct {
-	mu   sync.Mutex
-	keys map[string]*publicKey
-}
-
-// parse is parseKey.
-func (c *KeyCache) parse(record string) (*publicKey, verdict) {
-	if c == nil {
-		return parseKey(record)
-	}
-	c.mu.Lock()
-	key := c.keys[record]
-	c.mu.Unlock()
-	if key != nil {
-		return key, verdict{}
-	}
-	key, broken := parseKey(record)
-	if broken != (verdict{}) {
-		return key, broken
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.keys == nil || len(c.keys) >= maxParsedKeys {
-		c.keys = map[string]*publicKey{}
-	}
-	c.keys[record] = key
-	return key, verdict{}
 }
 
 // parseKey reads a key record, and says why it cannot be used for mail.
@@ -155,7 +119,7 @@ func (k *publicKey) parseRSA(der []byte) verdict {
 }
 
 // verify holds a signature against the hash of what it signs.
-func (k *publicKey) verify(s *signature, sum [sha256.Size]byte) verdict {
+func (k *publicKey) verify(s *signature, sum *[sha256.Size]byte) verdict {
 	if k.method != s.method {
 		return otherKey
 	}

@@ -15,6 +15,7 @@ const maxTreeWalk = 8
 // once, however many walks pass it.
 type treeWalker struct {
 	resolver Resolver
+	records  *Records
 	known    map[string]*dmarcRecord // by domain; nil: it has none
 }
 
@@ -73,7 +74,7 @@ func (w *treeWalker) record(ctx context.Context, domain string) (*dmarcRecord, e
 	}
 	var r *dmarcRecord
 	for _, text := range answer.Records {
-		next, ok := parseDMARCRecord(text)
+		next, ok := w.records.dmarcRecord(text)
 		if !ok {
 			continue
 		}
@@ -82,6 +83,9 @@ func (w *treeWalker) record(ctx context.Context, domain string) (*dmarcRecord, e
 			break
 		}
 		r = next
+	}
+	if w.known == nil {
+		w.known = make(map[string]*dmarcRecord)
 	}
 	w.known[domain] = r
 	return r, nil

@@ -55,6 +55,8 @@ type SPF struct {
 	Timeout time.Duration
 	// Now is the clock of explanations. Default time.Now.
 	Now func() time.Time
+	// Records keeps records from one check to the next. nil = each check reads its own.
+	Records *Records
 }
 
 // SPFIdentity tells what a check was made of, in the words of
@@ -155,7 +157,7 @@ func (s *SPF) check(ctx context.Context, ip netip.Addr, helo, local, domain stri
 	defer cancel()
 	c := spfCheck{
 		resolver: s.Resolver, ip: ip.Unmap().WithZone(""), helo: helo,
-		local: local, senderDomain: ascii, receiver: s.Receiver, now: s.Now,
+		local: local, senderDomain: ascii, receiver: s.Receiver, now: s.Now, records: s.Records,
 	}
 	o := c.doubt(c.checkHost(ctx, ascii))
 	r.Result, r.Mechanism, r.MechanismDomain, r.Err = o.result, o.term, o.domain, o.err

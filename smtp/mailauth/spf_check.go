@@ -20,6 +20,7 @@ type spfCheck struct {
 	senderDomain string // in A-labels
 	receiver     string
 	now          func() time.Time
+	records      *Records
 
 	lookups int
 	void    int
@@ -108,7 +109,7 @@ func (c *spfCheck) record(ctx context.Context, domain string) (*spfRecord, error
 	if !found {
 		return nil, &spfError{None, errSPFNoRecord}
 	}
-	record, err := parseSPFRecord(text)
+	record, err := c.records.spfRecord(text)
 	if err != nil {
 		return nil, permanent(fmt.Errorf("SPF record of %s: %w", domain, err))
 	}
