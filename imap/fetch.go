@@ -64,6 +64,9 @@ type fetching struct {
 	missing    bool           // some messages of the set are gone
 	unreadable error          // what came of the first message that could not be read
 
+	lines    lines
+	unformed *mailbox.Row // its flags are to get a wire form; nil = none
+
 	numbers counter // of messages, as answers begin with them
 	uids    counter
 	rows    []mailbox.Row
@@ -86,7 +89,7 @@ const maxKeptHeader = 256 << 10
 
 func (f *fetching) release() {
 	clear(f.views)
-	kept := fetching{rows: f.rows[:0], msgs: f.msgs[:0], views: f.views[:0], bodies: f.bodies, small: f.small}
+	kept := fetching{rows: f.rows[:0], msgs: f.msgs[:0], views: f.views[:0], bodies: f.bodies, small: f.small, lines: lines{parts: f.lines.parts[:0]}}
 	if cap(f.arena) <= 2*maxInTransaction {
 		kept.arena = f.arena[:0]
 	}
@@ -104,6 +107,9 @@ func (f *fetching) run(spans []span) error {
 	}
 	f.out.begin(f.session.enc)
 	defer f.out.end()
+	if f.compileLines() {
+		return f.inLines(spans)
+	}
 	return f.chunks(spans, f.answer)
 }
 
@@ -205,16 +211,10 @@ func (f *fetching) answer() error {
 	if f.plan.flags || f.stored != 0 {
 		f.out.lend(f.session.tellKeywords)
 	}
-	switch {
-	case f.plan.index:
+	if f.plan.index {
 		return f.inHalves()
-	case f.plan.bodies:
-		return f.withBodies(f.rows, nil)
 	}
-	for i := range f.rows { // of which half beside the other take longer
-		f.fromRow(&f.rows[i])
-	}
-	return f.session.enc.Err()
+	return f.withBodies(f.rows, nil)
 }
 
 // maxInTransaction is how many octets of views may be kept for later while a

@@ -55,40 +55,33 @@ func (f *fetching) endRow() {
 	f.out.b = append(f.out.b[:len(f.out.b)-1], ")\r\n"...)
 }
 
-// fromRow answers for a message of which nothing but the row is needed.
-func (f *fetching) fromRow(row *mailbox.Row) {
-	f.out.room(maxRow)
-	f.begin(row)
-	for i := range f.plan.items {
-		f.ofRow(&f.plan.items[i], row)
-	}
-	f.endRow()
-}
-
 // ofRow appends an item that the row itself answers, and a space.
 func (f *fetching) ofRow(it *fetchItem, row *mailbox.Row) {
 	b := append(f.out.b, it.label...)
-	switch it.kind {
+	f.out.b = append(f.appendValue(b, it.kind, row), ' ')
+}
+
+// appendValue appends what the row says of an item.
+func (f *fetching) appendValue(b []byte, kind fetchKind, row *mailbox.Row) []byte {
+	switch kind {
 	case fetchUID:
-		b = f.uids.append(b, uint32(row.UID))
+		return f.uids.append(b, uint32(row.UID))
 	case fetchFlags:
-		b = f.session.selected.appendFlags(b, &row.Message)
+		return f.session.selected.appendFlags(b, &row.Message)
 	case fetchModSeq:
 		b = append(b, '(')
 		b = strconv.AppendUint(b, uint64(row.ModSeq), 10)
-		b = append(b, ')')
+		return append(b, ')')
 	case fetchInternalDate:
-		b = appendInternalDate(b, row.Internal)
+		return appendInternalDate(b, row.Internal)
 	case fetchSize:
-		b = strconv.AppendInt(b, row.Size, 10)
+		return strconv.AppendInt(b, row.Size, 10)
 	case fetchSaveDate:
-		b = appendInternalDate(b, mailbox.Date{Unix: row.Saved})
+		return appendInternalDate(b, mailbox.Date{Unix: row.Saved})
 	case fetchEmailID:
-		b = append(appendEmailID(append(b, '('), row.Body), ')')
-	case fetchThreadID:
-		b = append(b, "NIL"...)
+		return append(appendEmailID(append(b, '('), row.Body), ')')
 	}
-	f.out.b = append(b, ' ')
+	return append(b, "NIL"...) // THREADID: there are none (RFC 8474 section 5.2)
 }
 
 // ofIndex appends an item that the row or the index answers, and a space.

@@ -34,6 +34,7 @@ type selected struct {
 type flagForm struct {
 	flags mailbox.FlagSet
 	form  []byte // nil = not made yet
+	short block  // the same; empty where it is too long for one
 }
 
 // rowsAtOnce is how many messages are taken from the view at a time, between writes
@@ -188,13 +189,17 @@ func (sel *selected) take(from, to uint32) []mailbox.Row {
 // appendFlags appends the flags of a message as a parenthesised list. It allocates
 // nothing but for the first message with a set of flags.
 func (sel *selected) appendFlags(dst []byte, m *mailbox.Message) []byte {
-	form := sel.flagForm(m)
-	dst = append(dst, form...)
+	dst = append(dst, sel.flagForm(m)...)
 	if sel.hideRecent || !sel.view.Recent(m.UID) {
 		return dst
 	}
+	return appendRecent(dst)
+}
+
+// appendRecent adds \Recent to a list of flags that dst ends with.
+func appendRecent(dst []byte) []byte {
 	dst = dst[:len(dst)-1] // the parenthesis
-	if len(form) > len("()") {
+	if dst[len(dst)-1] != '(' {
 		dst = append(dst, ' ')
 	}
 	return append(dst, `\Recent)`...)
@@ -223,7 +228,11 @@ func (sel *selected) flagForm(m *mailbox.Message) []byte {
 		form = append(form, f...)
 	}
 	form = append(form, ')')
-	sel.flagForms[id] = flagForm{m.Flags, form}
+	made := flagForm{flags: m.Flags, form: form}
+	if short, ok := blockOf(form); ok {
+		made.short = short
+	}
+	sel.flagForms[id] = made
 	return form
 }
 
@@ -385,9 +394,17 @@ func (s *session) tellRow(row *mailbox.Row, flags bool) {
 // appendRowStart begins the response that tells of a message, which a client without
 // sequence numbers knows by its UID (RFC 9586 section 3.5).
 func (s *session) appendRowStart(b []byte, row *mailbox.Row, numbers *counter) []byte {
-	b = append(b, "* "...)
+	number := row.Seq
 	if s.uidOnly {
-		return append(numbers.append(b, uint32(row.UID)), " UIDFETCH ("...)
+		number = uint32(row.UID)
 	}
-	return append(numbers.append(b, row.Seq), " FETCH ("...)
+	return append(numbers.append(append(b, "* "...), number), s.rowName()...)
+}
+
+// rowName is what stands between the number of a message and what is told of it.
+func (s *session) rowName() string {
+	if s.uidOnly {
+		return " UIDFETCH ("
+	}
+	return " FETCH ("
 }

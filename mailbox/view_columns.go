@@ -1,6 +1,10 @@
 package mailbox
 
-import "iter"
+import (
+	"iter"
+
+	goimap "github.com/emersion/go-imap/v2"
+)
 
 // Columns are messages with sequence numbers that follow each other, as the store has
 // them: an array for each property, without a copy. What is given must not be changed, and
@@ -61,6 +65,21 @@ func (c Columns) Len() int { return c.to - c.from }
 func (c Columns) Row(i int, out *Row) {
 	out.Seq = c.Seq + uint32(i)
 	c.messages.at(c.from+i, &out.Message)
+}
+
+// UID is Message.UID of the message with index i.
+func (c Columns) UID(i int) goimap.UID { return c.messages.uids[c.from+i] }
+
+// ModSeq is Message.ModSeq of the message with index i.
+func (c Columns) ModSeq(i int) ModSeq { return c.messages.modseq[c.from+i] }
+
+// Size is Message.Size of the message with index i.
+func (c Columns) Size(i int) int64 { return int64(c.messages.size[c.from+i]) }
+
+// Flags are Message.FlagsID and Message.Flags of the message with index i.
+func (c Columns) Flags(i int) (uint32, FlagSet) {
+	id := c.messages.sets[c.from+i]
+	return id, c.messages.flags.sets[id]
 }
 
 // Bodies are Message.Body of each.
