@@ -31,7 +31,7 @@ func (s *Store) HasSpace(n int64) error { return s.spaceError(s.log.HasSpace(n))
 // It returns when everything is on disk. An error means that nothing was
 // stored, and b can be delivered again or aborted; a target that was refused
 // on its own has its Err set and the others are stored. With no target left
-// and no changes nothing is stored. The changes function, when not nil, is
+// and no changes nothing is stored; changes that belong to a target (RoomChange.With) go with it. The changes function, when not nil, is
 // called once with the body's id. ErrTooBig, ErrNoSpace, ErrRoomKey, ErrClosed.
 func (s *Store) Deliver(ctx context.Context, b *NewBody, targets []Target, changes func(BodyID) []RoomChange) ([]Placed, error) {
 	if err := b.finish(); err != nil {
@@ -48,7 +48,7 @@ func (s *Store) Deliver(ctx context.Context, b *NewBody, targets []Target, chang
 	stored := false
 	err := s.write(ctx, ordinary, deliverNeed(targets, rooms), b, func(d *decision) error {
 		d.deliverAll(targets, b, placed)
-		d.rooms(rooms)
+		d.rooms(slices.DeleteFunc(rooms, func(c RoomChange) bool { return c.With > 0 && placed[c.With-1].Err != nil }))
 		stored = len(d.ops) > 0
 		return nil
 	})

@@ -19,6 +19,7 @@ type RoomChange struct {
 	Room, Key string // 1 to MaxRoomName and 1 to MaxRoomKey bytes
 	Value     []byte // nil deletes
 	Body      BodyID // the entry holds this body: its bytes stay while the entry names it; 0 = none
+	With      int    // for Deliver: 1 + the target without whose copy the change is not made; 0 = in any case
 }
 
 // Room returns the room of that name. It need not be made.

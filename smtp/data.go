@@ -59,6 +59,16 @@ func (s *session) trustsReport() bool {
 	return e.facts.DMARC.Result == mailauth.Pass
 }
 
+// provesSender reports whether whoever has the reverse-path may be told what becomes of a message from
+// outside: SPF says that it comes from there. Where nothing can be proven mail is only tried out.
+func (s *session) provesSender() bool {
+	e := s.tx.examination
+	if s.account.ID != 0 || e == nil || s.tx.From == "" {
+		return false
+	}
+	return e.checks.RecordOnly || e.facts.SPF.Result == mailauth.Pass
+}
+
 // accept hands a whole message over. The reply 250 makes it ours
 // (RFC 5321 section 6.1).
 func (s *session) accept() (reply, error) {
@@ -69,6 +79,7 @@ func (s *session) accept() (reply, error) {
 		if m.tlsOptional {
 			s.tx.TLS = queue.TLSOptional
 		}
+		s.tx.Proven = s.provesSender()
 		s.tx.Report = m.report && s.trustsReport()
 		s.noteMessage(journal.Received, came, reply{})
 		err = s.server.o.Deliver.Accept(s.ctx(), s.tx.Transaction, m.body)

@@ -51,7 +51,7 @@ func validHello(name string) bool {
 func (s *session) extensions() []string {
 	lines := []string{
 		s.server.o.Hostname, "PIPELINING", "SIZE " + strconv.FormatInt(s.server.limits.MessageSize, 10),
-		"8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING",
+		"8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING", "DSN",
 	}
 	if s.tls == nil && s.server.o.TLSConfig != nil {
 		lines = append(lines, "STARTTLS")

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+
+	"mailstead/smtp/queue"
 )
 
 // Errors of the parameters of MAIL and RCPT.
@@ -67,9 +69,11 @@ func validParam(p param) bool {
 
 // mailParams is what MAIL's parameters say.
 type mailParams struct {
-	size int64 // SIZE (RFC 1870); 0 when not said
-	utf8 bool  // SMTPUTF8 (RFC 6531)
-	tls  bool  // REQUIRETLS (RFC 8689)
+	size       int64        // SIZE (RFC 1870); 0 when not said
+	utf8       bool         // SMTPUTF8 (RFC 6531)
+	tls        bool         // REQUIRETLS (RFC 8689)
+	returns    queue.Return // RET (RFC 3461)
+	envelopeID string       // ENVID, in xtext
 }
 
 // mailParamsOf reads MAIL's parameters. What BODY (RFC 6152) says is seen in
@@ -88,13 +92,41 @@ func mailParamsOf(ps []param, auth, encrypted bool) (m mailParams, err error) {
 		case p.key == "REQUIRETLS" && !p.given && encrypted:
 			m.tls = true
 		case p.key == "AUTH" && p.given && auth:
-		case p.key == "SIZE", p.key == "BODY", p.key == "SMTPUTF8", p.key == "AUTH" && auth, p.key == "REQUIRETLS" && encrypted:
+		case p.key == "RET" && p.given:
+			if m.returns, err = queue.ParseReturn(p.value); err != nil {
+				return m, errParamSyntax
+			}
+		case p.key == "ENVID" && p.given:
+			if m.envelopeID, err = queue.ParseEnvelopeID(p.value); err != nil {
+				return m, errParamSyntax
+			}
+		case p.key == "RET", p.key == "ENVID", p.key == "SIZE", p.key == "BODY", p.key == "SMTPUTF8", p.key == "AUTH" && auth, p.key == "REQUIRETLS" && encrypted:
 			return m, errParamSyntax
 		default:
 			return m, errParamUnknown
 		}
 	}
 	return m, nil
+}
+
+// wishOf reads RCPT's parameters, which are those of RFC 3461.
+func wishOf(ps []param) (w queue.Wish, err error) {
+	for _, p := range ps {
+		switch {
+		case p.key == "NOTIFY" && p.given:
+			w.Notify, err = queue.ParseNotify(p.value)
+		case p.key == "ORCPT" && p.given:
+			w.Original, err = queue.ParseOriginal(p.value)
+		case p.key == "NOTIFY", p.key == "ORCPT":
+			return w, errParamSyntax
+		default:
+			return w, errParamUnknown
+		}
+		if err != nil {
+			return w, errParamSyntax
+		}
+	}
+	return w, nil
 }
 
 // parseSize reads the up to 20 digits of RFC 1870 section 5; what does not

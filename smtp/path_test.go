@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"mailstead/smtp/queue"
 )
 
 func TestParsePath(t *testing.T) {
@@ -114,7 +116,7 @@ func TestMailParams(t *testing.T) {
 		err  error
 	}{
 		{"", mailParams{}, nil},
-		{" SIZE=1000 BODY=8BITMIME SMTPUTF8", mailParams{1000, true, false}, nil},
+		{" SIZE=1000 BODY=8BITMIME SMTPUTF8", mailParams{size: 1000, utf8: true}, nil},
 		{" size=1000  body=7bit", mailParams{size: 1000}, nil},
 		{" SIZE=99999999999999999999", mailParams{size: 1<<63 - 1}, nil},
 		{" SIZE=999999999999999999999", mailParams{}, errParamSyntax},
@@ -127,7 +129,13 @@ func TestMailParams(t *testing.T) {
 		{" AUTH=<>", mailParams{}, nil},
 		{" REQUIRETLS", mailParams{tls: true}, nil},
 		{" REQUIRETLS=1", mailParams{}, errParamSyntax},
-		{" RET=FULL", mailParams{}, errParamUnknown},
+		{" RET=full ENVID=QQ+2B1", mailParams{returns: queue.ReturnFull, envelopeID: "QQ+2B1"}, nil},
+		{" RET=HDRS RET=FULL", mailParams{}, errParamSyntax},
+		{" RET", mailParams{}, errParamSyntax},
+		{" RET=ALL", mailParams{}, errParamSyntax},
+		{" ENVID", mailParams{}, errParamSyntax},
+		{" ENVID=a+2b", mailParams{}, errParamSyntax},
+		{" NOTIFY=NEVER", mailParams{}, errParamUnknown},
 		{" -X=1", mailParams{}, errParamSyntax},
 		{" X=a=b", mailParams{}, errParamSyntax},
 		{"SIZE=1", mailParams{}, errParamSyntax},

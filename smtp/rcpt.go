@@ -13,11 +13,15 @@ import (
 // about it is decided here, so that no notice has to be sent later.
 func rcpt(s *session, arg []byte) (reply, error) {
 	to, params, err := pathAndParams(arg, "TO:")
+	if err != nil {
+		return reply{}, err
+	}
+	wish, err := wishOf(params)
 	switch {
 	case err != nil:
 		return reply{}, err
-	case len(params) > 0:
-		return reply{}, errParamUnknown // those of DSN (RFC 3461) are not announced
+	case len(params) > 0 && !s.esmtp:
+		return reply{}, errParamUnknown
 	case to.local == "":
 		return reply{}, errPathSyntax
 	case !s.tx.utf8 && !to.ascii():
@@ -36,7 +40,7 @@ func rcpt(s *session, arg []byte) (reply, error) {
 		s.log.Info("smtp: recipient over quota", "id", s.tx.ID, "to", to.String(), "size", s.tx.size)
 		return reply{}, err // for this recipient alone (RFC 1870 section 6.4), who may have room when it comes again
 	}
-	s.tx.add(local.Recipient{Address: to.String(), Route: route})
+	s.tx.add(local.Recipient{Address: to.String(), Route: route, Wish: wish})
 	return say(250, "2.1.5", "Recipient ok"), nil
 }
 

@@ -42,6 +42,7 @@ func (s *session) newTransaction(from path, p mailParams) *transaction {
 	now := s.server.o.Now()
 	t := &transaction{Transaction: local.Transaction{
 		ID: s.server.newName(now), From: from.String(), Account: s.account.ID, Received: now,
+		EnvelopeID: p.envelopeID, Return: p.returns,
 	}, utf8: p.utf8, size: p.size}
 	if p.tls {
 		t.TLS = queue.TLSRequired

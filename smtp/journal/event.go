@@ -46,7 +46,7 @@ const (
 	Delivered Step = "delivered" // an attempt for To: Host has taken it
 	Deferred  Step = "deferred"  // an attempt for To failed, and there is another at Next
 	Failed    Step = "failed"    // it was given up for To
-	Notified  Step = "notified"  // a notice of failure is on its way to To
+	Notified  Step = "notified"  // a notice is on its way to To; Verdict: "failed", "delayed", "delivered"
 	Removed   Step = "removed"   // an administrator took it out of the queue
 	Lost      Step = "lost"      // Count steps are missing here
 )

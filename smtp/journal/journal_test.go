@@ -468,6 +468,8 @@ func TestWords(t *testing.T) {
 		{Event{Step: Deferred, To: []string{"u"}, Attempt: 1, Reply: "4.4.1 no answer", Next: next}, "not yet delivered to u by attempt 1: 4.4.1 no answer; tried again 2026-11-22T13:00:00Z"},
 		{Event{Step: Failed, To: []string{"u"}, Attempt: 9}, "given up for u after attempt 9"},
 		{Event{Step: Notified, To: []string{"u"}}, "a notice of failure goes to u"},
+		{Event{Step: Notified, Verdict: "delayed", To: []string{"u"}}, "a notice of delay goes to u"},
+		{Event{Step: Notified, Verdict: "delivered", To: []string{"u"}}, "a notice of success goes to u"},
 		{Event{Step: Removed, To: []string{"u"}}, "removed from the queue by the administrator, for u"},
 		{Event{Step: Lost, Count: 3}, "3 steps are missing"},
 		{Event{Step: "of tomorrow"}, "of tomorrow"},

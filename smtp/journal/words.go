@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -41,7 +42,7 @@ func (e *Event) words() string {
 	case Failed:
 		return fmt.Sprintf("given up for %s after %s%s", to, e.attempt(), e.heard())
 	case Notified:
-		return fmt.Sprintf("a notice of failure goes to %s", to)
+		return fmt.Sprintf("a notice of %s goes to %s", cmp.Or(notices[e.Verdict], "failure"), to)
 	case Removed:
 		return fmt.Sprintf("removed from the queue by the administrator, for %s", to)
 	case Lost:
@@ -49,6 +50,9 @@ func (e *Event) words() string {
 	}
 	return string(e.Step)
 }
+
+// notices are what notices are about, by what they say has become of the message.
+var notices = map[string]string{"delayed": "delay", "delivered": "success"}
 
 // sender is who brought the message.
 func (e *Event) sender() string {

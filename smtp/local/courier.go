@@ -99,10 +99,14 @@ func (c *Courier) NewSpool() *mailbox.Spool { return c.store.NewSpool() }
 func (c *Courier) Accept(ctx context.Context, t Transaction, b *mailbox.NewBody) error {
 	p := planFor(t.Recipients)
 	p.junk = t.Junk
+	if t.From == "" || t.Account == 0 && !t.Proven { // RFC 3461 section 5.2; and nobody else's name is written to
+		p.news = nil
+	}
 	targets := c.targets(p, t.Received)
 	e := queue.Envelope{
 		From: t.From, Recipients: p.remote, Account: t.Account, Size: b.Size(),
 		EightBit: t.EightBit, UTF8: t.UTF8, TLS: t.TLS, Received: t.Received, Transaction: t.ID,
+		EnvelopeID: t.EnvelopeID, Return: t.Return, Proven: t.Proven, Wishes: p.wishes,
 	}
 	id, err := c.take(ctx, p, targets, e, b)
 	if err == nil && t.Report && c.reports != nil {
@@ -116,10 +120,10 @@ func (c *Courier) Accept(ctx context.Context, t Transaction, b *mailbox.NewBody)
 func (c *Courier) take(ctx context.Context, p plan, targets []mailbox.Target, e queue.Envelope, b *mailbox.NewBody) (id mailbox.BodyID, err error) {
 	changes := func(body mailbox.BodyID) []mailbox.RoomChange {
 		id = body
-		if len(p.remote) == 0 {
+		if len(p.remote)+len(p.news) == 0 {
 			return nil
 		}
-		return c.queue.Add(e)(body)
+		return p.withCopies(c.queue.Add(p.tell(e))(body))
 	}
 	placed, err := c.store.Deliver(ctx, b, targets, changes)
 	if err == nil && len(p.remote) == 0 && wereMoved(targets, placed) {
@@ -142,7 +146,7 @@ func (c *Courier) take(ctx context.Context, p plan, targets []mailbox.Target, e 
 	if err := c.retain(ctx, p, v, e, id); err != nil {
 		return 0, err
 	}
-	if len(p.remote)+len(v.queue) > 0 {
+	if len(p.remote)+len(p.news)+len(v.queue) > 0 {
 		c.queue.Wake()
 	}
 	return id, nil
@@ -237,35 +241,38 @@ func (c *Courier) deliverSome(ctx context.Context, b *mailbox.NewBody, targets [
 func (c *Courier) Deliver(ctx context.Context, _ string, m queue.Message) []queue.Outcome {
 	outcomes := make([]queue.Outcome, len(m.Recipients))
 	for i, address := range m.Recipients {
-		err := c.deliverQueued(ctx, address, m)
+		told, err := c.deliverQueued(ctx, address, m)
 		if err != nil {
 			c.log.Warn("local: queued mail was not delivered", "recipient", address, "err", err)
 		}
 		outcomes[i] = outcome(address, refusalOf(err))
+		outcomes[i].Told = told
 	}
 	return outcomes
 }
 
 // deliverQueued is Deliver for one recipient. Each has its own body: several
-// recipients of one queued message are rare here.
-func (c *Courier) deliverQueued(ctx context.Context, address string, m queue.Message) error {
+// recipients of one queued message are rare here. It returns what the queue may tell the sender of it.
+func (c *Courier) deliverQueued(ctx context.Context, address string, m queue.Message) (queue.Action, error) {
 	route, err := c.directory.Resolve(address)
 	if err != nil {
-		return err
+		return "", err
 	}
-	p := planFor([]Recipient{{Address: address, Route: route}})
+	p := planFor([]Recipient{{Address: address, Route: route, Wish: m.Wishes[address]}})
 	p.file(m.Filing[address])
+	told := p.queueTells()
 	b := c.store.NewBody()
 	defer b.Abort()
 	if err := copyQueued(b, m); err != nil {
-		return err
+		return "", err
 	}
 	e := queue.Envelope{
 		From: m.From, Recipients: p.remote, Account: m.Account, Size: b.Size(),
 		EightBit: m.EightBit, UTF8: m.UTF8, TLS: m.TLS, Received: c.now(), Transaction: m.Transaction,
+		EnvelopeID: m.EnvelopeID, Return: m.Return, Proven: m.Proven, Wishes: p.wishes,
 	}
 	_, err = c.take(ctx, p, c.targets(p, e.Received), e, b)
-	return err
+	return told, err
 }
 
 var returnPath = []byte("Return-Path: <")

@@ -82,10 +82,10 @@ func (o *office) recipients(remote string, accounts ...int) []Recipient {
 	var rs []Recipient
 	for _, n := range accounts {
 		d := o.accounts[n]
-		rs = append(rs, Recipient{d.Name, directory.Route{Local: []directory.Delivery{d}}})
+		rs = append(rs, Recipient{Address: d.Name, Route: directory.Route{Local: []directory.Delivery{d}}})
 	}
 	if remote != "" {
-		rs = append(rs, Recipient{"alias@a.test", directory.Route{Remote: []string{remote}}})
+		rs = append(rs, Recipient{Address: "alias@a.test", Route: directory.Route{Remote: []string{remote}}})
 	}
 	return rs
 }

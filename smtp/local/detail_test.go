@@ -166,7 +166,7 @@ func TestDetailIsTriedAgain(t *testing.T) {
 	o.directory[address] = directory.Route{Local: []directory.Delivery{with(account, "lists")}}
 	must(t, o.store.SetQuota(t.Context(), account.Account, mailbox.Quota{Messages: 1}))
 	must(t, o.accept(t, Transaction{From: "s@b.test", Recipients: o.recipients("", 1)}, "first"))
-	must(t, o.accept(t, Transaction{From: "s@b.test", Recipients: append(o.recipients("", 2), Recipient{address, o.directory[address]})}, "second"))
+	must(t, o.accept(t, Transaction{From: "s@b.test", Recipients: append(o.recipients("", 2), Recipient{Address: address, Route: o.directory[address]})}, "second"))
 	o.want(t, [3][]string{nil, {"first"}, {"second"}}, []string{account.Name})
 	must(t, o.store.SetQuota(t.Context(), account.Account, mailbox.Quota{}))
 	m := queued("s@b.test", "Return-Path: <>\r\nsecond", account.Name)

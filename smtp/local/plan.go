@@ -17,6 +17,15 @@ type plan struct {
 
 	details map[mailbox.AccountID][]string // plus-details of accounts; none for one that was reached without, too
 	junk    []mailbox.AccountID            // those whose copy goes to Junk
+
+	wishes map[string]queue.Wish // of addresses elsewhere, and of accounts by name; none for those of whom nothing was said
+	news   []news
+}
+
+// news is a recipient of whom the sender wants to hear.
+type news struct {
+	queue.Settled
+	copy int // in plan.local: only where it is there; -1 = in any case
 }
 
 // filing says of accounts, by name, where the queue is to bring their copies.
@@ -52,14 +61,24 @@ func planFor(recipients []Recipient) plan {
 	var p plan
 	local, remote := map[mailbox.AccountID]bool{}, map[string]bool{}
 	for _, r := range recipients {
+		onward, action := r.Wish.Onward(len(r.Route.Local) + len(r.Route.Remote))
+		if action != "" {
+			p.news = append(p.news, news{queue.Settled{Recipient: r.Address, Action: action, Wish: r.Wish}, -1})
+		}
 		for _, d := range r.Route.Local {
 			p.addDetail(d.Account, d.Detail)
 			if !local[d.Account] {
 				local[d.Account] = true
 				p.local = append(p.local, d)
 			}
+			p.wish(d.Name, onward)
+			if onward.Notify&queue.NotifySuccess != 0 {
+				at := slices.IndexFunc(p.local, func(o directory.Delivery) bool { return o.Account == d.Account })
+				p.news = append(p.news, news{queue.Settled{Recipient: r.Address, Action: queue.ActionDelivered, Wish: r.Wish}, at})
+			}
 		}
 		for _, a := range r.Route.Remote {
+			p.wish(a, onward)
 			if !remote[a] {
 				remote[a] = true
 				p.remote = append(p.remote, a)
@@ -67,6 +86,17 @@ func planFor(recipients []Recipient) plan {
 		}
 	}
 	return p
+}
+
+// wish notes what is wanted to be heard of a copy; the first word on it counts.
+func (p *plan) wish(address string, w queue.Wish) {
+	if _, known := p.wishes[address]; known || w == (queue.Wish{}) {
+		return
+	}
+	if p.wishes == nil {
+		p.wishes = map[string]queue.Wish{}
+	}
+	p.wishes[address] = w
 }
 
 // verdict is what becomes of a message after its copies were tried.

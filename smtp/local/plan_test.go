@@ -21,10 +21,10 @@ func TestPlanReachesEverybodyOnce(t *testing.T) {
 	detail := to(1)
 	detail.Detail = "lists"
 	got := planFor([]Recipient{
-		{"u1@a.test", directory.Route{Local: []directory.Delivery{to(1)}}},
-		{"all@a.test", directory.Route{Local: []directory.Delivery{detail, to(2)}, Remote: []string{"x@b.test", "y@b.test"}}},
-		{"u2@a.test", directory.Route{Local: []directory.Delivery{to(2)}}},
-		{"x@b.test", directory.Route{Remote: []string{"x@b.test"}}},
+		{Address: "u1@a.test", Route: directory.Route{Local: []directory.Delivery{to(1)}}},
+		{Address: "all@a.test", Route: directory.Route{Local: []directory.Delivery{detail, to(2)}, Remote: []string{"x@b.test", "y@b.test"}}},
+		{Address: "u2@a.test", Route: directory.Route{Local: []directory.Delivery{to(2)}}},
+		{Address: "x@b.test", Route: directory.Route{Remote: []string{"x@b.test"}}},
 	})
 	want := plan{local: []directory.Delivery{to(1), to(2)}, remote: []string{"x@b.test", "y@b.test"}}
 	got.details = nil // see TestDetailsOfAPlan

@@ -23,12 +23,16 @@ type Transaction struct {
 	Received   time.Time
 	Report     bool                // the message looks like a report about our domains, from whom it says it is from
 	Junk       []mailbox.AccountID // accounts whose copy is filed into Junk
+	EnvelopeID string              // ENVID, in xtext (RFC 3461 section 4.4)
+	Return     queue.Return        // RET
+	Proven     bool                // From is not forged, as far as can be known: its owner may be told what becomes of the message
 }
 
 // Recipient is a recipient that was accepted, with where it leads.
 type Recipient struct {
 	Address string          // as the client wrote it, without brackets
 	Route   directory.Route // a relayed address is its own Remote
+	Wish    queue.Wish      // what the sender wants to hear of it
 }
 
 // Refusal is why a message was not taken, as SMTP says it.

@@ -12,16 +12,19 @@ import (
 	"mailstead/mailbox/message"
 )
 
-// notice is a failure notice: a delivery status notification of RFC 3464 in a
+// notice is a notice of failure, delay or success: a delivery status notification of RFC 3464 in a
 // multipart/report of RFC 6522, with the forms of RFC 6533 where an address
 // needs them. It is a function of these values alone.
 type notice struct {
 	hostname   string
 	to         string // an address, or "postmaster"
 	kind       noticeKind
+	news       Action      // ActionFailed, ActionDelayed, or ActionDelivered for all that is good
 	about      noticeKind  // what the message was itself
 	from       string      // the message's reverse-path
-	recipients []recipient // those that have failed
+	envelopeID string      // ENVID, in xtext
+	recipients []recipient // those whom the news is of
+	retryUntil time.Time   // of a delay
 	received   time.Time   // the message
 	now        time.Time
 	header     []byte // of the message, with lines ending in CRLF; it is returned
@@ -133,13 +136,6 @@ func (n *notice) fields(b []byte) []byte {
 	return append(b, "MIME-Version: 1.0\r\n"...)
 }
 
-func (n *notice) subject() string {
-	if s := n.theirSubject(); s != "" {
-		return "Not delivered: " + s
-	}
-	return "Your message was not delivered"
-}
-
 // maxSubject is how much of the message's subject is repeated, in characters.
 const maxSubject = 150
 
@@ -171,104 +167,6 @@ func (n *notice) messageID() string {
 		return ""
 	}
 	return id
-}
-
-// text is for people: what happened, to whom, and what can be done.
-func (n *notice) text() string {
-	var b strings.Builder
-	b.WriteString("This is the mail server " + n.hostname + ".\r\n\r\n")
-	wrap(&b, "", n.opening())
-	for _, r := range n.recipients {
-		b.WriteString("\r\n  " + cleanAddress(r.Address) + "\r\n")
-		wrap(&b, "      ", explain(r.Last))
-		if r.Last.Text != "" {
-			wrap(&b, "      ", saying(r.Last))
-		}
-	}
-	b.WriteString("\r\nThe message:\r\n")
-	b.WriteString("  Received: " + n.received.Format(dateFormat) + "\r\n")
-	if n.kind == toPostmaster {
-		b.WriteString("  Sender:   <" + cleanAddress(n.from) + ">\r\n")
-	}
-	if s := n.theirSubject(); s != "" {
-		b.WriteString("  Subject:  " + s + "\r\n")
-	}
-	b.WriteString("\r\n")
-	wrap(&b, "", n.closing())
-	return b.String()
-}
-
-func (n *notice) opening() string {
-	whom := "to the following address. It will not be tried again."
-	if len(n.recipients) > 1 {
-		whom = "to the following addresses. It will not be tried again."
-	}
-	switch {
-	case n.kind == toSender:
-		return "Your message could not be delivered " + whom
-	case n.about == toSender:
-		return "A notice about a message that failed could not be delivered " + whom
-	}
-	return "A message from outside could not be passed on " + whom +
-		" Its sender was not told, since the sender's address may be forged."
-}
-
-func (n *notice) closing() string {
-	switch {
-	case n.whole:
-		return "The whole message is attached. Nobody else has it any more: please decide what is to become of it."
-	case n.header == nil:
-		return "Nothing of the message could be attached."
-	case n.kind == toSender:
-		return "Attached are the technical details and the header of your message, without its text."
-	}
-	return "Attached are the technical details and the header of the message; it was too big to be attached whole."
-}
-
-// reasons are in plain words what the codes of RFC 3463 say, by subject and detail.
-var reasons = map[string]string{
-	"1.1":  "There is no mailbox of this name. Please check how the address is spelt.",
-	"1.2":  "The domain behind the @ does not exist or takes no mail. Please check how it is spelt.",
-	"1.3":  "This is not a mail address that can be used.",
-	"1.6":  "The mailbox has moved and left no new address.",
-	"1.10": "The domain behind the @ says that it takes no mail.",
-	"2.1":  "The mailbox is closed.",
-	"2.2":  "The mailbox is full.",
-	"2.3":  "The message is too big for this mailbox.",
-	"3.4":  "The message is too big for the recipient's server.",
-	"4.1":  "The recipient's server did not answer.",
-	"4.2":  "The connection with the recipient's server was lost each time.",
-	"4.3":  "The recipient's server could not be found.",
-	"4.6":  "The message would go round in circles.",
-	"6.7":  "The recipient's server does not know addresses with letters beyond ASCII.",
-	"7.5":  "A secure connection between the mail servers was demanded, and could not be made.",
-	"7.10": "A secure connection between the mail servers was demanded, and could not be made.",
-	"7.30": "You demanded that the message goes over secure connections only, and the recipient's server does not promise that.",
-}
-
-// explain says in plain words why a recipient failed.
-func explain(f *failure) string {
-	reason := reasons[strings.TrimPrefix(f.Enhanced[1:], ".")]
-	switch {
-	case reason == "" && f.Code == 0:
-		reason = "The message could not be sent."
-	case reason == "" && strings.HasPrefix(f.Enhanced[1:], ".7."):
-		reason = "The recipient's server refused the message by its rules."
-	case reason == "":
-		reason = "The recipient's server refused the message."
-	}
-	if f.Expired {
-		reason += " It was tried again and again, for too long now."
-	}
-	return reason
-}
-
-// saying quotes who refused.
-func saying(f *failure) string {
-	if f.Host == "" {
-		return "Details: " + f.reply()
-	}
-	return f.String()
 }
 
 // maxAddress bounds what is shown of an address, in octets; a longer one was
@@ -310,33 +208,74 @@ func wrap(b *strings.Builder, indent, s string) {
 	b.WriteString("\r\n")
 }
 
-// report is the part for programs (RFC 3464 section 2).
+// report is the part for programs (RFC 3464 section 2, RFC 3461 section 6.3).
 func (n *notice) report() string {
-	b := message.AppendField(nil, "Reporting-MTA", "dns; "+n.hostname)
+	var b []byte
+	if id, ok := decodeXtext(n.envelopeID); ok && id != "" {
+		b = message.AppendField(b, "Original-Envelope-Id", strings.ReplaceAll(id, "\t", " "))
+	}
+	b = message.AppendField(b, "Reporting-MTA", "dns; "+n.hostname)
 	b = message.AppendField(b, "Arrival-Date", n.received.Format(dateFormat))
-	for _, r := range n.recipients {
+	for i := range n.recipients {
 		b = append(b, "\r\n"...)
-		b = r.appendReport(b)
+		b = n.appendReport(b, &n.recipients[i])
 	}
 	return string(b)
 }
 
-func (r *recipient) appendReport(b []byte) []byte {
-	kind := "rfc822"
-	if !isASCII(r.Address) {
-		kind = "utf-8" // RFC 6533 section 3
+// appendReport appends the fields of one recipient.
+func (n *notice) appendReport(b []byte, r *recipient) []byte {
+	if original := r.original(); original != "" {
+		b = append(b, "Original-Recipient: "+original+"\r\n"...)
 	}
-	b = append(b, "Final-Recipient: "+kind+"; "+cleanAddress(r.Address)+"\r\nAction: failed\r\n"...)
-	b = message.AppendField(b, "Status", r.Last.Enhanced)
-	if mta, _, _ := strings.Cut(r.Last.Host, " "); mta != "" {
+	kind := asciiKind
+	if !isASCII(r.Address) {
+		kind = utf8Kind // RFC 6533 section 3
+	}
+	b = append(b, "Final-Recipient: "+kind+"; "+cleanAddress(r.Address)+"\r\n"...)
+	action, status := n.news, ""
+	if r.Done != "" {
+		action = r.Done
+		status = "2.0.0"
+	}
+	b = append(b, "Action: "+string(action)+"\r\n"...)
+	if r.Last != nil {
+		status = r.Last.statusFor(action)
+	}
+	b = message.AppendField(b, "Status", status)
+	if r.Last != nil {
+		b = r.Last.appendReport(b)
+	}
+	if !n.retryUntil.IsZero() {
+		b = message.AppendField(b, "Will-Retry-Until", n.retryUntil.Format(dateFormat))
+	}
+	return b
+}
+
+// statusFor is the code with the class that an action has (RFC 3464 section 2.3.4): a temporary failure
+// that was the last one is 4.x.x still.
+func (f *failure) statusFor(action Action) string {
+	switch action {
+	case ActionFailed:
+		return f.Enhanced
+	case ActionDelayed:
+		return "4" + f.Enhanced[1:]
+	}
+	return "2" + f.Enhanced[1:]
+}
+
+// appendReport appends what another server has said, or this one.
+func (f *failure) appendReport(b []byte) []byte {
+	if mta, _, _ := strings.Cut(f.Host, " "); mta != "" {
 		b = message.AppendField(b, "Remote-MTA", "dns; "+mta)
 	}
-	if r.Last.Code != 0 {
-		b = message.AppendField(b, "Diagnostic-Code", "smtp; "+r.Last.reply())
-	} else {
-		b = message.AppendField(b, "Diagnostic-Code", "x-mailstead; "+r.Last.Text)
+	switch {
+	case f.Code != 0:
+		b = message.AppendField(b, "Diagnostic-Code", "smtp; "+f.reply())
+	case f.Text != "":
+		b = message.AppendField(b, "Diagnostic-Code", "x-mailstead; "+f.Text)
 	}
-	return message.AppendField(b, "Last-Attempt-Date", r.Last.At.Format(dateFormat))
+	return message.AppendField(b, "Last-Attempt-Date", f.At.Format(dateFormat))
 }
 
 // maxReturnedHeader bounds what is returned of a message's header, in octets:

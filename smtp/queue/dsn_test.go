@@ -35,7 +35,7 @@ const header = "Received: from us.test by us.test with ESMTPSA id x;\r\n\tFri, 2
 // comment in it is why it is there.
 func notices() map[string]notice {
 	base := notice{
-		hostname: "us.test", to: "ann@us.test", kind: toSender, from: "ann@us.test", received: received, now: now,
+		hostname: "us.test", to: "ann@us.test", kind: toSender, news: ActionFailed, from: "ann@us.test", received: received, now: now,
 		header: []byte(header), id: "ID", boundary: "BOUNDARY", recipients: []recipient{refused("bob@far.test")},
 	}
 	with := func(f func(*notice)) notice { n := base; f(&n); return n }
@@ -71,6 +71,27 @@ func notices() map[string]notice {
 		"11-failed-notice": with(func(n *notice) {
 			n.to, n.kind, n.about, n.from, n.whole = "postmaster", toPostmaster, toSender, "", true
 			n.recipients = []recipient{{Address: "ann@us.test", Last: &failure{At: lastTry, Code: 452, Enhanced: "4.2.2", Text: "Mailbox is full", Expired: true}}}
+		}),
+		"13-delayed": with(func(n *notice) {
+			n.news, n.retryUntil = ActionDelayed, now.Add(4*24*time.Hour)
+			n.recipients = []recipient{
+				{Address: "bob@far.test", Last: &failure{At: lastTry, Enhanced: "4.4.1", Text: "connect to mx.far.test: timed out"}},
+				{Address: "eve@far.test", Last: &failure{At: lastTry, Code: 450, Enhanced: "4.9.9", Text: "later", Host: "mx.far.test [192.0.2.1]"}},
+			}
+		}),
+		"14-delivered": with(func(n *notice) {
+			n.news, n.envelopeID = ActionDelivered, "QQ314159+2B1+20b"
+			n.recipients = []recipient{
+				{Address: "bob@far.test", Done: ActionRelayed, Wish: Wish{Original: "rfc822;bob+2Bx@far.test"},
+					Last: &failure{At: lastTry, Code: 250, Enhanced: "2.0.0", Text: "Ok: queued as 4711", Host: "mx.far.test [192.0.2.1]"}},
+				{Address: "kim@us.test", Done: ActionDelivered, Wish: Wish{Original: `utf-8;k\x{ED}m@us.test`}},
+				{Address: "all@us.test", Done: ActionExpanded},
+			}
+		}),
+		"15-returned-whole": with(func(n *notice) { n.whole = true }),
+		"16-original-7-bits": with(func(n *notice) {
+			n.recipients = []recipient{refused("bob@far.test")}
+			n.recipients[0].Original = "X-Odd;+0922+20no/address"
 		}),
 		"12-too-big-for-postmaster": with(func(n *notice) { n.to, n.kind, n.from = "postmaster", toPostmaster, "stranger@else.test" }),
 	}
@@ -197,7 +218,7 @@ func FuzzNotice(f *testing.F) {
 			t.Fatal(err)
 		}
 		n := notice{
-			hostname: "us.test", to: address, kind: toSender, from: address, received: received, now: now, header: read,
+			hostname: "us.test", to: address, kind: toSender, news: ActionFailed, from: address, received: received, now: now, header: read,
 			id: "ID", boundary: "BOUNDARY", recipients: []recipient{{Address: address, Last: failureOf(o, lastTry)}},
 		}
 		checkNotice(t, written(t, n), 1, n.hasEightBit())
@@ -236,8 +257,8 @@ func TestExplain(t *testing.T) {
 		want string
 	}{
 		{failure{Code: 550, Enhanced: "5.1.1"}, "There is no mailbox of this name. Please check how the address is spelt."},
-		{failure{Code: 552, Enhanced: "5.2.2", Expired: true}, "The mailbox is full. It was tried again and again, for too long now."},
-		{failure{Code: 554, Enhanced: "5.7.99"}, "The recipient's server refused the message by its rules."},
+		{failure{Code: 552, Enhanced: "5.2.2", Expired: true}, "The mailbox is full. It was tried again and again, for too long now. Please tell the recipient in another way, or try again later."},
+		{failure{Code: 554, Enhanced: "5.7.99"}, "The recipient's server refused the message by its rules. What it said may tell you more."},
 		{failure{Code: 554, Enhanced: "5.0.0"}, "The recipient's server refused the message."},
 		{failure{Enhanced: "5.0.0"}, "The message could not be sent."},
 	} {

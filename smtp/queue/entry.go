@@ -57,6 +57,10 @@ type entry struct {
 	Held        bool              `json:"held,omitempty"`
 	Via         *route.Hop        `json:"via,omitempty"`         // where an administrator has sent it; the zero hop is the direct way, nil what the routes say
 	Unreachable bool              `json:"unreachable,omitempty"` // an attempt reached no server, so that it goes by a fall-back
+	EnvelopeID  string            `json:"envelope_id,omitempty"` // ENVID, in xtext
+	Return      Return            `json:"return,omitempty"`      // RET
+	Proven      bool              `json:"proven,omitempty"`      // the reverse-path of mail from outside
+	DelayTold   bool              `json:"delay_told,omitempty"`  // the sender knows that it takes long
 }
 
 // noticeKind tells a message from the notices about one.
@@ -74,7 +78,12 @@ type recipient struct {
 	Last    *failure `json:"last,omitempty"`
 	Failed  bool     `json:"failed,omitempty"` // for good, and nobody was told yet
 	Filing  *Filing  `json:"filing,omitempty"` // nil in entries of before there were any
+	Done    Action   `json:"done,omitempty"`   // it needs no attempt any more, and somebody has to be told: Last is how it went
+	Wish
 }
+
+// decided reports whether no attempt is made any more.
+func (r *recipient) decided() bool { return r.Failed || r.Done != "" }
 
 // failure is why an attempt failed.
 type failure struct {
@@ -117,6 +126,11 @@ func split(env Envelope, notice noticeKind, body mailbox.BodyID, now time.Time) 
 	if env.Received.IsZero() {
 		env.Received = now
 	}
+	blank := entry{
+		From: env.From, Account: env.Account, Notice: notice, Body: body, Size: env.Size, EightBit: env.EightBit, UTF8: env.UTF8, TLS: env.TLS,
+		Received: env.Received.UTC(), Next: now.UTC(), Transaction: env.Transaction,
+		EnvelopeID: env.EnvelopeID, Return: env.Return, Proven: env.Proven,
+	}
 	var entries []entry
 	at := make(map[string]int)
 	seen := make(map[string]bool, len(env.Recipients))
@@ -130,17 +144,19 @@ func split(env Envelope, notice noticeKind, body mailbox.BodyID, now time.Time) 
 		if !ok {
 			i = len(entries)
 			at[destination] = i
-			entries = append(entries, entry{
-				Destination: destination, From: env.From, Account: env.Account, Notice: notice, Body: body,
-				Size: env.Size, EightBit: env.EightBit, UTF8: env.UTF8, TLS: env.TLS, Received: env.Received.UTC(), Next: now.UTC(),
-				Transaction: env.Transaction,
-			})
+			entries = append(entries, blank)
+			entries[i].Destination = destination
 		}
-		r := recipient{Address: address}
+		r := recipient{Address: address, Wish: env.Wishes[address]}
 		if f, ok := env.Filing[address]; ok {
 			r.Filing = &f
 		}
 		entries[i].Recipients = append(entries[i].Recipients, r)
+	}
+	for _, s := range env.Settled { // each may belong to a copy of its own (mailbox.RoomChange.With)
+		e := blank
+		e.Recipients = []recipient{{Address: s.Recipient, Done: s.Action, Wish: s.Wish}}
+		entries = append(entries, e)
 	}
 	return entries
 }
@@ -192,7 +208,7 @@ func (e *entry) change(id entryID) mailbox.RoomChange {
 func (e *entry) open() []string {
 	var list []string
 	for _, r := range e.Recipients {
-		if !r.Failed {
+		if !r.decided() {
 			list = append(list, r.Address)
 		}
 	}
@@ -214,21 +230,23 @@ func (e *entry) filing() map[string]Filing {
 	return all
 }
 
-// failed returns the recipients of whom somebody has to be told.
-func (e *entry) failed() []recipient {
-	var list []recipient
+// wishes are what was said of recipients, by their addresses; nil for most entries.
+func (e *entry) wishes() map[string]Wish {
+	var all map[string]Wish
 	for _, r := range e.Recipients {
-		if r.Failed {
-			list = append(list, r)
+		if r.Wish == (Wish{}) {
+			continue
 		}
+		if all == nil {
+			all = map[string]Wish{}
+		}
+		all[r.Address] = r.Wish
 	}
-	return list
+	return all
 }
 
-// dropFailed takes out the recipients of whom somebody was told.
-func (e *entry) dropFailed() {
-	e.Recipients = slices.DeleteFunc(e.Recipients, func(r recipient) bool { return r.Failed })
-}
+// failed returns the recipients of whom somebody has to be told that they failed.
+func (e *entry) failed() []recipient { return e.about(ActionFailed, 0) }
 
 // record notes how an attempt at the open recipients ended: delivered ones
 // leave, others are failed or wait for the next attempt. jitter is in [0,1).
@@ -238,12 +256,15 @@ func (e *entry) record(outcomes []Outcome, now time.Time, jitter float64) {
 	delay, giveUp := schedule(e.Attempts, e.Waited, jitter)
 	left := e.Recipients[:0]
 	for i, r := range e.Recipients {
-		if r.Failed {
+		if r.decided() {
 			left = append(left, r)
 			continue
 		}
 		o := outcomeOf(outcomes, i, r.Address)
 		if o.Status == Delivered {
+			if r.delivered(o, now) {
+				left = append(left, r)
+			}
 			continue
 		}
 		r.Last = failureOf(o, now)
@@ -253,6 +274,15 @@ func (e *entry) record(outcomes []Outcome, now time.Time, jitter float64) {
 	}
 	e.Recipients = left
 	e.Next = now.Add(delay).UTC()
+}
+
+// delivered notes that a recipient has the message, and reports whether its sender has to be told.
+func (r *recipient) delivered(o Outcome, now time.Time) bool {
+	if o.Told == "" || r.Notify&NotifySuccess == 0 {
+		return false
+	}
+	r.Done, r.Last, r.Failed = o.Told, failureOf(o, now), false
+	return true
 }
 
 // grow counts the time since the last attempt. A clock that jumped adds little, and
@@ -269,18 +299,24 @@ func (e *entry) grow(now time.Time) {
 // keep notes how an attempt ended that was broken off because the queue stops:
 // what was decided counts, the rest was not tried. It reports whether anything changed.
 func (e *entry) keep(outcomes []Outcome, now time.Time) bool {
-	before := len(e.Recipients)
 	changed := false
-	e.Recipients = slices.DeleteFunc(e.Recipients, func(r recipient) bool {
-		return !r.Failed && outcomeOf(outcomes, 0, r.Address).Status == Delivered
-	})
-	for i := range e.Recipients {
-		r := &e.Recipients[i]
-		if o := outcomeOf(outcomes, i, r.Address); !r.Failed && o.Status == Permanent {
+	left := e.Recipients[:0]
+	for i, r := range e.Recipients {
+		o := outcomeOf(outcomes, i, r.Address)
+		switch {
+		case r.decided() || o.Status == Temporary:
+		case o.Status == Permanent:
 			r.Last, r.Failed, changed = failureOf(o, now), true, true
+		default:
+			changed = true
+			if !r.delivered(o, now) {
+				continue
+			}
 		}
+		left = append(left, r)
 	}
-	return changed || len(e.Recipients) < before
+	e.Recipients = left
+	return changed
 }
 
 // outcomeOf finds the outcome of a recipient, which is likely at i. One that
@@ -304,8 +340,11 @@ const (
 
 func failureOf(o Outcome, now time.Time) *failure {
 	class := byte('4')
-	if o.Status == Permanent {
+	switch o.Status {
+	case Permanent:
 		class = '5'
+	case Delivered:
+		class = '2'
 	}
 	f := &failure{At: now.UTC().Truncate(time.Second), Enhanced: o.Enhanced,
 		Text: printable(o.Text, maxText), Host: printable(o.Host, maxHost), TLS: o.TLS}

@@ -6,43 +6,91 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"mailstead/mailbox"
 	"mailstead/smtp/journal"
 )
 
-// settle writes an entry as an attempt has left it. Where recipients have
-// failed, the notice about them is stored by the same record, so neither is ever
-// there without the other.
+// settle writes an entry as an attempt has left it. Where somebody has to be told
+// of recipients, the notice about them is stored by the same record, so neither is ever
+// there without the other; there is one for each kind of news.
 func (q *Queue) settle(ctx context.Context, id entryID, e entry) (entry, error) {
-	failed := e.failed()
-	if len(failed) == 0 {
-		return e, q.write(ctx, id, &e)
+	written := false
+	for _, news := range []Action{ActionFailed, ActionDelivered, ActionDelayed} {
+		about := e.about(news, q.o.Limits.Delay)
+		if len(about) == 0 {
+			continue
+		}
+		after := e.afterTelling(news)
+		to, kind := e.whomToTell(news, about)
+		if kind == ordinary {
+			q.untold(id, &e, news, about)
+			e, written = after, false
+			continue
+		}
+		err := q.tell(ctx, id, &after, q.noticeOf(&e, news, about, to, kind))
+		if errors.Is(err, mailbox.ErrClosed) {
+			return e, err
+		}
+		if err != nil { // what is known is kept; the notice is made at the next attempt
+			q.log.Error("queue: a notice could not be stored", "id", id, "to", to, "err", err)
+			if soonest := q.o.Now().Add(delays[0]).UTC(); e.Next.Before(soonest) {
+				e.Next = soonest
+			}
+			written = false
+			continue
+		}
+		e, written = after, true
 	}
-	done := e
-	done.Recipients = slices.Clone(e.Recipients)
-	done.dropFailed()
-	to, kind := e.whomToTell()
-	if kind == ordinary {
-		q.log.Error("queue: mail is given up and nobody can be told", "id", id, "from", e.From,
-			"recipient", failed[0].Address, "recipients", len(failed), "err", failed[0].Last.String())
-		return done, q.write(ctx, id, &done)
-	}
-	err := q.tell(ctx, id, &done, q.noticeOf(&e, failed, to, kind))
-	if err == nil {
-		return done, nil
-	}
-	if errors.Is(err, mailbox.ErrClosed) {
-		return e, err
-	}
-	// What is known is kept; the notice is made at the next attempt.
-	q.log.Error("queue: a failure notice could not be stored", "id", id, "to", to, "err", err)
-	if soonest := q.o.Now().Add(delays[0]).UTC(); e.Next.Before(soonest) {
-		e.Next = soonest
+	if written {
+		return e, nil
 	}
 	return e, q.write(ctx, id, &e)
+}
+
+// untold logs what nobody hears of who could.
+func (q *Queue) untold(id entryID, e *entry, news Action, about []recipient) {
+	level := slog.LevelInfo // nobody wants to know, or may
+	if news == ActionFailed && about[0].Notify.ofFailure() {
+		level = slog.LevelError
+	}
+	q.log.Log(context.Background(), level, "queue: nobody is told what became of mail", "id", id, "from", e.From,
+		"recipient", about[0].Address, "recipients", len(about), "became", string(news), "last", about[0].Last.String())
+}
+
+// about returns the recipients of whom there is news of a kind; ActionDelivered stands for all that is
+// good. Mail counts as delayed when it has been tried for longer than patience.
+func (e *entry) about(news Action, patience time.Duration) (list []recipient) {
+	for _, r := range e.Recipients {
+		wanted := false
+		switch news {
+		case ActionFailed:
+			wanted = r.Failed
+		case ActionDelivered:
+			wanted = r.Done != ""
+		case ActionDelayed:
+			wanted = !r.decided() && !e.DelayTold && e.Waited >= patience && r.Last != nil &&
+				(r.Notify&NotifyDelay != 0 || r.Notify == 0 && e.Account != 0)
+		}
+		if wanted {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// afterTelling is the entry when somebody knows of the recipients that about returns.
+func (e *entry) afterTelling(news Action) entry {
+	after := *e
+	after.DelayTold = e.DelayTold || news == ActionDelayed
+	after.Recipients = slices.DeleteFunc(slices.Clone(e.Recipients), func(r recipient) bool {
+		return news == ActionFailed && r.Failed || news == ActionDelivered && r.Done != ""
+	})
+	return after
 }
 
 func (q *Queue) write(ctx context.Context, id entryID, e *entry) error {
@@ -52,40 +100,62 @@ func (q *Queue) write(ctx context.Context, id entryID, e *entry) error {
 	return nil
 }
 
-// whomToTell decides who hears of a failure: the sender only if we know that
-// the message is theirs, which is when they have logged in. What came from outside, and
+// whomToTell decides who hears of news. The sender, only if we know that
+// the message is theirs: who has logged in, and who has proven to be the reverse-path's domain. What else came from outside, and
 // could not be forwarded, goes to the postmaster, since its reverse-path may be
 // forged (RFC 5321 section 6.2); so do our own notices that failed. The null
 // reverse-path is never answered (RFC 5321 section 6.1): the failure of a
 // user's read receipt, and of a notice to the postmaster, is only logged
-// (ordinary is returned).
-func (e *entry) whomToTell() (to string, kind noticeKind) {
+// (ordinary is returned), and so is what the sender does not want to hear of. Only failures are worth
+// a postmaster's time.
+func (e *entry) whomToTell(news Action, about []recipient) (to string, kind noticeKind) {
+	known := e.Account != 0 || e.Proven
+	unwanted := !slices.ContainsFunc(about, func(r recipient) bool { return r.Notify.ofFailure() })
 	switch {
 	case e.Notice == toPostmaster:
 		return "", ordinary
-	case e.Notice == toSender || e.Account == 0:
+	case e.Notice == toSender && news == ActionFailed:
 		return "postmaster", toPostmaster
-	case e.From == "":
+	case news == ActionFailed && unwanted:
 		return "", ordinary
+	case known && e.From != "" && e.Notice == ordinary:
+		return e.From, toSender
+	case news == ActionFailed && e.Account == 0:
+		return "postmaster", toPostmaster
 	}
-	return e.From, toSender
+	return "", ordinary
 }
 
 // noticeOf collects what a notice says.
-func (q *Queue) noticeOf(e *entry, failed []recipient, to string, kind noticeKind) *notice {
+func (q *Queue) noticeOf(e *entry, news Action, about []recipient, to string, kind noticeKind) *notice {
 	now := q.o.Now()
-	return &notice{
-		hostname: q.o.Hostname, to: to, kind: kind, about: e.Notice, from: e.From, recipients: failed,
-		received: e.Received.In(now.Location()), now: now, utf8: e.UTF8, eightBit: e.EightBit,
-		id: rand.Text(), boundary: rand.Text(),
+	if news == ActionFailed && kind == toSender {
+		about = slices.DeleteFunc(about, func(r recipient) bool { return !r.Notify.ofFailure() }) // RFC 3461 section 5.2.8
 	}
+	n := &notice{
+		hostname: q.o.Hostname, to: to, kind: kind, news: news, about: e.Notice, from: e.From, recipients: about,
+		received: e.Received.In(now.Location()), now: now, utf8: e.UTF8, eightBit: e.EightBit,
+		envelopeID: e.EnvelopeID, id: rand.Text(), boundary: rand.Text(),
+	}
+	if news == ActionDelayed {
+		n.retryUntil = now.Add(max(lifetime-e.Waited, 0))
+	}
+	n.whole = kind == toPostmaster || news == ActionFailed && e.returnsWhole()
+	return n
+}
+
+// maxReturned bounds the messages that are returned whole, in octets: senders have them.
+const maxReturned = 1 << 20
+
+// returnsWhole reports whether the sender gets the whole message back that failed. What demanded
+// safe connections is not sent on its way once more (RFC 8689 section 5).
+func (e *entry) returnsWhole() bool {
+	return e.Return == ReturnFull && e.Size <= maxReturned && e.TLS != TLSRequired
 }
 
 // tell stores the notice for delivery and, by the same record, the entry it is about.
-// The postmaster gets the whole message, since nobody else has it any more;
-// the sender its header.
+// The postmaster gets the whole message, since nobody else has it any more.
 func (q *Queue) tell(ctx context.Context, id entryID, e *entry, n *notice) error {
-	n.whole = n.kind == toPostmaster
 	err := q.tellOnce(ctx, id, e, n)
 	if errors.Is(err, mailbox.ErrTooBig) && n.whole {
 		n.whole = false
@@ -113,8 +183,8 @@ func (q *Queue) tellOnce(ctx context.Context, id entryID, e *entry, n *notice) e
 	if err != nil {
 		return fmt.Errorf("queue: store a notice: %w", err)
 	}
-	q.log.Info("queue: a failure notice is queued", "id", id, "to", n.to)
-	q.o.Journal.Add(journal.Event{Step: journal.Notified, At: n.now, ID: e.Transaction, Queue: id.String(), To: []string{n.to}})
+	q.log.Info("queue: a notice is queued", "id", id, "to", n.to, "news", string(n.news))
+	q.o.Journal.Add(journal.Event{Step: journal.Notified, At: n.now, ID: e.Transaction, Queue: id.String(), Verdict: string(n.news), To: []string{n.to}})
 	q.Wake()
 	return nil
 }

@@ -47,6 +47,11 @@ type Message struct {
 	Transaction string            // that the message came by, for the journal
 	Filing      map[string]Filing // by recipient, where it was said
 
+	EnvelopeID string          // ENVID as it was said, in xtext; "" = nothing was
+	Return     Return          // RET
+	Wishes     map[string]Wish // by recipient, where something was said
+	Proven     bool            // From is not forged, as far as can be known
+
 	// Tell hears the conversation with others' servers, a line at a time and never two at once: "> EHLO …" was
 	// said, "< 250 …" was heard, "* connected to …" happened. Lines are printable ASCII; a courier bounds
 	// their length and number. Octets of messages and secrets are not in them. nil = nobody listens.
@@ -90,6 +95,10 @@ type Outcome struct {
 	Host      string // who said so: MX name and address, "" for ourselves
 	TLS       bool
 	Security  Security
+
+	// Told is what the sender may hear of a delivery who wants to: ActionDelivered, ActionRelayed,
+	// or ActionExpanded. "" = nothing, as who took the message tells the rest.
+	Told Action
 }
 
 // Security is what the recipient's domain demanded of the connection, and what was found.
@@ -119,6 +128,15 @@ type Envelope struct {
 
 	Transaction string            // that the message came by, for the journal; "" = not known
 	Filing      map[string]Filing // by recipient; others have the zero value
+
+	EnvelopeID string          // ENVID as it was said, in xtext (RFC 3461 section 4.4); "" = nothing was
+	Return     Return          // RET; "" = nothing was said
+	Wishes     map[string]Wish // by recipient; others have the zero value
+	// Proven says that the reverse-path of mail from outside is not forged, as far as can be known:
+	// only then its sender is told anything.
+	Proven bool
+	// Settled are recipients that need no delivery any more; their senders hear of them.
+	Settled []Settled
 }
 
 // Options are what a queue works with. Remote, Local and IsLocal are needed, the
@@ -153,6 +171,7 @@ type Limits struct {
 	Attempts       int           // at the same time; 20
 	PerDestination int           // of them to one destination; 5
 	Grace          time.Duration // for attempts under way when stopping; 20 s
+	Delay          time.Duration // that mail is tried before its sender hears that it takes long; 4 h
 }
 
 func (o Options) withDefaults() Options {
@@ -176,6 +195,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Limits.Grace <= 0 {
 		o.Limits.Grace = 20 * time.Second
+	}
+	if o.Limits.Delay <= 0 {
+		o.Limits.Delay = 4 * time.Hour
 	}
 	return o
 }

@@ -143,21 +143,35 @@ func TestDisabledUntilTheDomainIsOurs(t *testing.T) {
 // Who is told of a failure, and that nobody is answered who may not have written.
 func TestWhomToTell(t *testing.T) {
 	for _, tt := range []struct {
-		name string
-		e    entry
-		to   string
-		kind noticeKind
+		name   string
+		e      entry
+		notify Notify
+		failed string
+		kind   noticeKind
+		other  string // who hears of a delay or a success
 	}{
-		{"a user's message", entry{From: "ann@us.test", Account: 1}, "ann@us.test", toSender},
-		{"a user's read receipt", entry{Account: 1}, "", ordinary},
-		{"mail from outside", entry{From: "stranger@else.test"}, "postmaster", toPostmaster},
-		{"mail from outside in a user's name", entry{From: "ann@us.test"}, "postmaster", toPostmaster},
-		{"a notice from outside", entry{}, "postmaster", toPostmaster},
-		{"our notice to a sender", entry{Notice: toSender}, "postmaster", toPostmaster},
-		{"our notice to the postmaster", entry{Notice: toPostmaster}, "", ordinary},
+		{"a user's message", entry{From: "ann@us.test", Account: 1}, 0, "ann@us.test", toSender, "ann@us.test"},
+		{"a user's message that only success is asked of", entry{From: "ann@us.test", Account: 1}, NotifySuccess, "", ordinary, "ann@us.test"},
+		{"a user's message that nothing is asked of", entry{From: "ann@us.test", Account: 1}, NotifyNever, "", ordinary, "ann@us.test"},
+		{"a user's read receipt", entry{Account: 1}, 0, "", ordinary, ""},
+		{"mail from outside", entry{From: "stranger@else.test"}, 0, "postmaster", toPostmaster, ""},
+		{"mail from outside that failure is asked of", entry{From: "stranger@else.test"}, NotifyFailure, "postmaster", toPostmaster, ""},
+		{"mail from outside that nothing is asked of", entry{From: "stranger@else.test"}, NotifyNever, "", ordinary, ""},
+		{"mail from outside that is proven", entry{From: "stranger@else.test", Proven: true}, 0, "stranger@else.test", toSender, "stranger@else.test"},
+		{"a notice from outside, proven", entry{Proven: true}, 0, "postmaster", toPostmaster, ""},
+		{"mail from outside in a user's name", entry{From: "ann@us.test"}, 0, "postmaster", toPostmaster, ""},
+		{"a notice from outside", entry{}, 0, "postmaster", toPostmaster, ""},
+		{"our notice to a sender", entry{Notice: toSender}, 0, "postmaster", toPostmaster, ""},
+		{"our notice to the postmaster", entry{Notice: toPostmaster}, 0, "", ordinary, ""},
 	} {
-		if to, kind := tt.e.whomToTell(); to != tt.to || kind != tt.kind {
+		about := []recipient{{Wish: Wish{Notify: tt.notify}}}
+		if to, kind := tt.e.whomToTell(ActionFailed, about); to != tt.failed || kind != tt.kind {
 			t.Errorf("%s: %q, %d", tt.name, to, kind)
+		}
+		for _, news := range []Action{ActionDelayed, ActionDelivered} {
+			if to, _ := tt.e.whomToTell(news, about); to != tt.other {
+				t.Errorf("%s: %s is told %q", tt.name, news, to)
+			}
 		}
 	}
 }

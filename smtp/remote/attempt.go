@@ -58,6 +58,7 @@ type target struct {
 	host string // its name, or the address literal
 	addr netip.Addr
 	tls  bool
+	dsn  bool // it knows the DSN extension
 
 	policy  policy
 	finding *finding // nil: nothing is wrong, or nothing was looked at
@@ -108,7 +109,7 @@ func (a *attempt) record(index int, t target, v verdict) {
 	}
 	a.outcomes[index] = queue.Outcome{
 		Recipient: a.m.Recipients[index], Status: v.status, Code: v.code,
-		Enhanced: v.enhanced, Text: v.text, Host: host, TLS: t.tls, Security: t.security(),
+		Enhanced: v.enhanced, Text: v.text, Host: host, TLS: t.tls, Security: t.security(), Told: t.told(v),
 	}
 }
 
@@ -424,6 +425,7 @@ func (a *attempt) encrypt(ctx context.Context, s *session, t *target) error {
 
 // handOver runs as many transactions as the open recipients need.
 func (a *attempt) handOver(s *session, t target, triedTLS bool) error {
+	t.dsn = s.ext.dsn
 	todo := a.sendable(s, t)
 	for len(todo) > 0 {
 		batch := todo[:min(len(todo), maxBatch)]

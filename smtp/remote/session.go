@@ -65,6 +65,7 @@ type extensions struct {
 	requireTLS bool  // REQUIRETLS, said within TLS
 	size       int64 // limit in bytes, 0 if unknown
 	sizeParam  bool  // SIZE= may be sent
+	dsn        bool  // RFC 3461
 }
 
 func newSession(conn net.Conn, hostname string, t Timeouts) *session {
@@ -231,6 +232,8 @@ func parseExtensions(rep reply) extensions {
 			e.utf8 = true
 		case "REQUIRETLS":
 			e.requireTLS = true
+		case "DSN":
+			e.dsn = true
 		case "STARTTLS":
 			e.startTLS = true
 		case "SIZE":

@@ -36,6 +36,7 @@ type transaction struct {
 	s        *session
 	mail     string // the MAIL command
 	rcpts    []recipient
+	m        queue.Message
 	states   []progress
 	verdicts []verdict // of those that are decided
 	accepted int
@@ -51,7 +52,7 @@ type transaction struct {
 // that the connection cannot be used any more.
 func (s *session) transact(mail string, rcpts []recipient, m queue.Message) (*transaction, error) {
 	tx := &transaction{
-		s: s, mail: mail, rcpts: rcpts,
+		s: s, mail: mail, rcpts: rcpts, m: m,
 		states: make([]progress, len(rcpts)),
 		// The zero verdict would say "delivered"; no slip of ours shall.
 		verdicts: slices.Repeat([]verdict{temporary("4.3.0", "not decided")}, len(rcpts)),
@@ -166,7 +167,8 @@ func (tx *transaction) command(step int) string {
 	case step == 0:
 		return tx.mail
 	case step <= len(tx.rcpts):
-		return "RCPT TO:<" + tx.rcpts[step-1].text + ">"
+		r := tx.rcpts[step-1]
+		return "RCPT TO:<" + r.text + ">" + tx.s.ext.rcptWishes(tx.m.Wishes[tx.m.Recipients[r.index]])
 	}
 	return "DATA"
 }
@@ -304,5 +306,5 @@ func mailCommand(from path, m queue.Message, utf8, requireTLS bool, ext extensio
 	if requireTLS {
 		line += " REQUIRETLS" // RFC 8689 section 2
 	}
-	return line
+	return line + ext.mailWishes(m)
 }
