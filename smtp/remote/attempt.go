@@ -266,42 +266,60 @@ func (a *attempt) tryHost(ctx context.Context, h host) {
 	}
 }
 
-// talk holds a conversation with a server, and another without TLS if that is
+// manner is how a server is talked to.
+type manner struct {
+	startTLS bool // if it offers that
+	chunking bool
+}
+
+// talk holds a conversation with a server, and another without TLS or BDAT if that is
 // what went wrong, and nobody demands it: on a new connection, since after a
 // failed handshake nobody knows what is on the old one.
 func (a *attempt) talk(ctx context.Context, conn net.Conn, t target) {
-	err := a.converse(ctx, conn, &t, true)
-	if !errors.Is(err, errTLS) || t.policy.enforced || ctx.Err() != nil {
-		return
+	how := manner{startTLS: true, chunking: true}
+	for {
+		err := a.converse(ctx, conn, &t, how)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, errTLS) && how.startTLS && !t.policy.enforced:
+			how.startTLS = false
+			a.told.note("once more, without TLS")
+		case errors.Is(err, errChunking) && how.chunking:
+			how.chunking = false
+			a.told.note("once more, without BDAT")
+		default:
+			return
+		}
+		again := a.c.dial(ctx, t.addr)
+		if again.err != nil {
+			a.recordOpen(t, temporary("4.4.1", "connect to %s again: %v", t, again.err))
+			return
+		}
+		conn = again.conn
 	}
-	a.told.note("once more, without TLS")
-	again := a.c.dial(ctx, t.addr)
-	if again.err != nil {
-		a.recordOpen(t, temporary("4.4.1", "connect to %s again without TLS: %v", t, again.err))
-		return
-	}
-	_ = a.converse(ctx, again.conn, &t, false) // everything is recorded
 }
 
 // converse speaks to a server from the greeting on and records what it comes
 // to. Its error tells how the conversation ended before all was said.
-func (a *attempt) converse(ctx context.Context, conn net.Conn, t *target, startTLS bool) (err error) {
+func (a *attempt) converse(ctx context.Context, conn net.Conn, t *target, how manner) (err error) {
 	s := newSession(conn, a.c.hostname, a.c.timeouts)
 	leave := a.attend(ctx, s)
 	kept := false
 	defer func() { leave(*t, kept, err) }()
 	a.told.note("connected to %s", t.at(a.c.port))
-	if err = a.introduce(ctx, s, t, startTLS); err != nil {
+	if err = a.introduce(ctx, s, t, how.startTLS); err != nil {
 		if asVerdict(err).code != 0 || errors.Is(err, errNoTLS) {
 			s.quit() // a server that does not want us waits for this (RFC 5321 section 3.1)
 		}
-		err = a.recordIntroduction(*t, startTLS, err)
+		err = a.recordIntroduction(*t, how.startTLS, err)
 		return err
 	}
 	t.tls = s.tls
 	s.demand, s.addr = demandOf(t.host, t.policy), t.addr
-	s.once = !startTLS // the next message may have more luck with TLS
-	kept, err = a.exchange(s, *t, startTLS)
+	s.once = !how.startTLS // the next message may have more luck with TLS
+	s.ext.chunking = s.ext.chunking && how.chunking
+	kept, err = a.exchange(s, *t, how.startTLS)
 	return err
 }
 
@@ -355,7 +373,7 @@ func (a *attempt) tryKept(ctx context.Context, h host, p policy) []netip.Addr {
 			s.end()
 			continue
 		}
-		if err := a.goOn(ctx, s, t); !errors.Is(err, errStale) {
+		if err := a.goOn(ctx, s, t); !errors.Is(err, errStale) && !errors.Is(err, errChunking) {
 			return slices.DeleteFunc(slices.Clone(h.addrs), func(addr netip.Addr) bool { return addr == t.addr })
 		}
 		a.told.note("%v", errStale)
@@ -438,6 +456,9 @@ func (a *attempt) handOver(s *session, t target, triedTLS bool) error {
 				s.quit()
 			}
 			return errStale
+		}
+		if errors.Is(err, errChunking) {
+			return err
 		}
 		s.stale = false
 		later := a.take(tx, t, s.ext.startTLS && !triedTLS)

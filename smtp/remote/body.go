@@ -1,8 +1,8 @@
 package remote
 
 import (
-	"bufio"
 	"bytes"
+	"io"
 )
 
 // bodyWriter writes a message as the text of DATA (RFC 5321 section 4.5.2):
@@ -10,10 +10,18 @@ import (
 // CR or LF becomes a line end, so that none leaves this server and no server
 // that takes them for one sees other lines than we do ("smuggling").
 type bodyWriter struct {
-	w       *bufio.Writer
+	w       textWriter
+	chunked bool // for BDAT (RFC 3030): dots are not doubled, and nothing marks the end
 	inLine  bool // something of the present line is written
 	heldCR  bool // the last byte was a CR; what comes next says of which kind
 	written int64
+}
+
+// textWriter is a bufio.Writer or a bytes.Buffer.
+type textWriter interface {
+	io.Writer
+	io.ByteWriter
+	io.StringWriter
 }
 
 // Write takes part of the message. Its errors are those of the connection.
@@ -68,7 +76,9 @@ func (b *bodyWriter) finish() {
 	if b.heldCR || b.inLine {
 		b.endLine()
 	}
-	b.w.WriteString(".\r\n")
+	if !b.chunked {
+		b.w.WriteString(".\r\n")
+	}
 }
 
 // text writes part of a line, or all of it with its CRLF.
@@ -76,7 +86,7 @@ func (b *bodyWriter) text(p []byte) {
 	if len(p) == 0 {
 		return
 	}
-	if !b.inLine && p[0] == '.' {
+	if !b.inLine && p[0] == '.' && !b.chunked {
 		b.w.WriteByte('.')
 	}
 	b.w.Write(p)

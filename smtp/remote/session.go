@@ -2,6 +2,7 @@ package remote
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -49,6 +50,9 @@ type session struct {
 	// stale says that it was kept, and the server has not yet taken a MAIL since.
 	stale bool
 
+	read  []byte       // what is read of a message at once
+	chunk bytes.Buffer // what goes into a BDAT
+
 	// What the keeper has to know; see keeper.keep.
 	demand demand
 	addr   netip.Addr
@@ -59,6 +63,7 @@ type session struct {
 // extensions are what a server has announced in its reply to EHLO.
 type extensions struct {
 	pipelining bool
+	chunking   bool
 	eightBit   bool
 	utf8       bool
 	startTLS   bool
@@ -80,6 +85,21 @@ func (s *session) use(conn net.Conn) {
 	s.r = bufio.NewReaderSize(conn, maxReplyLine)
 	s.w = bufio.NewWriterSize(&blockWriter{conn, s.timeouts.DataBlock}, blockSize)
 	s.ext = extensions{}
+}
+
+// block is the room for what is read of a message at once; transactions share it.
+func (s *session) block() []byte {
+	if s.read == nil {
+		s.read = make([]byte, blockSize)
+	}
+	return s.read
+}
+
+// releaseChunk gives up the room for large chunks, which a connection that waits does not need.
+func (s *session) releaseChunk() {
+	if s.chunk.Cap() > 2*blockSize {
+		s.chunk = bytes.Buffer{}
+	}
 }
 
 // blockWriter gives every write to the connection its own time limit (RFC 5321
@@ -226,6 +246,8 @@ func parseExtensions(rep reply) extensions {
 		switch strings.ToUpper(keyword) {
 		case "PIPELINING":
 			e.pipelining = true
+		case "CHUNKING":
+			e.chunking = true
 		case "8BITMIME":
 			e.eightBit = true
 		case "SMTPUTF8":

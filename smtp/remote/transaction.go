@@ -45,6 +45,10 @@ type transaction struct {
 	data     reply
 	// unreadable says that we could not read our own message.
 	unreadable bool
+
+	// Of BDAT only; see runChunked.
+	ahead     []byte // the message, if it goes out with the envelope
+	aheadSent bool
 }
 
 // transact runs one transaction. Afterwards every recipient is decided or
@@ -74,6 +78,9 @@ func (tx *transaction) run(body io.Reader, size int64) error {
 		if err := tx.s.reset(); err != nil {
 			return err
 		}
+	}
+	if tx.s.ext.chunking {
+		return tx.runChunked(body, size)
 	}
 	if err := tx.envelope(); err != nil {
 		return err
@@ -120,18 +127,30 @@ func (tx *transaction) decide(from, to progress, v verdict) {
 // abort decides everything still open after the connection has failed.
 func (tx *transaction) abort(err error) error {
 	v := asVerdict(err)
+	to := decided
+	if tx.aheadSent && tx.s.closing == nil {
+		to = unsure // the server may have the message, and only its replies are lost
+	}
 	for _, state := range []progress{waiting, accepted, deferred} {
-		tx.decide(state, decided, v)
+		tx.decide(state, to, v)
 	}
 	return err
+}
+
+// lastStep is that of the envelope: DATA, or the last RCPT before a BDAT.
+func (tx *transaction) lastStep() int {
+	if tx.s.ext.chunking {
+		return len(tx.rcpts)
+	}
+	return len(tx.rcpts) + 1
 }
 
 // envelope sends MAIL, RCPT and DATA as far as it makes sense, and takes in
 // their replies. The steps are numbered: 0 is MAIL, then the recipients, DATA.
 func (tx *transaction) envelope() error {
-	data := len(tx.rcpts) + 1
-	for next := 0; next <= data; {
-		if tx.refused || next == data && tx.accepted == 0 {
+	last := tx.lastStep()
+	for next := 0; next <= last; {
+		if tx.refused || next > len(tx.rcpts) && tx.accepted == 0 {
 			return nil
 		}
 		end, err := tx.sendGroup(next)
@@ -150,12 +169,18 @@ func (tx *transaction) envelope() error {
 // sendGroup sends the commands from step next on that may go together, and
 // gives the first step that was not sent.
 func (tx *transaction) sendGroup(next int) (end int, err error) {
-	for end = next; end <= len(tx.rcpts)+1; end++ {
+	for end = next; end <= tx.lastStep(); end++ {
 		line := tx.command(end)
 		if end > next && (!tx.s.ext.pipelining || tx.s.w.Buffered()+len(line) > pipelineGroup) {
 			break
 		}
 		if err := tx.s.send(line); err != nil {
+			return end, err
+		}
+	}
+	if tx.ahead != nil && end > tx.lastStep() {
+		tx.aheadSent = true
+		if err := tx.writeChunk(tx.ahead, true); err != nil {
 			return end, err
 		}
 	}
@@ -249,7 +274,7 @@ func (s *session) reset() error {
 // gone out.
 func (tx *transaction) sendBody(body io.Reader, size int64) error {
 	out := &bodyWriter{w: tx.s.w}
-	block := make([]byte, blockSize)
+	block := tx.s.block()
 	for {
 		n, err := body.Read(block)
 		if _, werr := out.Write(block[:n]); werr != nil {
