@@ -51,6 +51,7 @@ type destination struct {
 	line    []*job // those that are not inLine any more are passed over
 	inTurns bool
 	outage  outage
+	window  window
 }
 
 // outage is why a destination could not be reached, which counts for all its
@@ -178,7 +179,7 @@ func (b *board) lineUp(now time.Time, reachable func(destination string) bool) t
 }
 
 func (b *board) giveTurn(d *destination) {
-	if !d.inTurns && len(d.line) > 0 && d.running < b.limits.PerDestination {
+	if !d.inTurns && len(d.line) > 0 && d.running < d.window.width(b.limits.PerDestination) {
 		d.inTurns = true
 		b.turns = append(b.turns, d)
 	}

@@ -168,8 +168,8 @@ type Options struct {
 
 // Limits bound what the queue does at once; a zero field takes its default.
 type Limits struct {
-	Attempts       int           // at the same time; 20
-	PerDestination int           // of them to one destination; 5
+	Attempts       int           // at the same time; 40
+	PerDestination int           // of them to one destination that takes what it is given; 20
 	Grace          time.Duration // for attempts under way when stopping; 20 s
 	Delay          time.Duration // that mail is tried before its sender hears that it takes long; 4 h
 }
@@ -188,10 +188,10 @@ func (o Options) withDefaults() Options {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.Limits.Attempts <= 0 {
-		o.Limits.Attempts = 20
+		o.Limits.Attempts = 40
 	}
 	if o.Limits.PerDestination <= 0 {
-		o.Limits.PerDestination = 5
+		o.Limits.PerDestination = 20
 	}
 	if o.Limits.Grace <= 0 {
 		o.Limits.Grace = 20 * time.Second

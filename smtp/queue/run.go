@@ -194,11 +194,12 @@ func (q *Queue) outage(d *destination) (Outcome, bool) {
 	return d.outage.outcome, q.o.Now().Before(d.outage.until)
 }
 
-// noteOutage remembers whether a destination could be reached.
+// noteOutage remembers whether a destination could be reached, and how much it can take.
 func (q *Queue) noteOutage(d *destination, outcomes []Outcome) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	d.outage = outage{}
+	q.board.heed(d, responseOf(outcomes))
 	if unreachable(outcomes) {
 		d.outage = outage{until: q.o.Now().Add(outageTime), outcome: outcomes[0]}
 	}
@@ -206,10 +207,12 @@ func (q *Queue) noteOutage(d *destination, outcomes []Outcome) {
 
 // unreachable reports whether no server has answered at all: then the same
 // would become of any other message. The codes are 4.4.1 (no answer from host)
-// and 4.4.3 (directory server failure) of RFC 3463 section 3.5.
+// and 4.4.3 (directory server failure) of RFC 3463 section 3.5. A server that was
+// not asked because its TLS policy could not be found out is no outage: the next
+// message may demand less, and the next look-up find it.
 func unreachable(outcomes []Outcome) bool {
 	for _, o := range outcomes {
-		if o.Status != Temporary || o.Code != 0 || o.Enhanced != "4.4.1" && o.Enhanced != "4.4.3" {
+		if o.Status != Temporary || o.Code != 0 || o.Security.Policy != "" || o.Enhanced != "4.4.1" && o.Enhanced != "4.4.3" {
 			return false
 		}
 	}

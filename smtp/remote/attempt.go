@@ -125,7 +125,9 @@ func (a *attempt) recordAll(t target, v verdict) {
 func (a *attempt) recordOpen(t target, v verdict) {
 	a.told.outcome(t, v)
 	for _, r := range a.open {
-		if outranks(v, a.outcomes[r.index]) {
+		if old := a.outcomes[r.index]; old.Security.Policy != "" && v.enhanced == "4.4.1" {
+			continue // a server that was not asked may well have been there
+		} else if outranks(v, old) {
 			a.record(r.index, t, v)
 		}
 	}

@@ -211,3 +211,18 @@ func (w *world) distrusted() *dns.Resolver {
 	}
 	return r
 }
+
+// A host that was not asked, since its records could not be looked up, is not forgotten over another that did
+// not answer: nobody can say that the whole domain was out of reach (queue.unreachable).
+func TestDANENotFoundOutIsNoOutage(t *testing.T) {
+	w := newWorld(t, oneMX+"example.test. MX 20 two.example.test.\ntwo.example.test. A 192.0.2.2")
+	w.zone.SetAuthentic(true)
+	w.zone.SetFault("_25._tcp.mx.example.test", dnstest.Fault{ServFail: true})
+	o := w.courier().Deliver(t.Context(), "example.test", w.letter("a@example.test"))[0]
+	if o.Status != queue.Temporary || o.Enhanced != "4.4.3" || o.Security.Policy != policyDANE {
+		t.Errorf("got %s, %+v", describe(o), o.Security)
+	}
+	if len(w.dialed) != 1 || w.dialed[0] != "192.0.2.2" {
+		t.Errorf("dialed %v", w.dialed)
+	}
+}

@@ -13,7 +13,7 @@ import (
 
 const (
 	// maxKept is how many connections wait: as many as there are attempts at once.
-	maxKept = 20
+	maxKept = 40
 	// maxCarried is how many messages go over a connection: many servers hang up after as many.
 	maxCarried = 100
 )
