@@ -92,6 +92,37 @@ func TestDeliverNothing(t *testing.T) {
 	}
 }
 
+// TestChangesThatBelongToCopies: a change that belongs to a target is made with its copy, and not where it was refused.
+func TestChangesThatBelongToCopies(t *testing.T) {
+	s := newStore(t)
+	a := newAccount(t, s)
+	targets := []Target{{Account: a, Name: "none"}, {Account: a, Name: "INBOX"}}
+	deliver := func(targets []Target, with ...int) (keys []string) {
+		t.Helper()
+		body := s.NewBody()
+		defer body.Abort()
+		io.WriteString(body, letter(1))
+		_, err := s.Deliver(t.Context(), body, targets, func(id BodyID) (changes []RoomChange) {
+			for _, w := range with {
+				changes = append(changes, RoomChange{Room: "r", Key: fmt.Sprintf("%d-%d", len(targets), w), Value: []byte("x"), Body: id, With: w})
+			}
+			return changes
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Room("r").Each("", func(key string, _ []byte) error { keys = append(keys, key); return nil })
+		return keys
+	}
+	before := s.nextLSN()
+	if keys := deliver(targets[:1], 1); len(keys) > 0 || s.nextLSN() != before {
+		t.Errorf("without a copy there are %q", keys)
+	}
+	if keys := deliver(targets, 0, 1, 2); !slices.Equal(keys, []string{"2-0", "2-2"}) {
+		t.Errorf("with one of two copies there are %q", keys)
+	}
+}
+
 // TestBodySizes crosses every buffer size and the limits.
 func TestBodySizes(t *testing.T) {
 	s := newStore(t)

@@ -38,7 +38,14 @@ type fakeQueue struct {
 func (q *fakeQueue) Add(e queue.Envelope) func(mailbox.BodyID) []mailbox.RoomChange {
 	return func(id mailbox.BodyID) []mailbox.RoomChange {
 		q.envelopes, q.bodies = append(q.envelopes, e), append(q.bodies, id)
-		return []mailbox.RoomChange{{Room: "queue", Key: fmt.Sprint(id), Value: []byte(e.From), Body: id}}
+		changes := []mailbox.RoomChange{{Room: "queue", Key: fmt.Sprint(id), Value: []byte(e.From), Body: id}}
+		for i := range e.Settled {
+			changes = append(changes, mailbox.RoomChange{Room: "queue", Key: fmt.Sprint(id, i), Value: []byte(e.From), Body: id})
+		}
+		if len(e.Recipients) == 0 {
+			changes = changes[1:]
+		}
+		return changes
 	}
 }
 
