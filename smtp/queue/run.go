@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"mailstead/mailbox"
@@ -205,19 +206,21 @@ func (q *Queue) noteOutage(d *destination, outcomes []Outcome) {
 	}
 }
 
-// unreachable reports whether no server has answered at all: then the same
+// unreachable reports whether no server has answered at all, or a smarthost does not know us: then the same
 // would become of any other message. The codes are 4.4.1 (no answer from host)
-// and 4.4.3 (directory server failure) of RFC 3463 section 3.5. A server that was
-// not asked because its TLS policy could not be found out is no outage: the next
+// and 4.4.3 (directory server failure) of RFC 3463 section 3.5, and 4.7.8 (authentication credentials invalid) of RFC
+// 4954 section 6. A server that was not asked because its TLS policy could not be found out is no outage: the next
 // message may demand less, and the next look-up find it.
 func unreachable(outcomes []Outcome) bool {
 	for _, o := range outcomes {
-		if o.Status != Temporary || o.Code != 0 || o.Security.Policy != "" || o.Enhanced != "4.4.1" && o.Enhanced != "4.4.3" {
+		if o.Status != Temporary || o.Code != 0 || o.Security.Policy != "" || !slices.Contains(outages, o.Enhanced) {
 			return false
 		}
 	}
 	return len(outcomes) > 0
 }
+
+var outages = []string{"4.4.1", "4.4.3", "4.7.8"}
 
 // openBody opens a message as couriers read it.
 func (q *Queue) openBody(id mailbox.BodyID) (io.ReadCloser, error) {

@@ -156,9 +156,13 @@ func (a *attempt) run(ctx context.Context) {
 	if len(a.open) == 0 {
 		return
 	}
-	if addr, ok := parseLiteral(a.domain); ok {
+	addr, literal := parseLiteral(a.domain)
+	switch {
+	case !a.m.Route.Direct():
+		a.toSmarthost(ctx)
+	case literal:
 		a.toLiteral(ctx, addr)
-	} else {
+	default:
 		a.toExchangers(ctx)
 	}
 	if ctx.Err() != nil {
@@ -257,7 +261,7 @@ func (a *attempt) tryHost(ctx context.Context, h host) {
 	}
 	addrs := a.tryKept(ctx, h, policy)
 	for len(addrs) > 0 && !a.done(ctx) {
-		first, rest, tried := a.c.dialFirst(ctx, addrs[:min(len(addrs), maxAddresses-a.addresses)])
+		first, rest, tried := a.c.dialFirst(ctx, addrs[:min(len(addrs), maxAddresses-a.addresses)], a.port())
 		a.addresses += tried
 		if first.err != nil {
 			a.recordOpen(target{host: h.name}, temporary("4.4.1", "connect to %s: %v", h.name, first.err))
@@ -293,7 +297,7 @@ func (a *attempt) talk(ctx context.Context, conn net.Conn, t target) {
 		default:
 			return
 		}
-		again := a.c.dial(ctx, t.addr)
+		again := a.c.dial(ctx, t.addr, a.port())
 		if again.err != nil {
 			a.recordOpen(t, temporary("4.4.1", "connect to %s again: %v", t, again.err))
 			return
@@ -309,9 +313,9 @@ func (a *attempt) converse(ctx context.Context, conn net.Conn, t *target, how ma
 	leave := a.attend(ctx, s)
 	kept := false
 	defer func() { leave(*t, kept, err) }()
-	a.told.note("connected to %s", t.at(a.c.port))
+	a.told.note("connected to %s", t.at(a.port()))
 	if err = a.introduce(ctx, s, t, how.startTLS); err != nil {
-		if asVerdict(err).code != 0 || errors.Is(err, errNoTLS) {
+		if waitsForGoodbye(err) {
 			s.quit() // a server that does not want us waits for this (RFC 5321 section 3.1)
 		}
 		err = a.recordIntroduction(*t, how.startTLS, err)
@@ -388,10 +392,15 @@ func (a *attempt) goOn(ctx context.Context, s *session, t target) (err error) {
 	leave := a.attend(ctx, s)
 	kept := false
 	defer func() { leave(t, kept, err) }()
-	a.told.note("going on over the connection to %s, which has carried %d", t.at(a.c.port), s.carried)
+	a.told.note("going on over the connection to %s, which has carried %d", t.at(a.port()), s.carried)
 	s.stale = true
 	kept, err = a.exchange(s, t, true)
 	return err
+}
+
+// waitsForGoodbye tells whether a server that we cannot go on with still listens.
+func waitsForGoodbye(err error) bool {
+	return asVerdict(err).code != 0 || errors.Is(err, errNoTLS) || errors.Is(err, errUnwanted)
 }
 
 // recordIntroduction records why a server was not even told who writes to whom, and
@@ -410,6 +419,9 @@ func (a *attempt) recordIntroduction(t target, startTLS bool, err error) error {
 }
 
 func (a *attempt) introduce(ctx context.Context, s *session, t *target, startTLS bool) error {
+	if !a.m.Route.Direct() {
+		return a.introduceToSmarthost(ctx, s, t)
+	}
 	if err := s.greet(); err != nil {
 		return err
 	}
@@ -433,7 +445,11 @@ func (a *attempt) introduce(ctx context.Context, s *session, t *target, startTLS
 
 // encrypt turns to TLS and keeps in t what was wrong about it.
 func (a *attempt) encrypt(ctx context.Context, s *session, t *target) error {
-	err := s.encrypt(ctx, a.c.config(t))
+	return a.faulty(t, s.encrypt(ctx, a.c.config(t)))
+}
+
+// faulty keeps in t what an error of a handshake says of a server, unless more is known.
+func (a *attempt) faulty(t *target, err error) error {
 	if found := t.security(); found.Words != "" {
 		a.told.note("%s", found.Words)
 	}
@@ -486,6 +502,9 @@ func (a *attempt) take(tx *transaction, t target, withoutTLS bool) (later []reci
 			continue
 		}
 		v := tx.verdicts[i]
+		if !a.m.Route.Direct() && aboutLogin(v.code) {
+			v = temporary("4.7.8", "the smarthost wants another login: %v", v)
+		}
 		if withoutTLS && v.code == 530 {
 			// It insists on TLS (RFC 3207 section 4), which may work next time.
 			v.status, v.enhanced = queue.Temporary, "4.7.5"

@@ -228,7 +228,7 @@ func TestDialFirst(t *testing.T) {
 		for i := range 5 {
 			addrs = append(addrs, netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}))
 		}
-		first, rest, tried := c.dialFirst(t.Context(), addrs)
+		first, rest, tried := c.dialFirst(t.Context(), addrs, c.port)
 		if first.err != nil || first.addr != addrs[3] || tried != 4 {
 			t.Errorf("got %v after %d tries, %v", first.addr, tried, first.err)
 		}
@@ -250,7 +250,7 @@ func TestDialFirstFails(t *testing.T) {
 		return nil, errRefused
 	}}
 	addrs := []netip.Addr{netip.MustParseAddr("::1"), netip.MustParseAddr("192.0.2.1")}
-	if first, rest, tried := c.dialFirst(t.Context(), addrs); !errors.Is(first.err, errRefused) || len(rest) != 0 || tried != 2 {
+	if first, rest, tried := c.dialFirst(t.Context(), addrs, c.port); !errors.Is(first.err, errRefused) || len(rest) != 0 || tried != 2 {
 		t.Errorf("got %v, %v, %d", first, rest, tried)
 	}
 }

@@ -25,7 +25,7 @@ type dialed struct {
 // before or as soon as that has failed, and keeps the first connection. Rest
 // are the addresses that have not failed, for when that one turns out to be of
 // no use; tried is how many connections were begun.
-func (c *Courier) dialFirst(ctx context.Context, addrs []netip.Addr) (first dialed, rest []netip.Addr, tried int) {
+func (c *Courier) dialFirst(ctx context.Context, addrs []netip.Addr, port int) (first dialed, rest []netip.Addr, tried int) {
 	ctx, cancel := context.WithCancel(ctx)
 	results := make(chan dialed, len(addrs))
 	var dialing sync.WaitGroup
@@ -46,7 +46,7 @@ func (c *Courier) dialFirst(ctx context.Context, addrs []netip.Addr) (first dial
 	for running := 0; ; {
 		if tried < len(addrs) {
 			addr := addrs[tried]
-			dialing.Go(func() { results <- c.dial(ctx, addr) })
+			dialing.Go(func() { results <- c.dial(ctx, addr, port) })
 			tried++
 			running++
 			timer.Reset(stagger)
@@ -68,10 +68,10 @@ func (c *Courier) dialFirst(ctx context.Context, addrs []netip.Addr) (first dial
 	}
 }
 
-// dial connects to the SMTP port of an address.
-func (c *Courier) dial(ctx context.Context, addr netip.Addr) dialed {
+// dial connects to a port of an address.
+func (c *Courier) dial(ctx context.Context, addr netip.Addr, port int) dialed {
 	ctx, cancel := context.WithTimeout(ctx, c.timeouts.Connect)
 	defer cancel()
-	conn, err := c.dialer(ctx, "tcp", net.JoinHostPort(addr.String(), strconv.Itoa(c.port)))
+	conn, err := c.dialer(ctx, "tcp", net.JoinHostPort(addr.String(), strconv.Itoa(port)))
 	return dialed{addr, conn, err}
 }

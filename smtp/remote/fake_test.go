@@ -30,6 +30,7 @@ type world struct {
 	zone    *dnstest.Server
 	tls     *tls.Config
 	message string
+	port    string        // of all servers
 	release chan struct{} // ends every "wait" when closed
 
 	mu      sync.Mutex
@@ -54,7 +55,7 @@ type script []string
 func newWorld(t testing.TB, zone string) *world {
 	w := &world{
 		t: t, zone: dnstest.New(t, zone), tls: &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}},
-		message: "Subject: hello\r\n\r\nHello.\r\n", release: make(chan struct{}), scripts: make(map[string][]script),
+		message: "Subject: hello\r\n\r\nHello.\r\n", port: "25", release: make(chan struct{}), scripts: make(map[string][]script),
 	}
 	t.Cleanup(w.finish)
 	return w
@@ -110,7 +111,7 @@ var errRefused = errors.New("connection refused")
 // dial connects to the server at an address of the zone.
 func (w *world) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	ip, port, err := net.SplitHostPort(address)
-	if err != nil || port != "25" {
+	if err != nil || port != w.port {
 		return nil, fmt.Errorf("dial %q: %v", address, err)
 	}
 	w.mu.Lock()

@@ -29,10 +29,11 @@ type demand struct {
 	kind     string
 	enforced bool
 	required bool
+	way      string // to a smarthost: route.Route.Key
 }
 
 func demandOf(host string, p policy) demand {
-	return demand{host, cmp.Or(p.sni, host), p.kind, p.enforced, p.required}
+	return demand{host, cmp.Or(p.sni, host), p.kind, p.enforced, p.required, p.way}
 }
 
 // keeper has the connections that wait for another message.

@@ -35,6 +35,8 @@ type policy struct {
 	enforced bool   // what does not come up to it gets nothing
 	required bool   // by the sender, for good: REQUIRETLS (RFC 8689)
 	sni      string // name that is asked for a certificate; "" = the host's
+	demands  bool   // by a route, of its smarthost
+	way      string // over a smarthost (route.Route.Key); "" = to a server of the domain
 	vouched  bool   // that the host is one of the domain's is known, and its certificate is checked
 	// check tells what is wrong with a connection; nil: everything is right that is encrypted.
 	check func(tls.ConnectionState) *finding
@@ -50,11 +52,14 @@ type finding struct {
 }
 
 // says tells whether there is a policy.
-func (p policy) says() bool { return p.kind != "" || p.required }
+func (p policy) says() bool { return p.kind != "" || p.required || p.demands }
 
 // policyOf finds what holds for a host: what it and its domain have published, unless the sender cares less
 // or more (RFC 8689 section 4.2).
 func (a *attempt) policyOf(ctx context.Context, h host) policy {
+	if !a.m.Route.Direct() {
+		return a.smarthostPolicy()
+	}
 	if a.m.TLS == queue.TLSOptional {
 		return policy{}
 	}
@@ -138,7 +143,12 @@ func (c *Courier) checkWeb(state tls.ConnectionState, host string) *finding {
 	if len(chain) == 0 {
 		return &finding{resultInvalid, "it shows no certificate"}
 	}
-	if f := verify(chain, c.tls.RootCAs, c.now()); f != nil {
+	return c.checkChain(chain, c.tls.RootCAs, host)
+}
+
+// checkChain is checkWeb with authorities of one's choice.
+func (c *Courier) checkChain(chain []*x509.Certificate, roots *x509.CertPool, host string) *finding {
+	if f := verify(chain, roots, c.now()); f != nil {
 		return f
 	}
 	if chain[0].VerifyHostname(host) != nil {
@@ -178,6 +188,9 @@ func (t target) security() queue.Security {
 	p := t.policy
 	if !p.says() {
 		return queue.Security{}
+	}
+	if p.way != "" {
+		return t.smarthostSecurity()
 	}
 	s := queue.Security{Policy: p.kind}
 	switch {

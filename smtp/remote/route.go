@@ -13,26 +13,26 @@ import (
 // maxHosts is how many mail exchangers of a domain are considered.
 const maxHosts = 10
 
-// route says where mail for a domain goes: hosts in groups of equal preference,
+// plan says where mail for a domain goes: hosts in groups of equal preference,
 // the best first; or why nowhere.
-type route struct {
+type plan struct {
 	groups  [][]string
 	nowhere *verdict
 }
 
 // String is the hosts in their order.
-func (r route) String() string { return strings.Join(slices.Concat(r.groups...), ", ") }
+func (p plan) String() string { return strings.Join(slices.Concat(p.groups...), ", ") }
 
 // planRoute decides by the rules of RFC 5321 section 5.1 what an MX look-up for
 // domain means. Own tells the names of this server; shuffle is that of
 // math/rand.
-func planRoute(domain string, mxs []dns.MX, err error, own func(host string) bool, shuffle func(n int, swap func(i, j int))) route {
+func planRoute(domain string, mxs []dns.MX, err error, own func(host string) bool, shuffle func(n int, swap func(i, j int))) plan {
 	if err != nil {
 		return withoutMX(domain, err, own)
 	}
 	if len(mxs) == 1 && mxs[0].Host == "" {
 		v := permanent("5.1.10", "%s does not accept mail (null MX)", domain) // RFC 7505 section 4.2
-		return route{nowhere: &v}
+		return plan{nowhere: &v}
 	}
 	mxs = slices.DeleteFunc(slices.Clone(mxs), func(mx dns.MX) bool {
 		name, err := dns.ASCII(mx.Host)
@@ -40,20 +40,20 @@ func planRoute(domain string, mxs []dns.MX, err error, own func(host string) boo
 	})
 	if len(mxs) == 0 {
 		v := permanent("5.4.4", "no mail exchanger of %s is a host name", domain)
-		return route{nowhere: &v}
+		return plan{nowhere: &v}
 	}
 	if mxs = aboveOwn(mxs, own); len(mxs) == 0 {
 		v := loop(domain)
-		return route{nowhere: &v}
+		return plan{nowhere: &v}
 	}
 	shuffle(len(mxs), func(i, j int) { mxs[i], mxs[j] = mxs[j], mxs[i] })
 	slices.SortStableFunc(mxs, func(a, b dns.MX) int { return cmp.Compare(a.Preference, b.Preference) })
-	return route{groups: groupHosts(mxs)}
+	return plan{groups: groupHosts(mxs)}
 }
 
 // withoutMX decides for a domain whose MX look-up gave nothing: with no such
 // record, the domain itself is the host (the implicit MX).
-func withoutMX(domain string, err error, own func(string) bool) route {
+func withoutMX(domain string, err error, own func(string) bool) plan {
 	var e *dns.Error
 	var v verdict
 	switch {
@@ -64,9 +64,9 @@ func withoutMX(domain string, err error, own func(string) bool) route {
 	case own(domain):
 		v = loop(domain)
 	default:
-		return route{groups: [][]string{{domain}}}
+		return plan{groups: [][]string{{domain}}}
 	}
-	return route{nowhere: &v}
+	return plan{nowhere: &v}
 }
 
 func loop(domain string) verdict {

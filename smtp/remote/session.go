@@ -67,10 +67,11 @@ type extensions struct {
 	eightBit   bool
 	utf8       bool
 	startTLS   bool
-	requireTLS bool  // REQUIRETLS, said within TLS
-	size       int64 // limit in bytes, 0 if unknown
-	sizeParam  bool  // SIZE= may be sent
-	dsn        bool  // RFC 3461
+	auth       []string // mechanisms, in upper case
+	requireTLS bool     // REQUIRETLS, said within TLS
+	size       int64    // limit in bytes, 0 if unknown
+	sizeParam  bool     // SIZE= may be sent
+	dsn        bool     // RFC 3461
 }
 
 func newSession(conn net.Conn, hostname string, t Timeouts) *session {
@@ -258,6 +259,8 @@ func parseExtensions(rep reply) extensions {
 			e.dsn = true
 		case "STARTTLS":
 			e.startTLS = true
+		case "AUTH":
+			e.auth = strings.Fields(strings.ToUpper(param)) // RFC 4954 section 3
 		case "SIZE":
 			e.sizeParam = true
 			// RFC 1870 section 4: no number or 0 means no limit that is known.
@@ -284,6 +287,19 @@ func (s *session) encrypt(ctx context.Context, config *tls.Config) error {
 		s.told.failed(v)
 		return v
 	}
+	if err := s.handshake(ctx, config); err != nil {
+		return err
+	}
+	err = s.hello()
+	if err != nil && asVerdict(err).code == 0 {
+		// In TLS 1.3 a server that did not like the handshake hangs up only now.
+		return fmt.Errorf("%w: %w", errTLS, err)
+	}
+	return err
+}
+
+// handshake turns to TLS, on a connection where nothing was said yet or that is ready for it.
+func (s *session) handshake(ctx context.Context, config *tls.Config) error {
 	conn := tls.Client(s.conn, config)
 	ctx, cancel := context.WithTimeout(ctx, s.timeouts.TLS)
 	defer cancel()
@@ -299,12 +315,7 @@ func (s *session) encrypt(ctx context.Context, config *tls.Config) error {
 	s.told.encrypted(conn.ConnectionState())
 	s.use(conn)
 	s.tls = true
-	err = s.hello()
-	if err != nil && asVerdict(err).code == 0 {
-		// In TLS 1.3 a server that did not like the handshake hangs up only now.
-		return fmt.Errorf("%w: %w", errTLS, err)
-	}
-	return err
+	return nil
 }
 
 // quit says goodbye and waits briefly for the answer (RFC 5321 section
@@ -313,4 +324,12 @@ func (s *session) quit() {
 	if s.closing == nil {
 		_, _ = s.command("QUIT", "QUIT", s.timeouts.Quit)
 	}
+}
+
+// state is that of the connection's TLS.
+func (s *session) state() tls.ConnectionState {
+	if conn, ok := s.conn.(*tls.Conn); ok {
+		return conn.ConnectionState()
+	}
+	return tls.ConnectionState{}
 }
