@@ -82,7 +82,7 @@ func (s *session) accept() (reply, error) {
 		s.tx.Proven = s.provesSender()
 		s.tx.Report = m.report && s.trustsReport()
 		s.noteMessage(journal.Received, came, reply{})
-		err = s.server.o.Deliver.Accept(s.ctx(), s.tx.Transaction, m.body)
+		err = s.handOver(m)
 	}
 	if err != nil {
 		s.noteRefused(err)
@@ -94,6 +94,18 @@ func (s *session) accept() (reply, error) {
 	r := say(250, "2.0.0", "Accepted as "+s.tx.ID)
 	r.then = logAccepted(s.tx, m.size) // the client does not wait for it
 	return r, nil
+}
+
+// handOver counts what a user sends, and gives the message to who keeps it.
+func (s *session) handOver(m *incoming) error {
+	if err := s.countSending(); err != nil {
+		return err
+	}
+	err := s.server.o.Deliver.Accept(s.ctx(), s.tx.Transaction, m.body)
+	if err != nil {
+		s.uncountSending()
+	}
+	return err
 }
 
 func logAccepted(tx *transaction, size int64) func(*session) bool {

@@ -40,6 +40,9 @@ func rcpt(s *session, arg []byte) (reply, error) {
 		s.log.Info("smtp: recipient over quota", "id", s.tx.ID, "to", to.String(), "size", s.tx.size)
 		return reply{}, err // for this recipient alone (RFC 1870 section 6.4), who may have room when it comes again
 	}
+	if err := s.maySendTo(to.String(), route); err != nil {
+		return reply{}, err
+	}
 	s.tx.add(local.Recipient{Address: to.String(), Route: route, Wish: wish})
 	return say(250, "2.1.5", "Recipient ok"), nil
 }

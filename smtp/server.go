@@ -32,6 +32,9 @@ const (
 type Directory interface {
 	Resolve(address string) (directory.Route, error)
 	MaySend(a mailbox.AccountID, address string) bool
+	CheckSending(ctx context.Context, a mailbox.AccountID, n directory.Sending) error
+	CountSending(a mailbox.AccountID, n directory.Sending) (mailbox.RoomChange, error)
+	Unsend(a mailbox.AccountID, n directory.Sending)
 	Mechanisms(at directory.Attempt, cleartext bool) []string
 	Exchange(at directory.Attempt, mechanism string) (directory.Exchange, error)
 }
@@ -71,7 +74,12 @@ type Options struct {
 	// leaves without a signature.
 	SigningKeys func(domain string) []mailauth.SigningKey
 	// Wrote is told to whom an account has sent a message, after submission took it. nil = nobody is.
-	Wrote  func(a mailbox.AccountID, recipients []string)
+	Wrote func(a mailbox.AccountID, recipients []string)
+	// HasWritten reports whether an account has written to an address before. nil = it never has.
+	HasWritten func(a mailbox.AccountID, address string) bool
+	// OverSending is told that an account has reached a limit of what it may send, once a day. nil = nobody is.
+	OverSending func(a mailbox.AccountID, o *directory.OverSending)
+
 	Now    func() time.Time // nil = time.Now
 	Logger *slog.Logger     // nil = none
 }

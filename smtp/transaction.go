@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"mailstead/mailbox/directory"
 	"mailstead/smtp/local"
 	"mailstead/smtp/queue"
 )
@@ -13,12 +14,13 @@ import (
 // and EHLO replace it.
 type transaction struct {
 	local.Transaction
-	utf8    bool      // SMTPUTF8 was said
-	size    int64     // that was declared, in octets; 0 when none was
-	message *incoming // since DATA or the first BDAT
-	failed  bool      // a chunk was refused; only RSET and further chunks follow
-	read    int64     // octets of chunks
-	told    bool      // the journal knows how it ended
+	sending directory.Sending // what of it leaves, of a user's message
+	utf8    bool              // SMTPUTF8 was said
+	size    int64             // that was declared, in octets; 0 when none was
+	message *incoming         // since DATA or the first BDAT
+	failed  bool              // a chunk was refused; only RSET and further chunks follow
+	read    int64             // octets of chunks
+	told    bool              // the journal knows how it ended
 
 	examination *examination // nil where nothing is checked
 }

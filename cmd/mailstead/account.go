@@ -20,6 +20,7 @@ type accountCommand struct {
 	Show        accountShowCommand        `cmd:"" help:"Show one account."`
 	Password    accountPasswordCommand    `cmd:"" help:"Set an account's password."`
 	Quota       accountQuotaCommand       `cmd:"" help:"Limit what an account may hold."`
+	Limits      accountLimitsCommand      `cmd:"" help:"Limit what an account may send in a day."`
 	Capability  accountCapabilityCommand  `cmd:"" help:"Hide IMAP capabilities from an account's clients."`
 	Junk        accountJunkCommand        `cmd:"" help:"What an account has taught the junk filter."`
 	Address     addressCommand            `cmd:"" help:"Further addresses of an account."`

@@ -79,6 +79,7 @@ var actions = map[string]action{
 	"account show":                  act((*admin).accountShow),
 	"account password":              act((*admin).accountPassword),
 	"account quota":                 act((*admin).accountQuota),
+	"account limits":                act((*admin).accountLimits),
 	"account junk":                  act((*admin).accountJunk),
 	"account capability":            act((*admin).accountCapability),
 	"account address add":           act((*admin).addressAdd),

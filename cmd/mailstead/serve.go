@@ -130,6 +130,14 @@ func storeOptions(s *settings, log *slog.Logger) (mailbox.Options, error) {
 	return mailbox.Options{MaxMessageSize: s.MaxMessageSize + traceSize, NewAccountQuota: quota, Retention: s.retention(), Logger: log}, nil
 }
 
+// usualSending is what an account may send that has no limits of its own. Where mail is tried out nobody has stolen anything.
+func (s *settings) usualSending() directory.Sending {
+	if s.local {
+		return directory.Sending{Messages: directory.Unlimited, Recipients: directory.Unlimited, Strangers: directory.Unlimited}
+	}
+	return directory.DefaultSending
+}
+
 func openStore(s *settings, log *slog.Logger) (*mailbox.Store, *directory.Directory, error) {
 	o, err := storeOptions(s, log)
 	if err != nil {
@@ -142,7 +150,7 @@ func openStore(s *settings, log *slog.Logger) (*mailbox.Store, *directory.Direct
 	if err != nil {
 		return nil, nil, err
 	}
-	d, err := directory.Open(store, directory.Options{Logger: log})
+	d, err := directory.Open(store, directory.Options{Sending: s.usualSending(), Logger: log})
 	if err != nil {
 		return nil, nil, errors.Join(err, store.Close())
 	}
@@ -262,7 +270,7 @@ func (s *server) makeFronts() error {
 	receiver.Role, submission.Role = smtp.Receiver, smtp.Submission
 	receiver.TLSConfig, submission.TLSConfig = tls.Config(s.source, tls.SMTP), tls.Config(s.source, tls.Submission)
 	receiver.Checks, receiver.SigningKeys, submission.SigningKeys = checks, s.keys.Of, s.keys.Of
-	submission.Wrote = s.trainer.WroteTo
+	submission.Wrote, submission.HasWritten, submission.OverSending = s.trainer.WroteTo, s.trainer.HasWritten, s.tellOverSending
 	submission.CleartextAuth = s.settings.local
 	l := s.settings.Listen
 	s.fronts = []front{

@@ -37,6 +37,7 @@ var (
 //	account/ID       accountRecord
 //	alias/ADDRESS    Alias
 //	removed/ID       removedRecord, until the account's mail is past retention
+//	sent/ID          sent: what the account has sent, as long
 //	secret           random bytes that salts of unknown users are made of
 const (
 	room        = "directory"
@@ -50,8 +51,9 @@ const (
 
 // Options of a directory; zero values are good.
 type Options struct {
-	Now    func() time.Time
-	Logger *slog.Logger
+	Sending Sending // what accounts may send that have no limits of their own; zero fields are those of DefaultSending
+	Now     func() time.Time
+	Logger  *slog.Logger
 }
 
 // Directory is safe for concurrent use. Its state lives in a room of the store
@@ -62,6 +64,8 @@ type Directory struct {
 	now    func() time.Time
 	secret []byte
 
+	sending  Sending
+	sendings sendings
 	throttle *throttle
 	verified *verified
 	hashing  chan struct{} // bounds the memory that password hashing takes
@@ -108,6 +112,7 @@ type accountRecord struct {
 	Entry
 	Password credentials `json:"password"`
 	Senders  senders     `json:"senders,omitzero"`
+	Sending  Sending     `json:"sending,omitzero"` // limits of its own
 }
 
 // Open loads the directory from the store.
@@ -116,6 +121,8 @@ func Open(s *mailbox.Store, o Options) (*Directory, error) {
 		store:    s,
 		log:      o.Logger,
 		now:      o.Now,
+		sending:  o.Sending.or(DefaultSending),
+		sendings: sendings{sent: map[mailbox.AccountID]sent{}},
 		verified: newVerified(),
 		hashing:  make(chan struct{}, maxHashing),
 		relief:   newRelief(),
@@ -161,6 +168,8 @@ func (d *Directory) load() error {
 			if err = json.Unmarshal(value, v); err == nil {
 				d.names.addAccount(v)
 			}
+		case sentKey:
+			err = d.sendings.read(rest, value)
 		case aliasKey:
 			var v Alias
 			if err = json.Unmarshal(value, &v); err == nil {

@@ -43,7 +43,7 @@ func (d *Directory) keepRemoved(a *accountRecord) mailbox.RoomChange {
 
 // forgetRemoved ends that when the account's mail is past retention.
 func forgetRemoved(id mailbox.AccountID) []mailbox.RoomChange {
-	return []mailbox.RoomChange{remove(removedPath(id))}
+	return []mailbox.RoomChange{remove(removedPath(id)), remove(sentPath(id))}
 }
 
 // removed returns the removed accounts, the one removed first first.

@@ -98,7 +98,7 @@ func (c *Courier) NewSpool() *mailbox.Spool { return c.store.NewSpool() }
 // nobody has it: *Refusal, or an error of the store.
 func (c *Courier) Accept(ctx context.Context, t Transaction, b *mailbox.NewBody) error {
 	p := planFor(t.Recipients)
-	p.junk = t.Junk
+	p.junk, p.changes = t.Junk, t.Changes
 	if t.From == "" || t.Account == 0 && !t.Proven { // RFC 3461 section 5.2; and nobody else's name is written to
 		p.news = nil
 	}
@@ -121,9 +121,9 @@ func (c *Courier) take(ctx context.Context, p plan, targets []mailbox.Target, e 
 	changes := func(body mailbox.BodyID) []mailbox.RoomChange {
 		id = body
 		if len(p.remote)+len(p.news) == 0 {
-			return nil
+			return p.changes
 		}
-		return p.withCopies(c.queue.Add(p.tell(e))(body))
+		return append(p.withCopies(c.queue.Add(p.tell(e))(body)), p.changes...)
 	}
 	placed, err := c.store.Deliver(ctx, b, targets, changes)
 	if err == nil && len(p.remote) == 0 && wereMoved(targets, placed) {

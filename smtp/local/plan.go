@@ -17,6 +17,7 @@ type plan struct {
 
 	details map[mailbox.AccountID][]string // plus-details of accounts; none for one that was reached without, too
 	junk    []mailbox.AccountID            // those whose copy goes to Junk
+	changes []mailbox.RoomChange           // made with the record that stores the message
 
 	wishes map[string]queue.Wish // of addresses elsewhere, and of accounts by name; none for those of whom nothing was said
 	news   []news

@@ -96,6 +96,13 @@ func (t *Trainer) WroteTo(a mailbox.AccountID, recipients []string) {
 	}
 }
 
+// HasWritten reports whether an account has written to an address before, as far as is noted yet. Where that cannot be
+// read it has not.
+func (t *Trainer) HasWritten(a mailbox.AccountID, address string) bool {
+	value, _, err := t.room.Get(knownKey(a, address))
+	return err == nil && known(value).why&written != 0
+}
+
 // noteWritten notes the recipients of letters that were submitted.
 func (t *Trainer) noteWritten() error {
 	t.wrote.Lock()

@@ -471,7 +471,15 @@ func TestSoak(t *testing.T) {
 		}
 	}
 	h.must(h.trainer.save(t.Context()))
-	if late := heap(); late > early+1<<20 {
+	late := heap()
+	for range 200 { // what works in the store's background gives its memory back when it is done
+		if late <= early+1<<20 {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+		late = heap()
+	}
+	if late > early+1<<20 {
 		t.Errorf("%d octets of heap at the end, %d halfway", late, early)
 	}
 	all, err := h.trainer.prefixed("r")
