@@ -31,6 +31,8 @@ type logCommand struct {
 	Since   string `placeholder:"TIME" help:"Messages of which something is known since then: a date, a time of RFC 3339, or a span like 90m, 12h or 7d."`
 	Limit   int    `default:"100" help:"How many messages, the newest; 0 = all."`
 	Reverse bool   `help:"The newest message first."`
+
+	Conversation bool `help:"With what was said to other servers and by them, a line each, but for the messages themselves."`
 }
 
 // Run prints what is known of messages, the oldest first.
@@ -48,7 +50,7 @@ func (c logCommand) Run(ctx context.Context, std streams, log *slog.Logger) erro
 	}
 	flushJournal(ctx, s.Dir, log)
 	found, lost, err := journal.Stories(journalDir(s.Dir), journal.Filter{
-		Message: c.Message, From: c.From, To: c.To, Since: since, Limit: c.Limit,
+		Message: c.Message, From: c.From, To: c.To, Since: since, Limit: c.Limit, Said: c.Conversation,
 	})
 	if errors.Is(err, journal.ErrNone) {
 		err = ownFolder(s.Dir) // a folder without mail yet, or none of a server
@@ -124,6 +126,9 @@ func printStories(w io.Writer, all []journal.Story) error {
 		for _, e := range s.Steps {
 			if _, err := fmt.Fprintf(w, "  %s  %s\n", e.At.Format(time.RFC3339), e); err != nil {
 				return err
+			}
+			for _, line := range e.Said {
+				fmt.Fprintln(w, "     ", journal.Printable(line))
 			}
 		}
 	}

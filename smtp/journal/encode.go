@@ -38,6 +38,7 @@ func appendLine(b []byte, e *Event) []byte {
 		b = appendTime(appendKey(b, "next"), e.Next)
 	}
 	b = appendNumber(b, "count", int64(e.Count))
+	b = appendTexts(b, "said", e.Said)
 	return append(b, "}\n"...)
 }
 

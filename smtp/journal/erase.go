@@ -50,7 +50,7 @@ func Erase(dir string, addresses []string) (lines int, err error) {
 		}
 		e.look(&event)
 	}
-	for _, name := range []string{mailShelf, refusedShelf} {
+	for _, name := range shelfNames {
 		s := shelf{dir: dir, name: name}
 		all, err := s.files()
 		if err != nil {
@@ -135,6 +135,10 @@ func (e *eraser) keep(line []byte) []byte {
 		if event.To = to; len(to) == 0 {
 			return nil
 		}
+		line = appendLine(nil, &event)
+	}
+	if said := slices.DeleteFunc(slices.Clone(event.Said), e.isNamedIn); len(said) < len(event.Said) {
+		event.Said = said
 		line = appendLine(nil, &event)
 	}
 	if slices.ContainsFunc(append(event.Reasons, event.Reply), e.isNamedIn) {

@@ -26,6 +26,8 @@ var history = []Event{
 	{Step: Received, ID: "5", From: "s@far.test", To: []string{"steve@a.test"}},
 	{Step: Deferred, ID: "5", To: []string{"steve@a.test"}, Reply: "450 <eve@a.test> is away"},
 	{Step: Filed, ID: "5", To: []string{"steve@a.test"}, Mailbox: "ann"},
+	{Step: Talked, ID: "1", To: []string{"ann@a.test", "eve@a.test"}, Said: []string{"> RCPT TO:<ann@a.test>", "> RCPT TO:<eve+x@a.test> ORCPT=rfc822;eve+2Bx@a.test", "< 250 ok"}},
+	{Step: Talked, ID: "2", To: []string{"eve@a.test"}, Said: []string{"> RCPT TO:<eve@a.test>"}},
 	{Step: Lost, Count: 3},
 }
 
@@ -36,6 +38,7 @@ func TestErase(t *testing.T) {
 		{Step: Received, ID: "1", From: "s@far.test", To: []string{"ann@a.test"}},
 		{Step: Judged, ID: "1", Verdict: "accept"},
 		{Step: Filed, ID: "1", Mailbox: "INBOX", To: []string{"ann@a.test"}},
+		{Step: Talked, ID: "1", To: []string{"ann@a.test"}, Said: []string{"> RCPT TO:<ann@a.test>", "< 250 ok"}},
 		{Step: Received, ID: "5", From: "s@far.test", To: []string{"steve@a.test"}},
 		{Step: Filed, ID: "5", To: []string{"steve@a.test"}, Mailbox: "ann"},
 		{Step: Lost, Count: 3},
@@ -43,7 +46,7 @@ func TestErase(t *testing.T) {
 	for name, running := range map[string]bool{"server": true, "no server": false} {
 		t.Run(name, func(t *testing.T) {
 			dir, c := filepath.Join(t.TempDir(), "journal"), noon()
-			j := newJournal(dir, Options{Now: c.now}, sizes{mail: 1 << 20, refused: 1 << 20, file: 300}) // some files
+			j := newJournal(dir, Options{Now: c.now}, sizes{mail: 1 << 20, refused: 1 << 20, said: 1 << 20, file: 300}) // some files
 			go j.run()
 			for _, e := range history {
 				j.Add(e)
@@ -60,7 +63,7 @@ func TestErase(t *testing.T) {
 				must(t, err)
 				return n
 			}
-			if n := erase(); n != 10 {
+			if n := erase(); n != 12 {
 				t.Errorf("%d lines are gone or changed", n)
 			}
 			got := events(t, dir)
@@ -114,13 +117,13 @@ func TestErasureGoesOnAfterACrash(t *testing.T) {
 
 // TestSizesFollowTheDisk: a small disk has a small journal, in files of which one that goes is not all.
 func TestSizesFollowTheDisk(t *testing.T) {
-	full := sizes{mail: mailBytes, refused: refusedBytes, file: fileBytes}
+	full := sizes{mail: mailBytes, refused: refusedBytes, said: saidBytes, file: fileBytes}
 	for disk, want := range map[int64]sizes{
 		0:         full, // nobody knows
 		100 << 30: full,
 		4 << 30:   full,
-		300 << 20: {mail: 6 << 20 * 3 / 4, refused: 6 << 20 / 4, file: 384 << 10},
-		16 << 20:  {mail: 335544 * 3 / 4, refused: 335544 / 4, file: leastFile},
+		300 << 20: {mail: 6 << 20 * 3 / 5, refused: 6 << 20 / 5, said: 6 << 20 / 5, file: 6 << 20 / 20},
+		16 << 20:  {mail: 335544 * 3 / 5, refused: 335544 / 5, said: 335544 / 5, file: leastFile},
 	} {
 		if got := sizesFor(disk); got != want {
 			t.Errorf("%d: %+v, want %+v", disk, got, want)

@@ -8,8 +8,9 @@
 // Files are of a day, at most; they go when they are older than Days, and the
 // oldest go first when all together are larger than the bytes of their shelf.
 //
-// There are two shelves. What strangers did that came to nothing is on one of
-// its own, so that a flood of it pushes nothing out that was taken.
+// There are three shelves. What strangers did that came to nothing is on one of
+// its own, so that a flood of it pushes nothing out that was taken; and so is what
+// was said to other servers and by them, which is long, and read when something is odd.
 package journal
 
 import (
@@ -23,6 +24,7 @@ const (
 
 	mailBytes    = 48 << 20 // of the shelf of mail that was taken: 100,000 messages or so
 	refusedBytes = 16 << 20 // of the shelf of what came to nothing
+	saidBytes    = 16 << 20 // of the shelf of conversations: 10,000 attempts or so
 	fileBytes    = 2 << 20  // of one file: what is removed at once
 	diskShare    = 50       // the part of a small disk that all of it takes: 6 MB of 300
 	filesAtLeast = 4        // of a shelf, on a small disk
@@ -30,6 +32,9 @@ const (
 
 	maxText = 1000 // octets of one string: a Message-ID may fill a line of 998
 	maxList = 50   // strings of a list; events with more recipients are made several
+
+	maxSaid       = 500      // lines of a conversation
+	maxSaidOctets = 64 << 10 // of all of them
 )
 
 // Step is what happened to a message.
@@ -48,6 +53,7 @@ const (
 	Failed    Step = "failed"    // it was given up for To
 	Notified  Step = "notified"  // a notice is on its way to To; Verdict: "failed", "delayed", "delivered"
 	Removed   Step = "removed"   // an administrator took it out of the queue
+	Talked    Step = "talked"    // what was Said in an attempt for To
 	Lost      Step = "lost"      // Count steps are missing here
 )
 
@@ -76,6 +82,7 @@ type Event struct {
 	Reply     string    `json:"reply,omitempty"`   // ours, or the other server's
 	Next      time.Time `json:"next,omitzero"`     // when it is tried again
 	Count     int       `json:"count,omitempty"`
+	Said      []string  `json:"said,omitempty"` // lines: "> " ours, "< " the other server's, "* " what happened besides
 }
 
 // Path is a reverse-path as events have it.
@@ -95,7 +102,19 @@ func (e *Event) bound() {
 	for _, list := range []*[]string{&e.To, &e.Found, &e.Reasons} {
 		*list = clipAll(*list)
 	}
+	e.Said = clipSaid(e.Said)
 	e.At, e.Next = e.At.UTC(), e.Next.UTC()
+}
+
+// clipSaid leaves out what is too much of a conversation; the list may be the caller's.
+func clipSaid(lines []string) []string {
+	octets := 0
+	for i, line := range lines {
+		if octets += len(line); i == maxSaid || octets > maxSaidOctets {
+			return lines[:i]
+		}
+	}
+	return lines
 }
 
 // clipAll leaves the list alone, which may be the caller's.

@@ -20,10 +20,10 @@ type Journal struct {
 	stop    chan struct{}
 	once    sync.Once
 	ended   chan struct{}
-	shelves [2]shelf // the writer's: mail, refused
+	shelves [3]shelf // the writer's: mail, refused, said
 
 	mu      sync.Mutex
-	waiting [2]batch // for the shelves
+	waiting [3]batch // for the shelves
 	dropped int      // since the writer looked
 }
 
@@ -62,14 +62,14 @@ func Open(dir string, o Options) *Journal {
 }
 
 // sizes are the bounds of a journal in octets: of its shelves, and of one file.
-type sizes struct{ mail, refused, file int64 }
+type sizes struct{ mail, refused, said, file int64 }
 
 // sizesFor are the bounds on a disk of so many octets: less on a small one, all on one
 // whose size is not known.
 func sizesFor(disk int64) sizes {
-	s := sizes{mail: mailBytes, refused: refusedBytes, file: fileBytes}
-	if whole := s.mail + s.refused; disk > 0 && whole > disk/diskShare {
-		s.mail, s.refused = disk/diskShare*s.mail/whole, disk/diskShare*s.refused/whole
+	s := sizes{mail: mailBytes, refused: refusedBytes, said: saidBytes, file: fileBytes}
+	if whole, share := s.mail+s.refused+s.said, disk/diskShare; disk > 0 && whole > share {
+		s.mail, s.refused, s.said = share*s.mail/whole, share*s.refused/whole, share*s.said/whole
 		s.file = max(min(s.file, s.refused/filesAtLeast), leastFile)
 	}
 	return s
@@ -86,9 +86,10 @@ func newJournal(dir string, o Options, s sizes) *Journal {
 		now: o.Now, log: o.Logger, kick: make(chan struct{}, 1), flushes: make(chan chan<- struct{}), errands: make(chan func()),
 		stop: make(chan struct{}), ended: make(chan struct{}),
 	}
-	j.shelves = [2]shelf{
+	j.shelves = [3]shelf{
 		{dir: dir, name: mailShelf, budget: s.mail, fileSize: s.file},
 		{dir: dir, name: refusedShelf, budget: s.refused, fileSize: s.file},
+		{dir: dir, name: saidShelf, budget: s.said, fileSize: s.file},
 	}
 	return j
 }
@@ -120,12 +121,16 @@ func (j *Journal) Add(e Event) {
 const (
 	onMail = iota
 	onRefused
+	onSaid
 )
 
 // shelf is where an event is kept.
 func (e *Event) shelf() int {
 	if e.Step == Refused || e.Step == Abandoned || e.Step == Judged && (e.Verdict == "defer" || e.Verdict == "refuse") {
 		return onRefused
+	}
+	if e.Step == Talked {
+		return onSaid
 	}
 	return onMail
 }

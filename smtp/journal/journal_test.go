@@ -216,7 +216,7 @@ func TestManyAtOnce(t *testing.T) {
 // TestFull: who adds never waits; what is dropped is counted, and the count is read.
 func TestFull(t *testing.T) {
 	dir, c := t.TempDir(), noon()
-	j := newJournal(dir, Options{Now: c.now}, sizes{mailBytes, refusedBytes, fileBytes})
+	j := newJournal(dir, Options{Now: c.now}, sizes{mailBytes, refusedBytes, saidBytes, fileBytes})
 	reply := strings.Repeat("x", maxText)
 	for range 2 * maxWaiting / maxText { // nobody writes yet
 		j.Add(Event{Step: Filed, ID: "1", Reply: reply})
@@ -323,7 +323,7 @@ func TestDays(t *testing.T) {
 // TestBudget: the oldest files go first, and those of one shelf leave the other alone.
 func TestBudget(t *testing.T) {
 	dir, c := t.TempDir(), noon()
-	s := sizes{mail: 1 << 20, refused: 1 << 20, file: 128 << 10}
+	s := sizes{mail: 1 << 20, refused: 1 << 20, said: 1 << 20, file: 128 << 10}
 	j := newJournal(dir, Options{Now: c.now}, s)
 	go j.run()
 	j.Add(Event{Step: Filed, ID: "kept"})
@@ -471,6 +471,7 @@ func TestWords(t *testing.T) {
 		{Event{Step: Notified, Verdict: "delayed", To: []string{"u"}}, "a notice of delay goes to u"},
 		{Event{Step: Notified, Verdict: "delivered", To: []string{"u"}}, "a notice of success goes to u"},
 		{Event{Step: Removed, To: []string{"u"}}, "removed from the queue by the administrator, for u"},
+		{Event{Step: Talked, Attempt: 2, To: []string{"b@far.test"}}, "what was said in attempt 2 for b@far.test:"},
 		{Event{Step: Lost, Count: 3}, "3 steps are missing"},
 		{Event{Step: "of tomorrow"}, "of tomorrow"},
 	} {

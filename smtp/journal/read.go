@@ -23,10 +23,13 @@ const maxLine = 1 << 20
 // day as they were written on each shelf. Lines that cannot be read are passed
 // over; an error says that a file, or all, could not be read. It may be used
 // while a server writes.
-func Events(dir string) iter.Seq2[Event, error] {
+func Events(dir string) iter.Seq2[Event, error] { return eventsOn(dir, shelfNames...) }
+
+// eventsOn is Events for some shelves.
+func eventsOn(dir string, shelves ...string) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		var all []sizedFile
-		for _, name := range []string{mailShelf, refusedShelf} {
+		for _, name := range shelves {
 			files, err := (&shelf{dir: dir, name: name}).files()
 			if err != nil {
 				yield(Event{}, err)
@@ -100,6 +103,7 @@ type Filter struct {
 	From, To string    // an address, a domain, or @ and a domain; the reverse-path or the user, and any recipient or account
 	Since    time.Time // a step of it was then or later
 	Limit    int       // so many, the newest; 0 = all
+	Said     bool      // with what was said to other servers and by them
 }
 
 // ErrNone says that the folder has no journal at all.
@@ -121,7 +125,11 @@ func Stories(dir string, f Filter) (found []Story, lost int, err error) {
 	for i, id := range chosen {
 		at[id], found[i].ID = i, id
 	}
-	for e, err := range Events(dir) {
+	shelves := shelfNames
+	if !f.Said {
+		shelves = []string{mailShelf, refusedShelf}
+	}
+	for e, err := range eventsOn(dir, shelves...) {
 		if err != nil {
 			return nil, 0, err
 		}
@@ -147,7 +155,7 @@ type match struct {
 // first: what fits may be in different steps.
 func (f *Filter) choose(dir string) (ids []string, lost int, err error) {
 	seen := map[string]*match{}
-	for e, err := range Events(dir) {
+	for e, err := range eventsOn(dir, mailShelf, refusedShelf) {
 		if err != nil {
 			return nil, 0, err
 		}

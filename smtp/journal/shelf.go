@@ -17,7 +17,11 @@ import (
 const (
 	mailShelf    = "mail"
 	refusedShelf = "refused"
+	saidShelf    = "said"
 )
+
+// shelfNames are those of all shelves.
+var shelfNames = []string{mailShelf, refusedShelf, saidShelf}
 
 // shelf is a series of files, NAME-DAY-NUMBER.jsonl. Several programs may read
 // it; one writes.
@@ -54,7 +58,7 @@ func (f fileName) String() string {
 func parseFileName(s string) (f fileName, ok bool) {
 	base, ok := strings.CutSuffix(s, fileEnding)
 	parts := strings.Split(base, "-")
-	if !ok || len(parts) != 3 || parts[0] != mailShelf && parts[0] != refusedShelf {
+	if !ok || len(parts) != 3 || !slices.Contains(shelfNames, parts[0]) {
 		return f, false
 	}
 	_, err := time.Parse(dayFormat, parts[1])

@@ -10,13 +10,16 @@ import (
 )
 
 // String is the step in words, on one line and fit for a terminal.
-func (e Event) String() string {
+func (e Event) String() string { return Printable(e.words()) }
+
+// Printable makes what others have said fit for a terminal.
+func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return '?'
 		}
 		return r
-	}, e.words())
+	}, s)
 }
 
 func (e *Event) words() string {
@@ -45,6 +48,8 @@ func (e *Event) words() string {
 		return fmt.Sprintf("a notice of %s goes to %s", cmp.Or(notices[e.Verdict], "failure"), to)
 	case Removed:
 		return fmt.Sprintf("removed from the queue by the administrator, for %s", to)
+	case Talked:
+		return fmt.Sprintf("what was said in attempt %d for %s:", e.Attempt, to)
 	case Lost:
 		return strconv.Itoa(e.Count) + " steps are missing"
 	}

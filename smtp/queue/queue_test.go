@@ -35,12 +35,16 @@ type fakeCourier struct {
 	answers map[string][]Outcome
 	calls   []call
 	before  func(ctx context.Context, destination string) // called first
+	say     []string                                      // of each attempt
 	running int
 	most    int // calls at once
 }
 
 func (c *fakeCourier) Deliver(ctx context.Context, destination string, m Message) []Outcome {
 	c.enter(destination, m)
+	for _, line := range c.say {
+		m.Tell(line)
+	}
 	if c.before != nil {
 		c.before(ctx, destination)
 	}

@@ -181,10 +181,13 @@ func (q *Queue) call(ctx context.Context, c Courier, j *job, e entry, open []str
 			outcomes = nil
 		}
 	}()
+	heard := q.listen(j.id, &e, open)
+	defer heard.note()
 	return c.Deliver(ctx, e.Destination, Message{
 		From: e.From, Recipients: open, Account: e.Account, Size: e.Size, EightBit: e.EightBit, UTF8: e.UTF8, TLS: e.TLS,
 		Route: q.route(&e), Transaction: e.Transaction, Filing: e.filing(),
-		EnvelopeID: e.EnvelopeID, Return: e.Return, Wishes: e.wishes(), Proven: e.Proven, Open: func() (io.ReadCloser, error) { return q.openBody(e.Body) },
+		EnvelopeID: e.EnvelopeID, Return: e.Return, Wishes: e.wishes(), Proven: e.Proven, Tell: heard.tell(),
+		Open: func() (io.ReadCloser, error) { return q.openBody(e.Body) },
 	})
 }
 

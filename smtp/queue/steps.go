@@ -39,6 +39,33 @@ func (q *Queue) noteAttempt(id entryID, e *entry, outcomes []Outcome) {
 	}
 }
 
+// conversation is what was said in an attempt, on its way to the journal.
+type conversation struct {
+	q     *Queue
+	event journal.Event
+}
+
+// listen begins a conversation about the open recipients.
+func (q *Queue) listen(id entryID, e *entry, open []string) *conversation {
+	return &conversation{q, journal.Event{Step: journal.Talked, ID: e.Transaction, Queue: id.String(), Attempt: e.Attempts + 1, To: open}}
+}
+
+// tell is for Message.Tell; nil where nobody keeps anything.
+func (c *conversation) tell() func(string) {
+	if c.q.o.Journal == nil {
+		return nil
+	}
+	return func(line string) { c.event.Said = append(c.event.Said, line) }
+}
+
+// note tells the journal what was said, if anything was: before it hears what came of it.
+func (c *conversation) note() {
+	if len(c.event.Said) > 0 {
+		c.event.At = c.q.o.Now()
+		c.q.o.Journal.Add(c.event)
+	}
+}
+
 // noteSecurity tells what was demanded of a connection and found, in words and by the names that
 // TLS reports have for it (RFC 8460).
 func noteSecurity(e *journal.Event, s Security) {

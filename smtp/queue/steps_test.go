@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -89,4 +90,45 @@ func TestJournalOfRemoval(t *testing.T) {
 	if steps := found[0].Steps; steps[len(steps)-1].Step != journal.Removed {
 		t.Errorf("steps %v", steps)
 	}
+}
+
+// TestJournalOfConversations: what a courier tells of an attempt is kept beside its step, and read only by who asks for it.
+func TestJournalOfConversations(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		dir := t.TempDir()
+		j := journal.Open(dir, journal.Options{})
+		defer j.Close()
+		o := newOffice(t, func(o *Options) { o.Journal = j })
+		o.remote.answer("bob@far.test", busy, done)
+		o.remote.say = []string{"> EHLO us.test", "< 250 far.test", "* it is done"}
+		o.run()
+		o.addEnvelope(Envelope{From: "ann@us.test", Account: 1, Transaction: "tx", Recipients: []string{"bob@far.test", "eve@far.test"}})
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if err := j.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, said := range []bool{true, false} {
+			found, _, err := journal.Stories(dir, journal.Filter{Message: "tx", Said: said})
+			if err != nil || len(found) != 1 {
+				t.Fatalf("%d stories, %v", len(found), err)
+			}
+			var got []string
+			for _, e := range found[0].Steps {
+				got = append(got, fmt.Sprintf("%s %d %s: %d lines", e.Step, e.Attempt, e.To, len(e.Said)))
+			}
+			want := []string{
+				"queued 0 [bob@far.test eve@far.test]: 0 lines", "talked 1 [bob@far.test eve@far.test]: 3 lines", "deferred 1 [bob@far.test]: 0 lines",
+				"delivered 1 [eve@far.test]: 0 lines", "talked 2 [bob@far.test]: 3 lines", "delivered 2 [bob@far.test]: 0 lines",
+			}
+			if !said {
+				want = slices.DeleteFunc(want, func(s string) bool { return strings.HasPrefix(s, "talked") })
+			}
+			slices.Sort(got) // here much is of one moment
+			slices.Sort(want)
+			if !slices.Equal(got, want) {
+				t.Errorf("steps %q, want %q", got, want)
+			}
+		}
+	})
 }
