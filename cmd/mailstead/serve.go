@@ -165,12 +165,13 @@ func (s *server) openQueue() (*local.Courier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("resolvers: %w", err)
 	}
-	s.policies, err = mtasts.Open(mtasts.Options{Store: s.store, Resolver: s.resolver, Own: s.ownAddress, Logger: s.log})
+	s.policies, err = mtasts.Open(mtasts.Options{Store: s.store, Resolver: s.resolver, Own: s.ownAddress, Private: s.settings.local, Logger: s.log})
 	if err != nil {
 		return nil, err
 	}
 	s.world, err = remote.New(remote.Options{
-		Resolver: s.resolver, Hostname: s.settings.Hostname, MXPort: s.settings.MXPort, Own: s.ownAddress, MTASTS: s.policies.For, Logger: s.log,
+		Resolver: s.resolver, Hostname: s.settings.Hostname, MXPort: s.settings.MXPort, Own: s.ownAddress, Private: s.settings.local,
+		MTASTS: s.policies.For, Logger: s.log,
 	})
 	if err != nil {
 		return nil, err

@@ -42,6 +42,8 @@ type Options struct {
 	Resolver *dns.Resolver
 	// Own tells whether an address is this server's, which is not asked. Default: none.
 	Own func(netip.Addr) bool
+	// Private allows servers at addresses that the Internet does not lead to (dns.IsPublic).
+	Private bool
 	// Dial opens TCP connections. Default: that of a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Roots are the authorities of web servers' certificates. Default: the system's.

@@ -12,6 +12,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"mailstead/smtp/dns"
 )
 
 const (
@@ -43,7 +45,7 @@ func newClient(o Options) *http.Client {
 }
 
 // connect connects to the host of a policy, by the addresses that our own resolver knows and that are not
-// this server's: anybody may publish a name that leads here.
+// this server's or its neighbours': anybody may publish a name that leads here.
 func (o Options) connect(ctx context.Context, network, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -54,7 +56,7 @@ func (o Options) connect(ctx context.Context, network, address string) (net.Conn
 		return nil, err
 	}
 	addrs := slices.DeleteFunc(answer.Records, func(a netip.Addr) bool {
-		return a.IsUnspecified() || a.IsMulticast() || o.Own != nil && o.Own(a)
+		return !o.Private && !dns.IsPublic(a) || o.Own != nil && o.Own(a)
 	})
 	last := fmt.Errorf("%w: %s", errNoPlace, host)
 	for _, addr := range addrs[:min(len(addrs), maxAddrs)] {

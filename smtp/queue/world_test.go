@@ -109,7 +109,7 @@ func (s *server) openQueue(set settings) {
 	}
 	var err error
 	if set.resolver != nil {
-		world, err := remote.New(remote.Options{Resolver: set.resolver, Hostname: "mx." + s.domain, MXPort: set.mxPort})
+		world, err := remote.New(remote.Options{Resolver: set.resolver, Hostname: "mx." + s.domain, MXPort: set.mxPort, Private: true})
 		must(s.t, err)
 		s.t.Cleanup(world.Close)
 		o.Remote = world

@@ -39,6 +39,7 @@ type attempt struct {
 	addresses int             // tried
 	sessions  int             // held
 	stop      bool            // no other host would make a difference
+	fourOnly  bool            // a server does not like our IPv6 address
 	told      transcript
 
 	domainASCII string          // the domain; "" for an address literal
@@ -179,7 +180,9 @@ func (a *attempt) toLiteral(ctx context.Context, addr netip.Addr) {
 	case len(addrs) == 0:
 		a.recordOpen(target{}, permanent("5.1.2", "%s is not the address of a server", a.domain))
 	default:
-		a.tryHost(ctx, host{name: a.domain, alias: a.domain, addrs: addrs})
+		for _, h := range a.publicHosts([]host{{name: a.domain, alias: a.domain, addrs: addrs}}) {
+			a.tryHost(ctx, h)
+		}
 	}
 }
 
@@ -208,6 +211,7 @@ func (a *attempt) toExchangers(ctx context.Context) {
 			a.recordOpen(target{}, loop(domain))
 			return
 		}
+		hosts = a.publicHosts(hosts)
 		// One that is connected to is as good as its equals, and quicker.
 		slices.SortStableFunc(hosts, func(x, y host) int { return a.c.kept.compare(x.name, y.name) })
 		for _, h := range hosts {
@@ -259,7 +263,8 @@ func (a *attempt) tryHost(ctx context.Context, h host) {
 		a.recordOpen(target{host: h.name, policy: policy, finding: policy.before}, *policy.never)
 		return
 	}
-	addrs := a.tryKept(ctx, h, policy)
+	h.addrs = a.left(a.reachable(ctx, h.addrs))
+	addrs := a.left(a.tryKept(ctx, h, policy))
 	for len(addrs) > 0 && !a.done(ctx) {
 		first, rest, tried := a.c.dialFirst(ctx, addrs[:min(len(addrs), maxAddresses-a.addresses)], a.port())
 		a.addresses += tried
@@ -268,7 +273,7 @@ func (a *attempt) tryHost(ctx context.Context, h host) {
 			return
 		}
 		a.talk(ctx, first.conn, target{host: h.name, addr: first.addr, policy: policy, finding: policy.before})
-		addrs = rest
+		addrs = a.left(rest)
 	}
 }
 
@@ -318,14 +323,14 @@ func (a *attempt) converse(ctx context.Context, conn net.Conn, t *target, how ma
 		if waitsForGoodbye(err) {
 			s.quit() // a server that does not want us waits for this (RFC 5321 section 3.1)
 		}
-		err = a.recordIntroduction(*t, how.startTLS, err)
+		err = a.recordIntroduction(ctx, *t, how.startTLS, err)
 		return err
 	}
 	t.tls = s.tls
 	s.demand, s.addr = demandOf(t.host, t.policy), t.addr
 	s.once = !how.startTLS // the next message may have more luck with TLS
 	s.ext.chunking = s.ext.chunking && how.chunking
-	kept, err = a.exchange(s, *t, how.startTLS)
+	kept, err = a.exchange(ctx, s, *t, how.startTLS)
 	return err
 }
 
@@ -345,9 +350,9 @@ func (a *attempt) attend(ctx context.Context, s *session) (leave func(t target, 
 
 // exchange hands over the message and keeps the connection for another, if
 // somebody got this one.
-func (a *attempt) exchange(s *session, t target, triedTLS bool) (kept bool, err error) {
+func (a *attempt) exchange(ctx context.Context, s *session, t target, triedTLS bool) (kept bool, err error) {
 	before := s.carried
-	err = a.handOver(s, t, triedTLS)
+	err = a.handOver(ctx, s, t, triedTLS)
 	if !errors.Is(err, errStale) {
 		a.sessions++
 	}
@@ -394,7 +399,7 @@ func (a *attempt) goOn(ctx context.Context, s *session, t target) (err error) {
 	defer func() { leave(t, kept, err) }()
 	a.told.note("going on over the connection to %s, which has carried %d", t.at(a.port()), s.carried)
 	s.stale = true
-	kept, err = a.exchange(s, t, true)
+	kept, err = a.exchange(ctx, s, t, true)
 	return err
 }
 
@@ -405,7 +410,7 @@ func waitsForGoodbye(err error) bool {
 
 // recordIntroduction records why a server was not even told who writes to whom, and
 // gives the error with what a policy makes of it.
-func (a *attempt) recordIntroduction(t target, startTLS bool, err error) error {
+func (a *attempt) recordIntroduction(ctx context.Context, t target, startTLS bool, err error) error {
 	switch {
 	case errors.Is(err, errTLS) && t.policy.enforced:
 		v := t.policy.refuse(t, asVerdict(err))
@@ -413,7 +418,11 @@ func (a *attempt) recordIntroduction(t target, startTLS bool, err error) error {
 		a.recordOpen(t, v)
 		return fmt.Errorf("%w: %w", errTLS, v)
 	case !startTLS || !errors.Is(err, errTLS):
-		a.recordOpen(t, asVerdict(err))
+		v := asVerdict(err)
+		a.recordOpen(t, v)
+		if v.aboutReverse(t.addr) {
+			a.shunIPv6(ctx, t)
+		}
 	}
 	return err
 }
@@ -460,7 +469,7 @@ func (a *attempt) faulty(t *target, err error) error {
 }
 
 // handOver runs as many transactions as the open recipients need.
-func (a *attempt) handOver(s *session, t target, triedTLS bool) error {
+func (a *attempt) handOver(ctx context.Context, s *session, t target, triedTLS bool) error {
 	t.dsn = s.ext.dsn
 	todo := a.sendable(s, t)
 	for len(todo) > 0 {
@@ -479,7 +488,7 @@ func (a *attempt) handOver(s *session, t target, triedTLS bool) error {
 			return err
 		}
 		s.stale = false
-		later := a.take(tx, t, s.ext.startTLS && !triedTLS)
+		later := a.take(ctx, tx, t, s.ext.startTLS && !triedTLS)
 		if err != nil {
 			for _, r := range rest {
 				if v := asVerdict(err); outranks(v, a.outcomes[r.index]) {
@@ -495,7 +504,7 @@ func (a *attempt) handOver(s *session, t target, triedTLS bool) error {
 
 // take records a transaction and gives the recipients it left for the next.
 // WithoutTLS says that the server offers TLS and it did not work.
-func (a *attempt) take(tx *transaction, t target, withoutTLS bool) (later []recipient) {
+func (a *attempt) take(ctx context.Context, tx *transaction, t target, withoutTLS bool) (later []recipient) {
 	for i, r := range tx.rcpts {
 		if tx.states[i] == deferred {
 			later = append(later, r)
@@ -508,6 +517,13 @@ func (a *attempt) take(tx *transaction, t target, withoutTLS bool) (later []reci
 		if withoutTLS && v.code == 530 {
 			// It insists on TLS (RFC 3207 section 4), which may work next time.
 			v.status, v.enhanced = queue.Temporary, "4.7.5"
+		}
+		if v.aboutReverse(t.addr) {
+			a.record(r.index, t, v) // another way may be open
+			if !a.fourOnly {
+				a.shunIPv6(ctx, t)
+			}
+			continue
 		}
 		a.settle(r, t, v)
 		if tx.states[i] == unsure {

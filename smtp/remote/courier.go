@@ -100,6 +100,11 @@ type Options struct {
 	// MTASTS finds the policy that holds for mail to a domain (RFC 8461), as mtasts.Cache.For does. The
 	// certificates that policies want are checked against the RootCAs of TLSConfig. Default: there are none.
 	MTASTS func(ctx context.Context, domain string) mtasts.Finding
+	// Private allows domains whose servers are at addresses that the Internet does not lead to (dns.IsPublic).
+	Private bool
+	// Source finds the address that this machine sends from to another; an error says that there is no way. Default:
+	// the system's choice.
+	Source func(ctx context.Context, to netip.Addr) (netip.Addr, error)
 	// Timeouts bound the steps of a conversation.
 	Timeouts Timeouts
 	// Logger hears of each conversation. Default: none.
@@ -125,6 +130,9 @@ type Courier struct {
 	log      *slog.Logger
 	shuffle  func(n int, swap func(i, j int))
 	kept     keeper
+	private  bool
+	source   func(ctx context.Context, to netip.Addr) (netip.Addr, error)
+	sources  sources
 }
 
 // Close ends the connections that wait for another message. Attempts that are under way go on;
@@ -148,6 +156,7 @@ func New(o Options) (*Courier, error) {
 		resolver: o.Resolver, hostname: hostname, names: []string{hostname},
 		ownAddr: o.Own, port: o.MXPort, dialer: o.Dial, mtasts: o.MTASTS, timeouts: o.Timeouts.or(defaultTimeouts),
 		log: o.Logger, shuffle: o.Shuffle,
+		private: o.Private, source: o.Source,
 	}
 	for _, name := range o.Names {
 		if ascii, err := dns.ASCII(name); err == nil {
@@ -174,6 +183,9 @@ func (c *Courier) fillDefaults() {
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
+	}
+	if c.source == nil {
+		c.source = sourceFor
 	}
 	if c.shuffle == nil {
 		c.shuffle = rand.Shuffle

@@ -54,7 +54,7 @@ type script []string
 
 func newWorld(t testing.TB, zone string) *world {
 	w := &world{
-		t: t, zone: dnstest.New(t, zone), tls: &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}},
+		t: t, zone: dnstest.New(t, ourNames+zone), tls: &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}},
 		message: "Subject: hello\r\n\r\nHello.\r\n", port: "25", release: make(chan struct{}), scripts: make(map[string][]script),
 	}
 	t.Cleanup(w.finish)
@@ -80,6 +80,7 @@ func (w *world) options() Options {
 	const wait = 5 * time.Second
 	return Options{
 		Resolver: r, Hostname: "us.test", Names: []string{"also-us.test"}, Dial: w.dial,
+		Source:  ourSource,
 		Own:     func(a netip.Addr) bool { return a == netip.MustParseAddr("192.0.2.99") },
 		Shuffle: func(int, func(int, int)) {},
 		Timeouts: Timeouts{
@@ -88,6 +89,17 @@ func (w *world) options() Options {
 		},
 	}
 }
+
+// ourSource is where this machine sends from in a test: it has addresses of both kinds, and the one of IPv6 has a
+// name in ourNames.
+func ourSource(_ context.Context, to netip.Addr) (netip.Addr, error) {
+	if to.Is4() {
+		return netip.MustParseAddr("192.0.2.99"), nil
+	}
+	return netip.MustParseAddr("2001:db8::99"), nil
+}
+
+const ourNames = "us.test. AAAA 2001:db8::99\n9.9.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa. PTR us.test.\n"
 
 func (w *world) courier(change ...func(*Options)) *Courier {
 	o := w.options()
