@@ -20,13 +20,14 @@ const (
 )
 
 // alpn are the names each protocol answers to: the IANA registry's for imap, pop3
-// and HTTP; "smtp" is not in it but what Exim and Postfix use.
+// and HTTP; "smtp" is not in it but what Exim and Postfix use. Authorities send their
+// challenges to port 443 only (RFC 8737 section 3).
 var alpn = map[Protocol][]string{
 	SMTP:       {"smtp"},
 	Submission: {"smtp"},
 	IMAP:       {"imap"},
 	POP3:       {"pop3"},
-	HTTP:       {"h2", "http/1.1"},
+	HTTP:       {"h2", "http/1.1", challengeProtocol},
 }
 
 // Config is the configuration of a listener that speaks p with the certificates

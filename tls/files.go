@@ -62,6 +62,32 @@ func (f *Files) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return nil, ErrNoCertificate
 }
 
+// Covers reports whether the present pair is good for a name, whatever its date.
+func (f *Files) Covers(name string) bool {
+	cert := f.current.Load()
+	return cert != nil && cert.Leaf.VerifyHostname(name) == nil
+}
+
+// TLSA is the text of the TLSA record of the present pair's key; none as long as there is none.
+func (f *Files) TLSA() []string {
+	if cert := f.current.Load(); cert != nil {
+		return []string{TLSA(cert.Leaf.PublicKey)}
+	}
+	return nil
+}
+
+// States tell of the present pair, by its names.
+func (f *Files) States() (states []State) {
+	cert := f.current.Load()
+	if cert == nil {
+		return nil
+	}
+	for _, name := range cert.Leaf.DNSNames {
+		states = append(states, State{Name: name, Issuer: issuerName(cert.Leaf), NotAfter: cert.Leaf.NotAfter, TLSA: f.TLSA()})
+	}
+	return states
+}
+
 // refresh loads the pair if it has changed and the last look is old enough.
 func (f *Files) refresh() {
 	now := f.opts.Now()

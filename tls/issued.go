@@ -1,6 +1,7 @@
 package tls
 
 import (
+	"crypto/ecdsa"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -94,6 +95,21 @@ func (s *Issued) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 	}
 	s.use(cert)
 	return s.current, nil
+}
+
+// Key is the key of the certificate.
+func (s *Issued) Key() *ecdsa.PrivateKey {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.current.PrivateKey.(*ecdsa.PrivateKey) // nothing else is made here
+}
+
+// State tells of the certificate.
+func (s *Issued) State() State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	leaf := s.current.Leaf
+	return State{Name: s.names[0], Issuer: "this server", NotAfter: leaf.NotAfter, RenewAt: leaf.NotAfter.Add(-renewBefore), TLSA: []string{TLSA(leaf.PublicKey)}}
 }
 
 func (s *Issued) use(cert *tls.Certificate) {

@@ -270,6 +270,8 @@ func DomainNames(domain string) []string {
 	return []string{domain, "mail." + domain, "autoconfig." + domain, "autodiscover." + domain, "mta-sts." + domain}
 }
 
+func isAddress(name string) bool { return net.ParseIP(name) != nil }
+
 // LoopbackNames are the names of the machine itself.
 func LoopbackNames() []string {
 	return []string{"localhost", "127.0.0.1", "::1"}

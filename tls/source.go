@@ -3,8 +3,10 @@
 //
 // The chain that cmd builds asks, in this order,
 //
-//	ACME                      certificates that the server fetches and renews itself
+//	ACME.ByName               certificates that the server fetches and renews itself, for
+//	                          clients that ask by name, and answers to its authority
 //	Files                     the operator's own pair, read again when it changes
+//	ACME                      the certificate of the server's own name, for the others
 //	SelfSigned or CA.Leaf     made at once, so that port 25 has STARTTLS from the
 //	                          first second
 //
@@ -55,8 +57,9 @@ func (o Options) withDefaults() Options {
 
 // Chain asks the sources one after another; the first certificate wins. Nil
 // sources are left out, so that an optional one needs no case of its own. A
-// source that fails, for whatever reason, only passes the question on: a weaker
-// certificate is better than a mail server without TLS. When all fail the error
+// source that fails only passes the question on: a weaker
+// certificate is better than a mail server without TLS. (But an authority that asks for a
+// challenge is not to get something else: ErrNoChallenge.) When all fail the error
 // holds each reason and is ErrNoCertificate.
 func Chain(sources ...Source) Source {
 	var c chain
@@ -76,6 +79,9 @@ func (c chain) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, err
 		cert, err := s.GetCertificate(hello)
 		if err == nil {
 			return cert, nil
+		}
+		if errors.Is(err, ErrNoChallenge) {
+			return nil, err
 		}
 		failures = append(failures, err)
 	}

@@ -15,6 +15,7 @@ import (
 	"mailstead/smtp/journal"
 	"mailstead/smtp/keyring"
 	"mailstead/smtp/queue"
+	"mailstead/tls"
 )
 
 // admin is everything that can be done to a server from the command line,
@@ -29,6 +30,9 @@ type admin struct {
 	journalDir     string            // its folder, where no server runs
 	hostname       string            // the server's own name, "" when it is not known
 	resolvers      []string          // that may be asked what a domain has published
+	acme           *tls.ACME         // nil where no certificates are fetched
+	certificates   func() []tls.State
+	hostTLSA       func() []string // nil where the key is not known
 	domainsChanged func() error
 	alone          bool // no server runs
 }
@@ -38,6 +42,7 @@ func (s *server) admin() *admin {
 	return &admin{
 		store: s.store, directory: s.directory, queue: s.queue, keys: s.keys, journal: s.journal,
 		trainer: s.trainer, hostname: s.settings.Hostname, resolvers: s.settings.Resolvers, domainsChanged: s.renameCertificate,
+		acme: s.acme, certificates: s.certificateStates, hostTLSA: s.hostTLSA,
 	}
 }
 
@@ -114,6 +119,9 @@ var actions = map[string]action{
 	"queue hold":                    act((*admin).queueHold),
 	"queue release":                 act((*admin).queueRelease),
 	"queue remove":                  act((*admin).queueRemove),
+	"certificate list":              act((*admin).certificateList),
+	"certificate renew":             actLong((*admin).certificateRenew),
+	"certificate new-key":           act((*admin).certificateNewKey),
 	"report dmarc":                  act((*admin).reportDMARC),
 	"report tls":                    act((*admin).reportTLS),
 	"log flush":                     act((*admin).logFlush),
@@ -153,6 +161,8 @@ var failures = []struct {
 	{keyring.ErrNoKeys, exitNoSuch, "the domain has no keys yet; a server that sends mail makes them at its start"},
 	{directory.ErrNotLocal, exitNoSuch, "the domain is not one of this server; add it first"},
 	{directory.ErrExists, exitExists, "it exists already"},
+	{tls.ErrUnknownName, exitNoSuch, "no certificate is kept for that name"},
+	{tls.ErrNoNextKey, exitUsage, ""},
 	{directory.ErrAddress, exitUsage, "that is no address or domain that can be used here"},
 	{directory.ErrIdentifier, exitUsage, "that is no account of this server, and not anyone"},
 	{directory.ErrPassword, exitUsage, ""},

@@ -33,6 +33,25 @@ type settings struct {
 	// read again when they change. Without them the certificate is self-signed.
 	Certificate string `toml:"certificate"`
 	Key         string `toml:"key"`
+	// ACMEEmail has certificates fetched for all names that lead here; it is the contact that the authority is
+	// told, and setting it agrees to the authority's terms. Default "": none are fetched.
+	ACMEEmail string `toml:"acme_email"`
+	// ACMEDirectory is the URL of an authority's directory. Default "": that of Let's Encrypt.
+	ACMEDirectory string `toml:"acme_directory"`
+	// ACMECAFile is a PEM file with who has signed the certificate of the authority's own server.
+	// Default "": one of those that the system trusts.
+	ACMECAFile string `toml:"acme_ca_file"`
+	// ACMEEABKeyID and ACMEEABKeyFile, which has the key in base64url, are of an account with the
+	// authority from elsewhere. Default "": none is needed.
+	ACMEEABKeyID   string `toml:"acme_eab_key_id"`
+	ACMEEABKeyFile string `toml:"acme_eab_key_file"`
+	// ACMEDNSServer, HOST:PORT, takes dynamic updates of our zones, and ACMEDNSKeyFile, as tsig-keygen(8) writes it,
+	// signs them: names are proven by them instead of by HTTP and TLS. Default "": they are not.
+	ACMEDNSServer  string `toml:"acme_dns_server"`
+	ACMEDNSKeyFile string `toml:"acme_dns_key_file"`
+	// PublicAddresses are IP addresses under which the world reaches this machine and which it does not have itself.
+	// Default: none; if the machine has no public one, what the hostname leads to.
+	PublicAddresses []string `toml:"public_addresses"`
 	// Resolvers are DNS servers, IP:PORT. Absent: those of /etc/resolv.conf. An
 	// empty list: no name is looked up, and mail to other domains waits.
 	Resolvers []string `toml:"resolvers"`
@@ -70,6 +89,9 @@ type settings struct {
 
 	local  bool // cleartext passwords are accepted, and the certificate is of our own CA
 	errand bool // the store is opened for one action: nothing is purged, whatever RetentionDays
+
+	// How often an authority is asked how far it is, and how long is waited after a change of the DNS. 0 = tls's defaults.
+	acmePoll, acmeDelay time.Duration
 }
 
 // listen are the addresses of the listeners, HOST:PORT; an empty host is every
@@ -230,7 +252,7 @@ func (s *settings) check() error {
 	if u, err := url.Parse(s.Admin); s.Admin != "" && (err != nil || u.Scheme == "") {
 		problem("admin must be a URI, like mailto:postmaster@example.org")
 	}
-	errs = append(errs, s.checkJudging(), s.Strangers.check())
+	errs = append(errs, s.checkJudging(), s.Strangers.check(), s.checkACME())
 	for _, r := range s.Resolvers {
 		if _, err := netip.ParseAddrPort(r); err != nil {
 			problem("resolvers: %q is not IP:PORT", r)

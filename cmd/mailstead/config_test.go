@@ -23,6 +23,14 @@ func TestParseConfig(t *testing.T) {
 			dir = "/srv/mail"
 			certificate = "/c.pem"
 			key = "/k.pem"
+			acme_email = "admin@example.test"
+			acme_directory = "https://ca.test/dir"
+			acme_ca_file = "/ca.pem"
+			acme_eab_key_id = "id"
+			acme_eab_key_file = "/eab"
+			acme_dns_server = "ns.example.test:53"
+			acme_dns_key_file = "/tsig"
+			public_addresses = ["192.0.2.9"]
 			resolvers = ["192.0.2.1:53", "[2001:db8::1]:5353"]
 			mx_port = 2525
 			max_message_size = 1000000
@@ -41,6 +49,9 @@ func TestParseConfig(t *testing.T) {
 			smtp = ["192.0.2.1:25", "[2001:db8::1]:25"]
 			pop3 = []`, "", func(s *settings) {
 			s.Dir, s.Certificate, s.Key = "/srv/mail", "/c.pem", "/k.pem"
+			s.ACMEEmail, s.ACMEDirectory, s.ACMECAFile = "admin@example.test", "https://ca.test/dir", "/ca.pem"
+			s.ACMEEABKeyID, s.ACMEEABKeyFile, s.ACMEDNSServer, s.ACMEDNSKeyFile = "id", "/eab", "ns.example.test:53", "/tsig"
+			s.PublicAddresses = []string{"192.0.2.9"}
 			s.Resolvers = []string{"192.0.2.1:53", "[2001:db8::1]:5353"}
 			s.MXPort, s.MaxMessageSize, s.SessionsPerAccount, s.Quota = 2525, 1000000, 0, "5GB"
 			s.TrustedRelays = []string{"192.0.2.7", "2001:db8:1::/48"}
@@ -62,6 +73,13 @@ func TestParseConfig(t *testing.T) {
 		{"no folder", host + `dir = ""`, "dir must not be empty", nil},
 		{"a certificate without key", host + `certificate = "/c.pem"`, "certificate and key", nil},
 		{"a key without certificate", host + `key = "/k.pem"`, "certificate and key", nil},
+		{"a contact without @", host + `acme_email = "admin"`, "acme_email must be", nil},
+		{"an authority without TLS", host + `acme_directory = "http://ca.test/"`, "acme_directory must be an https URL", nil},
+		{"half an account", host + `acme_eab_key_id = "id"`, "acme_eab_key_id and acme_eab_key_file", nil},
+		{"a key for no server", host + `acme_dns_key_file = "/tsig"`, "acme_dns_key_file is for", nil},
+		{"a DNS server without port", host + `acme_dns_server = "ns.test"`, "acme_dns_server:", nil},
+		{"no way to be found", host + "acme_email = \"a@b.test\"\n[listen]\nhttp = []\nhttps = []", "acme_email needs", nil},
+		{"a public name", host + `public_addresses = ["mail.test"]`, "public_addresses:", nil},
 		{"port 0", host + "mx_port = 0", "mx_port", nil},
 		{"port 65536", host + "mx_port = 65536", "mx_port", nil},
 		{"small messages only", host + "max_message_size = 65535", "max_message_size", nil},

@@ -20,22 +20,23 @@ import (
 type cli struct {
 	LogLevel slog.Level `default:"info" placeholder:"LEVEL" help:"Least level of what is logged: debug, info, warn or error."`
 
-	Local   localCommand   `cmd:"" help:"Run the whole server on loopback: to try it, and to develop and test mail clients with it."`
-	Serve   serveCommand   `cmd:"" help:"Run the server."`
-	Domain  domainCommand  `cmd:"" help:"Domains of this server."`
-	Account accountCommand `cmd:"" help:"Accounts, their addresses and passwords."`
-	Alias   aliasCommand   `cmd:"" help:"Addresses that lead to others."`
-	Mailbox mailboxCommand `cmd:"" help:"Mailboxes of an account, and what was deleted of them."`
-	Queue   queueCommand   `cmd:"" help:"Mail on its way out."`
-	Report  reportCommand  `cmd:"" help:"What other servers report about mail in the name of our domains."`
-	Log     logCommand     `cmd:"" help:"What became of messages: where is my mail?"`
-	Backup  backupCommand  `cmd:"" help:"Copy all that the server keeps, while it runs, into a folder or an archive."`
-	Restore restoreCommand `cmd:"" help:"Bring a backup back, into a folder without a store."`
-	Verify  verifyCommand  `cmd:"" help:"Check all that is stored: the log, the databases, every message."`
-	Export  exportCommand  `cmd:"" help:"Write an account's mail to files: Maildir or mbox."`
-	Import  importCommand  `cmd:"" help:"Put the mail of a Maildir, an mbox file, or a folder of either into an account."`
-	Version versionCommand `cmd:"" help:"Print the version."`
-	Help    helpCommand    `cmd:"" help:"Print help on a command."`
+	Local       localCommand       `cmd:"" help:"Run the whole server on loopback: to try it, and to develop and test mail clients with it."`
+	Serve       serveCommand       `cmd:"" help:"Run the server."`
+	Domain      domainCommand      `cmd:"" help:"Domains of this server."`
+	Account     accountCommand     `cmd:"" help:"Accounts, their addresses and passwords."`
+	Alias       aliasCommand       `cmd:"" help:"Addresses that lead to others."`
+	Mailbox     mailboxCommand     `cmd:"" help:"Mailboxes of an account, and what was deleted of them."`
+	Certificate certificateCommand `cmd:"" help:"Certificates of this server's names."`
+	Queue       queueCommand       `cmd:"" help:"Mail on its way out."`
+	Report      reportCommand      `cmd:"" help:"What other servers report about mail in the name of our domains."`
+	Log         logCommand         `cmd:"" help:"What became of messages: where is my mail?"`
+	Backup      backupCommand      `cmd:"" help:"Copy all that the server keeps, while it runs, into a folder or an archive."`
+	Restore     restoreCommand     `cmd:"" help:"Bring a backup back, into a folder without a store."`
+	Verify      verifyCommand      `cmd:"" help:"Check all that is stored: the log, the databases, every message."`
+	Export      exportCommand      `cmd:"" help:"Write an account's mail to files: Maildir or mbox."`
+	Import      importCommand      `cmd:"" help:"Put the mail of a Maildir, an mbox file, or a folder of either into an account."`
+	Version     versionCommand     `cmd:"" help:"Print the version."`
+	Help        helpCommand        `cmd:"" help:"Print help on a command."`
 }
 
 // streams is where a command reads and writes: results on out, everything else

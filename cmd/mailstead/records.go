@@ -17,7 +17,7 @@ import (
 // dnsRecord is a record that a domain's owner is to publish, with what is there.
 type dnsRecord struct {
 	Name  string   `json:"name"` // without final dot
-	Type  string   `json:"type"` // MX or TXT
+	Type  string   `json:"type"` // MX, TXT or TLSA
 	Text  string   `json:"text"` // of MX preference and host
 	State string   `json:"state,omitempty"`
 	Found []string `json:"found,omitempty"` // what is there instead
@@ -38,8 +38,8 @@ const (
 
 // zoneLine is a record as a line of a zone file (RFC 1035 section 5).
 func (r *dnsRecord) zoneLine() string {
-	if r.Type == "MX" {
-		return r.Name + ". IN MX " + r.Text
+	if r.Type != "TXT" {
+		return r.Name + ". IN " + r.Type + " " + r.Text
 	}
 	return mailauth.ZoneRecord(r.Name, r.Text)
 }
@@ -153,6 +153,9 @@ func lookUp(ctx context.Context, r *dns.Resolver, records []dnsRecord) {
 
 // ask gives the texts of the records of a name.
 func (r *dnsRecord) ask(ctx context.Context, resolver *dns.Resolver) ([]string, error) {
+	if r.Type == "TLSA" {
+		return askTLSA(ctx, resolver, r.Name)
+	}
 	if r.Type != "MX" {
 		a, err := resolver.LookupTXT(ctx, r.Name)
 		return a.Records, err
@@ -214,6 +217,9 @@ func printRecords(w io.Writer, records []dnsRecord) error {
 // records are what the owner of a domain is to publish; with a resolver, what of it is there.
 func (a *admin) records(ctx context.Context, domain string) ([]dnsRecord, error) {
 	all := proposals(domain, a.hostname, a.keyRecords(domain), func(d string) bool { return a.directory.IsLocal(d) })
+	if a.hostTLSA != nil {
+		all = append(all, tlsaRecords(a.hostname, a.hostTLSA())...)
+	}
 	if len(a.resolvers) == 0 {
 		return all, nil
 	}

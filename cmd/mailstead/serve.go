@@ -54,7 +54,9 @@ type server struct {
 	journal     *journal.Journal
 	reports     *reports.Desk
 	source      tls.Source
-	certificate *tls.Issued // of our own making, for when the operator has none
+	certificate *tls.Issued // of our own making, for when there is no other
+	files       *tls.Files  // the operator's; nil without
+	acme        *tls.ACME   // nil where no certificates are fetched
 	fronts      []front
 }
 
@@ -213,30 +215,6 @@ func (s *server) ownAddress(ip netip.Addr) bool {
 	})
 }
 
-// openCertificates makes the one source that serves every listener: the
-// operator's files, else a certificate of our own.
-func (s *server) openCertificates() (err error) {
-	o := tls.Options{Logger: s.log}
-	var files tls.Source
-	if s.settings.Certificate != "" {
-		files = tls.NewFiles(s.settings.Certificate, s.settings.Key, o)
-	}
-	if s.settings.local {
-		ca, err := tls.LocalCA(s.settings.Dir, o)
-		if err != nil {
-			return err
-		}
-		s.certificate, err = ca.Leaf(s.names()...)
-		if err != nil {
-			return err
-		}
-	} else if s.certificate, err = tls.SelfSigned(filepath.Join(s.settings.Dir, "tls"), s.names(), o); err != nil {
-		return err
-	}
-	s.source = tls.Chain(files, s.certificate)
-	return nil
-}
-
 // names are those that the server's certificate is for.
 func (s *server) names() []string {
 	names := []string{s.settings.Hostname}
@@ -247,14 +225,6 @@ func (s *server) names() []string {
 		names = append(names, tls.DomainNames(d.Name)...)
 	}
 	return names
-}
-
-// renameCertificate follows a change of the domains.
-func (s *server) renameCertificate() error {
-	if err := s.certificate.SetNames(s.names()...); err != nil {
-		return fmt.Errorf("certificate: %w", err)
-	}
-	return nil
 }
 
 // makeFronts makes the protocol servers.
@@ -327,6 +297,9 @@ func (s *server) run(ctx context.Context, ready func() error) error {
 	})
 	running.Go(func() { s.policies.Run(working) })
 	running.Go(func() { s.keys.Run(working) })
+	if s.acme != nil {
+		running.Go(func() { s.acme.Run(working) })
+	}
 	if s.greylist != nil {
 		running.Go(func() { s.greylist.Run(working) })
 	}

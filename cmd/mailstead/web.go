@@ -11,7 +11,11 @@ import (
 
 // webOptions are those of the HTTP front.
 func (s *server) webOptions() web.Options {
-	return web.Options{Ours: s.servesHost, HTTPSPort: firstPort(s.settings.Listen.HTTPS), Logger: s.log}
+	o := web.Options{Ours: s.servesHost, HTTPSPort: firstPort(s.settings.Listen.HTTPS), Logger: s.log}
+	if s.acme != nil {
+		o.Challenge = s.acme.HTTPChallenge
+	}
+	return o
 }
 
 // servesHost reports whether HTTP requests for a host are ours to answer.

@@ -1,5 +1,5 @@
 // Package dnstest is a DNS server for tests: it answers from a zone text on a
-// loopback address, and fails on demand.
+// loopback address, takes updates, and fails on demand.
 package dnstest
 
 import (
@@ -85,6 +85,7 @@ func Start(zone string) (*Server, error) {
 	s.udp = &miekg.Server{PacketConn: pc, Handler: s}
 	s.tcp = &miekg.Server{Listener: l, Handler: s}
 	for _, srv := range []*miekg.Server{s.udp, s.tcp} {
+		srv.MsgAcceptFunc, srv.TsigSecret = acceptUpdates, map[string]string{updateName: updateSecret}
 		started := make(chan struct{})
 		srv.NotifyStartedFunc = func() { close(started) }
 		// It ends when Close shuts it down.
@@ -179,6 +180,10 @@ func (s *Server) ServeDNS(w miekg.ResponseWriter, question *miekg.Msg) {
 		}
 	}
 	if fault.Drop {
+		return
+	}
+	if question.Opcode == miekg.OpcodeUpdate {
+		s.update(w, question)
 		return
 	}
 	// The client may have left: nothing to do about that here.
