@@ -34,8 +34,7 @@ func (f *fetching) inHalves() error {
 		err := f.fromIndexes(rows[:half])
 		b.wait()
 		if err == nil {
-			f.out.room(min(len(b.fetching.out.b), bulkChunk))
-			f.out.b = append(f.out.b, b.fetching.out.b...)
+			f.out.take(b.fetching.out.b)
 		}
 		b.release()
 		if err != nil {

@@ -12,6 +12,9 @@ const (
 	bulkChunk = 256 << 10
 	// bulkSize holds a chunk behind what the encoder would still keep in its buffer.
 	bulkSize = bulkChunk + 48<<10
+	// takeWhole is from which size on octets are written, not copied: the encoder writes
+	// as many at once.
+	takeWhole = 64 << 10
 )
 
 var bulkBuffers = sync.Pool{New: func() any { b := make([]byte, 0, bulkSize); return &b }}
@@ -62,6 +65,21 @@ func (o *output) flush() {
 	if o.bulk != nil {
 		o.b = (*o.bulk)[:0] // a buffer that a huge line has grown is not kept
 	}
+}
+
+// take appends b, or writes it out from where it is.
+func (o *output) take(b []byte) {
+	if len(o.b) > 0 && len(b) >= takeWhole {
+		o.flush()
+	}
+	if len(o.b) > 0 || len(b) < takeWhole {
+		o.room(min(len(b), bulkChunk))
+		o.b = append(o.b, b...)
+		return
+	}
+	o.enc.SetBuf(b)
+	o.enc.SetBuf(o.b)
+	o.written++
 }
 
 // lend gives the encoder its buffer back while f uses it.

@@ -1,7 +1,6 @@
 package mailbox
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -88,25 +87,20 @@ func (d *disk) applyDerived(entries []derivedEntry, lsn log.LSN) error {
 func (d *disk) indexes(bodies []BodyID, f func(i int, value []byte) error) error {
 	return d.derived.View(func(tx *bbolt.Tx) error {
 		t := tableOf(tx, bucketIndexes)
-		c := t.bucket.Cursor() // a broken seal is no fault here: the index is made again
+		found := indexLookup{cursor: t.bucket.Cursor(), at: nowhere} // a broken seal is no fault here: the index is made again
 		ahead := d.aheadDerived.begin(tx, time.Now())
-		var want [8]byte
-		var key, value []byte
-		for i, id := range bodies {
-			binary.BigEndian.PutUint64(want[:], uint64(id))
-			if key != nil { // the next body often is the next key
-				key, value = c.Next()
-			}
-			if key == nil || !bytes.Equal(key, want[:]) {
-				key, value = c.Seek(want[:])
-			}
-			if !bytes.Equal(key, want[:]) {
-				key, value = nil, nil
-			}
-			ahead.want(value)
-			index, _ := t.unseal(key, value)
-			if err := f(i, index); err != nil {
-				return err
+		var key [8]byte
+		for from := 0; from < len(bodies); from += lookupSize {
+			some := bodies[from:min(from+lookupSize, len(bodies))]
+			found.lookUp(some)
+			for i, id := range some {
+				value := found.values[i]
+				ahead.want(value)
+				binary.BigEndian.PutUint64(key[:], uint64(id))
+				index, _ := t.unseal(key[:], value)
+				if err := f(from+i, index); err != nil {
+					return err
+				}
 			}
 		}
 		return nil

@@ -3,7 +3,6 @@ package message
 import (
 	"bytes"
 	"encoding/binary"
-	"math"
 	"time"
 )
 
@@ -38,16 +37,31 @@ func Open(stored []byte) (View, error) {
 	v.size, v.headerSize, v.lines = r.number(), r.number(), r.number()
 	v.date.unix, v.date.offset = r.signed(), int(r.signed())
 	v.covered = knownFields &^ r.unsigned()
-	end := int64(0)
-	for i := range v.ends {
-		end = min(end+r.number(), math.MaxUint32)
-		v.ends[i] = uint32(end)
-	}
-	v.data = r.b
-	if r.bad || end != int64(len(r.b)) || len(v.section(sectionEnvelope)) == 0 || len(v.section(sectionStructure)) == 0 {
+	if r.bad || !v.readEnds(r.b) || len(v.section(sectionEnvelope)) == 0 || len(v.section(sectionStructure)) == 0 {
 		return View{}, ErrCorrupt
 	}
 	return v, nil
+}
+
+// readEnds reads where the sections end, which are all that stands behind that. It reports
+// whether this is so.
+func (v *View) readEnds(b []byte) bool {
+	end := int64(0)
+	for i := range v.ends {
+		if len(b) == 0 {
+			return false
+		}
+		n, rest := int64(b[0]), b[1:]
+		if n >= 0x80 {
+			n, rest = cutNumber(b)
+		}
+		if end += n; n < 0 || end > int64(len(rest)) {
+			return false
+		}
+		v.ends[i], b = uint32(end), rest
+	}
+	v.data = b
+	return end == int64(len(b))
 }
 
 // Check reports whether all tables within the value are whole: nil or ErrCorrupt. The accessors need no check before
@@ -169,27 +183,29 @@ func (v *View) StoredHeader() []byte { return v.section(sectionFields) }
 // AppendHeaderFields appends the wanted header fields exactly as they stand in the message, in its order, and the blank
 // line (RFC 3501 section 6.4.5: without one only if the message has none). It is right only if v covers m.
 func (v *View) AppendHeaderFields(dst []byte, m *FieldMatcher) []byte {
-	table, fields := numberReader{b: v.section(sectionTable)}, v.section(sectionFields)
-	for len(table.b) > 0 {
-		id, n := table.octet(), table.number()
-		if table.bad || n > int64(len(fields)) {
+	table, fields := v.section(sectionTable), v.section(sectionFields)
+	from, to := 0, 0 // fields wanted that follow each other, which are copied at once
+	for len(table) > 1 {
+		id, n, rest := table[0], int64(table[1]), table[2:]
+		if n >= 0x80 {
+			n, rest = cutNumber(table[1:])
+		}
+		if n < 0 || n > int64(len(fields)-to) {
 			break
 		}
-		raw := fields[:n]
-		fields = fields[n:]
-		if v.wanted(m, id, raw) {
-			dst = append(dst, raw...)
+		table = rest
+		to += int(n)
+		if field := fields[to-int(n) : to]; !v.wanted(m, id, field) {
+			dst = append(dst, fields[from:to-len(field)]...)
+			from = to
 		}
 	}
-	return v.appendBlank(dst)
+	return v.appendBlank(append(dst, fields[from:to]...))
 }
 
 func (v *View) wanted(m *FieldMatcher, id uint8, raw []byte) bool {
-	if id != fieldOther {
+	if id != fieldOther || len(m.other) == 0 { // no mask has fieldOther
 		return m.mask>>(id&63)&1 == 1 != m.not
-	}
-	if len(m.other) == 0 {
-		return m.not
 	}
 	f, _ := nextField(raw)
 	return m.matchID(id, f.Name)
@@ -343,6 +359,18 @@ func (r *numberReader) number() int64 {
 		return 0
 	}
 	return int64(n)
+}
+
+// cutNumber takes a number off the front of b; -1 where there is none.
+func cutNumber(b []byte) (n int64, rest []byte) {
+	if len(b) > 1 && b[0] >= 0x80 && b[1] < 0x80 { // as most lengths are that are not of one octet
+		return int64(b[0]&0x7f) | int64(b[1])<<7, b[2:]
+	}
+	r := numberReader{b: b}
+	if n = r.number(); r.bad {
+		return -1, nil
+	}
+	return n, r.b
 }
 
 func (r *numberReader) signed() int64 {
