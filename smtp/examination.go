@@ -118,7 +118,8 @@ func (e *examination) readsBody() bool {
 		return true
 	}
 	accounts := accountsOf(e.parties)
-	return slices.Contains(accounts, 0) && e.session.server.o.SigningKeys != nil || c.Filter != nil && c.Filter.Reads(accounts)
+	onward := slices.ContainsFunc(e.parties, func(p party) bool { return p.onward })
+	return onward && e.session.server.o.SigningKeys != nil || c.Filter != nil && c.Filter.Reads(accounts)
 }
 
 // inquireBehind asks about the host that the client had the message from; nil
@@ -195,15 +196,12 @@ func (e *examination) signed(header []byte, body *mailbox.Spool) []byte {
 	return append(fields, header...)
 }
 
-// handingOn is the domain, in A-labels, of the first recipient that leads elsewhere; empty if
-// there is none, or if the message is suspicious.
+// handingOn is the domain, in A-labels, of the first recipient whose mail is handed on; empty if
+// there is none.
 func (e *examination) handingOn() string {
-	elsewhere := slices.IndexFunc(e.parties, func(p party) bool { return p.account == 0 })
-	if elsewhere < 0 || e.parties[elsewhere].verdict.Action != mailauth.Accept {
-		return ""
-	}
 	for _, r := range e.session.tx.Recipients {
-		if len(r.Route.Remote) > 0 {
+		goes := func(a string) bool { return !slices.Contains(e.session.tx.Withhold, r.Route.By[a].Account) }
+		if slices.ContainsFunc(r.Route.Remote, goes) {
 			domain, _ := dns.ASCII(r.Address[strings.LastIndexByte(r.Address, '@')+1:])
 			return domain // empty for postmaster without a domain, which has no key
 		}
@@ -249,6 +247,7 @@ func (e *examination) decide(body *mailbox.Spool) {
 		p.verdict = e.judge(p.account, e.factsFor(p))
 	}
 	e.verdict = settle(e.parties)
+	e.judgeOnward()
 }
 
 // judge decides for one party. Whether a suspicious message is the first of its kind

@@ -45,6 +45,8 @@ func (s *session) blockedByAll(to directory.Route) bool {
 // party is one for whom a message is judged: an account, or those elsewhere.
 type party struct {
 	account mailbox.AccountID // 0: addresses elsewhere that an alias leads to
+	keeps   bool              // has a copy here; the others only hand the message on
+	onward  bool              // hands it on
 	opinion Opinion
 	verdict mailauth.Verdict
 }
@@ -52,17 +54,29 @@ type party struct {
 // partiesOf are all to whom recipients lead, each once.
 func partiesOf(recipients []local.Recipient) []party {
 	var all []party
+	of := func(a mailbox.AccountID) *party {
+		i := slices.IndexFunc(all, func(p party) bool { return p.account == a })
+		if i < 0 {
+			i = len(all)
+			all = append(all, party{account: a})
+		}
+		return &all[i]
+	}
 	elsewhere := false
 	for _, r := range recipients {
-		elsewhere = elsewhere || len(r.Route.Remote) > 0
 		for _, d := range r.Route.Local {
-			if !slices.ContainsFunc(all, func(p party) bool { return p.account == d.Account }) {
-				all = append(all, party{account: d.Account})
+			of(d.Account).keeps = true
+		}
+		for _, address := range r.Route.Remote {
+			if by := r.Route.By[address].Account; by != 0 {
+				of(by).onward = true
+			} else {
+				elsewhere = true
 			}
 		}
 	}
 	if elsewhere {
-		all = append(all, party{})
+		all = append(all, party{onward: true})
 	}
 	return all
 }

@@ -33,6 +33,12 @@ func rcpt(s *session, arg []byte) (reply, error) {
 	if err != nil {
 		return s.unknownRecipient(err)
 	}
+	if route.Bounces && s.tx.From != "" {
+		return reply{}, say(550, "5.7.1", "This address takes notices of delivery only")
+	}
+	if err := s.mayPost(route); err != nil {
+		return reply{}, err
+	}
 	if s.blockedByAll(route) {
 		return reply{}, say(550, "5.7.1", "Your mail is not wanted by the recipient")
 	}

@@ -35,6 +35,8 @@ type Directory interface {
 	CheckSending(ctx context.Context, a mailbox.AccountID, n directory.Sending) error
 	CountSending(a mailbox.AccountID, n directory.Sending) (mailbox.RoomChange, error)
 	Unsend(a mailbox.AccountID, n directory.Sending)
+	IsMember(list string, writers ...string) bool
+	HasMember(list string, a mailbox.AccountID) bool
 	Mechanisms(at directory.Attempt, cleartext bool) []string
 	Exchange(at directory.Attempt, mechanism string) (directory.Exchange, error)
 }

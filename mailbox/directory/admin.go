@@ -190,7 +190,7 @@ func (d *Directory) edit(ctx context.Context, name string, f func(*accountRecord
 		return err
 	}
 	record := *old
-	record.Addresses = slices.Clone(old.Addresses)
+	record.Addresses, record.Forward.To = slices.Clone(old.Addresses), slices.Clone(old.Forward.To)
 	if err := f(&record); err != nil {
 		return err
 	}
@@ -290,12 +290,17 @@ func (d *Directory) RemoveAccount(ctx context.Context, name string) error {
 	var aliases []Alias
 	for _, v := range d.names.aliases {
 		kept := slices.DeleteFunc(slices.Clone(v.Members), func(m string) bool { return d.owns(a, m) })
-		if len(kept) < len(v.Members) {
-			v.Members = kept
+		gone := v.Owner != "" && d.owns(a, v.Owner)
+		if len(kept) < len(v.Members) || gone {
+			if v.Members = kept; gone {
+				v.Owner = ""
+			}
 			aliases = append(aliases, v)
 			changes = append(changes, keepAlias(v))
 		}
 	}
+	forwarding, unforward := d.withoutForwardsTo(a)
+	changes = append(changes, unforward...)
 	var domains []Domain
 	for _, v := range d.names.domains {
 		if v.CatchAll == a.Name {
@@ -315,6 +320,10 @@ func (d *Directory) RemoveAccount(ctx context.Context, name string) error {
 	}
 	for _, v := range domains {
 		d.names.domains[v.Name] = v
+	}
+	for _, r := range forwarding {
+		d.names.dropAccount(r)
+		d.names.addAccount(r)
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"mailstead/mailbox"
+	"mailstead/mailbox/directory/srs"
 )
 
 // Errors that callers decide on.
@@ -28,6 +29,7 @@ var (
 	ErrCredentials = errors.New("directory: wrong user name or password")
 	ErrMechanism   = errors.New("directory: mechanism not offered here")
 	ErrMalformed   = errors.New("directory: malformed authentication exchange")
+	ErrLoop        = errors.New("directory: it would lead back to where it comes from")
 	ErrBinding     = errors.New("directory: channel binding does not match")
 )
 
@@ -39,6 +41,7 @@ var (
 //	removed/ID       removedRecord, until the account's mail is past retention
 //	sent/ID          sent: what the account has sent, as long
 //	secret           random bytes that salts of unknown users are made of
+//	srs              random bytes that return addresses of handed-on mail are made with
 const (
 	room        = "directory"
 	domainKey   = "domain/"
@@ -46,6 +49,7 @@ const (
 	aliasKey    = "alias/"
 	removedKey  = "removed/"
 	secretKey   = "secret"
+	srsKey      = "srs"
 	secretBytes = 32
 )
 
@@ -63,6 +67,7 @@ type Directory struct {
 	log    *slog.Logger
 	now    func() time.Time
 	secret []byte
+	srs    *srs.Rewriter
 
 	sending  Sending
 	sendings sendings
@@ -105,6 +110,11 @@ type Entry struct {
 type Alias struct {
 	Address string   `json:"address"`
 	Members []string `json:"members"`
+	// MembersOnly says that others may not write to it.
+	MembersOnly bool `json:"members_only,omitempty"`
+	// Owner is told of what could not be delivered to members elsewhere; "" = the
+	// sender of each message is.
+	Owner string `json:"owner,omitempty"`
 }
 
 // accountRecord is an account as it is kept.
@@ -113,6 +123,7 @@ type accountRecord struct {
 	Password credentials `json:"password"`
 	Senders  senders     `json:"senders,omitzero"`
 	Sending  Sending     `json:"sending,omitzero"` // limits of its own
+	Forward  forward     `json:"forward,omitzero"`
 }
 
 // Open loads the directory from the store.
@@ -140,11 +151,20 @@ func Open(s *mailbox.Store, o Options) (*Directory, error) {
 		d.now = time.Now
 	}
 	d.throttle = newThrottle(d.now)
-	if err := d.load(); err != nil {
+	err := d.load()
+	if err != nil {
 		return nil, fmt.Errorf("load directory: %w", err)
 	}
 	s.AtPurge(forgetRemoved)
-	return d, d.loadSecret()
+	if d.secret, err = d.loadSecret(secretKey, secretBytes); err != nil {
+		return nil, err
+	}
+	key, err := d.loadSecret(srsKey, srs.SecretSize)
+	if err != nil {
+		return nil, err
+	}
+	d.srs = srs.New(key, d.now)
+	return d, nil
 }
 
 // newRelief is the timer that is set after each hash.
@@ -201,20 +221,19 @@ func (n *names) dropAccount(a *accountRecord) {
 	}
 }
 
-// loadSecret reads the server's secret, or makes it at the first start.
-func (d *Directory) loadSecret() error {
-	value, ok, err := d.store.Room(room).Get(secretKey)
+// loadSecret reads a secret of the server, or makes it at the first start.
+func (d *Directory) loadSecret(key string, size int) ([]byte, error) {
+	value, ok, err := d.store.Room(room).Get(key)
 	if err != nil {
-		return fmt.Errorf("read the directory's secret: %w", err)
+		return nil, fmt.Errorf("read the directory's secret: %w", err)
 	}
 	if ok {
-		d.secret = value
-		return nil
+		return value, nil
 	}
-	d.secret = randomBytes(secretBytes)
-	err = d.store.Change(context.Background(), mailbox.RoomChange{Room: room, Key: secretKey, Value: d.secret})
+	value = randomBytes(size)
+	err = d.store.Change(context.Background(), mailbox.RoomChange{Room: room, Key: key, Value: value})
 	if err != nil {
-		return fmt.Errorf("keep the directory's secret: %w", err)
+		return nil, fmt.Errorf("keep the directory's secret: %w", err)
 	}
-	return nil
+	return value, nil
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"mailstead/mailbox"
+	"mailstead/mailbox/directory/srs"
 )
 
 // maxExpansion bounds the addresses that one alias can lead to, through all
@@ -18,15 +19,30 @@ type Delivery struct {
 	Detail  string // what stood behind "+", "" for none
 }
 
-// Route is where mail for an address goes: local accounts and, by aliases,
-// addresses elsewhere, each once.
+// Route is where mail for an address goes: local accounts and, by aliases and
+// forwards, addresses elsewhere, each once.
 type Route struct {
 	Local  []Delivery
 	Remote []string
+	// By says through whom mail gets to an address of Remote.
+	By map[string]Leading
+	// Closed are the lists on the way that only members may write to.
+	Closed []string
+	// Bounces says that the address is the return address of mail that was handed on. It
+	// takes notices of delivery, which have the null reverse-path, and nothing else: what
+	// is not told of it, nobody sends through us.
+	Bounces bool
 }
 
-// Resolve follows aliases, plus-details, catch-all and the postmaster and
-// abuse rules. Loops end silently. "postmaster" without a domain is the
+// Leading is who leads mail to an address elsewhere.
+type Leading struct {
+	Address string            // of this server: the alias, or the name of the account that forwards
+	Account mailbox.AccountID // that forwards; 0 for an alias
+	List    string            // the list, an alias with an owner, that mail came through; "" for none
+}
+
+// Resolve follows aliases, forwards, plus-details, catch-all and the postmaster
+// and abuse rules. Loops end silently. "postmaster" without a domain is the
 // server's (RFC 5321 section 4.5.1). ErrAddress, ErrNotLocal, ErrNoSuch,
 // ErrTangle.
 func (d *Directory) Resolve(s string) (Route, error) {
@@ -39,7 +55,10 @@ func (d *Directory) Resolve(s string) (Route, error) {
 	if err != nil {
 		return Route{}, err
 	}
-	return d.names.resolve(addr)
+	if srs.Is(addr.local) && !d.names.has(addr) {
+		return d.returnRoute(s, addr)
+	}
+	return d.names.resolve(addr, true)
 }
 
 // IsLocal reports whether domain (any case, U-label or A-label) is of this server.
@@ -53,75 +72,155 @@ func (d *Directory) IsLocal(domain string) bool {
 // MaySend reports whether the account may use address as MAIL FROM or From:
 // whatever leads to it, which is its addresses with any plus-detail, aliases
 // it is a member of and, for a domain's catch-all account, every local part
-// there that is nobody else's.
+// there that is nobody else's. What it forwards does not count, nor what is
+// forwarded to it: that is somebody else's address.
 func (d *Directory) MaySend(a mailbox.AccountID, address string) bool {
-	route, err := d.Resolve(address)
-	return err == nil && slices.ContainsFunc(route.Local, func(l Delivery) bool { return l.Account == a }) || d.isGranted(a, address)
+	return d.isTheirs(a, address) || d.isGranted(a, address)
 }
 
-// resolve walks from addr over aliases, breadth first, each address once.
-func (n *names) resolve(addr address) (Route, error) {
+// isTheirs reports whether an address leads to an account without a forward on the way.
+func (d *Directory) isTheirs(a mailbox.AccountID, address string) bool {
+	addr, err := parseAddress(address)
+	if err != nil {
+		return false
+	}
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	route, err := d.names.resolve(addr, false)
+	return err == nil && slices.ContainsFunc(route.Local, func(l Delivery) bool { return l.Account == a })
+}
+
+// walk is the way from an address over aliases and forwards, breadth first, each
+// address once.
+type walk struct {
+	*names
+	forwards bool // are followed
+	route    Route
+	seen     map[address]bool
+	queue    []step
+	silent   []Delivery // accounts that forward and keep nothing
+}
+
+// step is an address on the way, and through whom it was reached.
+type step struct {
+	at address
+	by Leading
+}
+
+// resolve walks from addr.
+func (n *names) resolve(addr address, forwards bool) (Route, error) {
 	if _, ok := n.domains[addr.domain]; !ok {
 		return Route{}, ErrNotLocal
 	}
-	var route Route
-	seen := map[address]bool{addr: true}
-	for queue := []address{addr}; len(queue) > 0; queue = queue[1:] {
-		here, members := n.step(queue[0])
-		for _, l := range here {
-			route.addLocal(l)
-		}
-		for _, m := range members {
-			next, err := parseAddress(m)
-			if err != nil || seen[next] {
-				continue
-			}
-			if len(seen) == maxExpansion {
-				return Route{}, ErrTangle // to leave the others out would lose their mail
-			}
-			seen[next] = true
-			if _, ok := n.domains[next.domain]; ok {
-				queue = append(queue, next)
-			} else {
-				route.Remote = append(route.Remote, m)
-			}
+	w := walk{names: n, forwards: forwards, seen: map[address]bool{addr: true}, queue: []step{{at: addr}}}
+	for ; len(w.queue) > 0; w.queue = w.queue[1:] {
+		if err := w.step(w.queue[0]); err != nil {
+			return Route{}, err
 		}
 	}
-	if len(route.Local) > 0 || len(route.Remote) > 0 {
-		return route, nil
-	}
-	if isRole(addr.local) { // an alias of that name leads nowhere
+	switch {
+	case len(w.route.Local) > 0 || len(w.route.Remote) > 0:
+		return w.route, nil
+	case len(w.silent) > 0: // they forward to each other: the first keeps what would be lost
+		w.route.Local = w.silent[:1]
+		return w.route, nil
+	case isRole(addr.local): // an alias of that name leads nowhere
 		return n.role(addr.domain)
 	}
 	return Route{}, ErrNoSuch
 }
 
-// step is one local address: the account it is, or the members of the alias.
-func (n *names) step(at address) (here []Delivery, members []string) {
-	base, detail, hasDetail := splitDetail(at.local)
-	for _, try := range []struct {
-		addr   address
-		detail string
-		ok     bool
-	}{{at, "", true}, {address{base, at.domain}, detail, hasDetail}} {
-		if !try.ok {
+// step looks at one address of this server.
+func (w *walk) step(s step) error {
+	base, detail, hasDetail := splitDetail(s.at.local)
+	if done, err := w.exactly(s.at, "", s.by); done || err != nil {
+		return err
+	}
+	if hasDetail {
+		if done, err := w.exactly(address{base, s.at.domain}, detail, s.by); done || err != nil {
+			return err
+		}
+	}
+	if owner := w.ownerOf(s.at); owner != "" {
+		return w.follow([]string{owner}, Leading{Address: s.at.String()})
+	}
+	if isRole(s.at.local) {
+		// What is wrong with the server, forwards among it, is told here.
+		role, _ := w.role(s.at.domain)
+		for _, l := range role.Local {
+			w.route.addLocal(l)
+		}
+		return nil
+	}
+	if a := w.catchAll(s.at.domain); a != nil {
+		return w.account(a, "", s.by)
+	}
+	return nil
+}
+
+// exactly is step for the account or alias that has the address; false where nobody has it.
+func (w *walk) exactly(at address, detail string, by Leading) (bool, error) {
+	if a := w.addresses[at]; a != nil {
+		return true, w.account(a, detail, by)
+	}
+	alias, ok := w.aliases[at]
+	if !ok {
+		return false, nil
+	}
+	by = Leading{Address: alias.Address, List: by.List}
+	if alias.Owner != "" && by.List == "" {
+		by.List = alias.Address
+	}
+	if alias.MembersOnly {
+		w.route.Closed = append(w.route.Closed, alias.Address)
+	}
+	return true, w.follow(alias.Members, by)
+}
+
+// account brings mail to an account, and to where it forwards.
+func (w *walk) account(a *accountRecord, detail string, by Leading) error {
+	d := Delivery{Account: a.ID, Name: a.Name, Detail: detail}
+	if !w.forwards || len(a.Forward.To) == 0 {
+		w.route.addLocal(d)
+		return nil
+	}
+	if a.Forward.Keep {
+		w.route.addLocal(d)
+	} else {
+		w.silent = append(w.silent, d)
+	}
+	return w.follow(a.Forward.To, Leading{Address: a.Name, Account: a.ID, List: by.List})
+}
+
+// follow goes on to addresses, here and elsewhere. ErrTangle: to leave some out would
+// lose their mail.
+func (w *walk) follow(addresses []string, by Leading) error {
+	for _, m := range addresses {
+		next, err := parseAddress(m)
+		if err != nil || w.seen[next] {
 			continue
 		}
-		if a := n.addresses[try.addr]; a != nil {
-			return []Delivery{{Account: a.ID, Name: a.Name, Detail: try.detail}}, nil
+		if len(w.seen) == maxExpansion {
+			return ErrTangle
 		}
-		if alias, ok := n.aliases[try.addr]; ok {
-			return nil, alias.Members
+		w.seen[next] = true
+		if _, ok := w.domains[next.domain]; ok {
+			w.queue = append(w.queue, step{next, by})
+			continue
 		}
+		w.route.Remote = append(w.route.Remote, m)
+		if w.route.By == nil {
+			w.route.By = map[string]Leading{}
+		}
+		w.route.By[m] = by
 	}
-	if isRole(at.local) {
-		route, _ := n.role(at.domain)
-		return route.Local, nil
-	}
-	if a := n.catchAll(at.domain); a != nil {
-		return []Delivery{{Account: a.ID, Name: a.Name}}, nil
-	}
-	return nil, nil
+	return nil
+}
+
+// has reports whether an account or an alias has the address.
+func (n *names) has(a address) bool {
+	_, alias := n.aliases[a]
+	return alias || n.addresses[a] != nil
 }
 
 // isRole reports whether a local part is one that every domain must have
@@ -146,7 +245,7 @@ func (n *names) role(domain string) (Route, error) {
 	}
 	if domain == "" && any != nil {
 		if _, home, ok := strings.Cut(any.Name, "@"); ok {
-			return n.resolve(address{"postmaster", home})
+			return n.resolve(address{"postmaster", home}, true)
 		}
 	}
 	if own == nil {

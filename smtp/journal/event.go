@@ -47,6 +47,7 @@ const (
 	Abandoned Step = "abandoned" // the client went away, or began anew, before the end of the message
 	Judged    Step = "judged"    // Verdict, for Reasons, from what was Found
 	Filed     Step = "filed"     // it is in the Mailbox of To
+	Withheld  Step = "withheld"  // it is not handed on to To, as it is junk or forged
 	Queued    Step = "queued"    // it is on its way to To
 	Delivered Step = "delivered" // an attempt for To: Host has taken it
 	Deferred  Step = "deferred"  // an attempt for To failed, and there is another at Next

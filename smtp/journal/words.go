@@ -36,6 +36,8 @@ func (e *Event) words() string {
 			prefixed("; found ", strings.Join(e.Found, " ")))
 	case Filed:
 		return fmt.Sprintf("filed into %s of %s", e.Mailbox, to)
+	case Withheld:
+		return fmt.Sprintf("not handed on to %s", to)
 	case Queued:
 		return fmt.Sprintf("queued as %s for %s", e.Queue, to)
 	case Delivered:

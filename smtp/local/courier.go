@@ -23,6 +23,8 @@ import (
 // Directory says where an address leads; mailbox/directory is one.
 type Directory interface {
 	Resolve(address string) (directory.Route, error)
+	Owner(address string) (directory.Delivery, error)
+	ReversePath(sender string, by directory.Leading) string
 }
 
 // Queue takes what goes elsewhere or has to be tried again; *queue.Queue is one.
@@ -102,6 +104,9 @@ func (c *Courier) Accept(ctx context.Context, t Transaction, b *mailbox.NewBody)
 	if t.From == "" || t.Account == 0 && !t.Proven { // RFC 3461 section 5.2; and nobody else's name is written to
 		p.news = nil
 	}
+	if err := c.withhold(&p, t); err != nil {
+		return err
+	}
 	targets := c.targets(p, t.Received)
 	e := queue.Envelope{
 		From: t.From, Recipients: p.remote, Account: t.Account, Size: b.Size(),
@@ -123,7 +128,7 @@ func (c *Courier) take(ctx context.Context, p plan, targets []mailbox.Target, e 
 		if len(p.remote)+len(p.news) == 0 {
 			return p.changes
 		}
-		return append(p.withCopies(c.queue.Add(p.tell(e))(body)), p.changes...)
+		return append(p.withCopies(c.onward(&p, e, body)), p.changes...)
 	}
 	placed, err := c.store.Deliver(ctx, b, targets, changes)
 	if err == nil && len(p.remote) == 0 && wereMoved(targets, placed) {
@@ -254,7 +259,7 @@ func (c *Courier) Deliver(ctx context.Context, _ string, m queue.Message) []queu
 // deliverQueued is Deliver for one recipient. Each has its own body: several
 // recipients of one queued message are rare here. It returns what the queue may tell the sender of it.
 func (c *Courier) deliverQueued(ctx context.Context, address string, m queue.Message) (queue.Action, error) {
-	route, err := c.directory.Resolve(address)
+	route, err := c.routeQueued(address, m)
 	if err != nil {
 		return "", err
 	}

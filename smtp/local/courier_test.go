@@ -28,6 +28,17 @@ func (d fakeDirectory) Resolve(address string) (directory.Route, error) {
 	return directory.Route{}, directory.ErrNoSuch
 }
 
+func (d fakeDirectory) Owner(address string) (directory.Delivery, error) {
+	if r, ok := d[address]; ok && len(r.Local) > 0 {
+		return r.Local[0], nil
+	}
+	return directory.Delivery{}, directory.ErrNoSuch
+}
+
+func (d fakeDirectory) ReversePath(sender string, by directory.Leading) string {
+	return "back-to-" + sender + "-by-" + by.Address
+}
+
 // fakeQueue notes what it is given.
 type fakeQueue struct {
 	envelopes []queue.Envelope

@@ -2,6 +2,7 @@ package local
 
 import (
 	"errors"
+	"maps"
 	"slices"
 
 	"mailstead/mailbox"
@@ -14,6 +15,7 @@ import (
 type plan struct {
 	local  []directory.Delivery
 	remote []string
+	by     map[string]directory.Leading // who leads to addresses of remote; whoever is not here was written to
 
 	details map[mailbox.AccountID][]string // plus-details of accounts; none for one that was reached without, too
 	junk    []mailbox.AccountID            // those whose copy goes to Junk
@@ -33,8 +35,8 @@ type news struct {
 func (p *plan) filing(names []string) map[string]queue.Filing {
 	var all map[string]queue.Filing
 	for _, d := range p.local {
-		f := queue.Filing{Junk: slices.Contains(p.junk, d.Account), Details: p.details[d.Account]}
-		if !slices.Contains(names, d.Name) || !f.Junk && len(f.Details) == 0 {
+		f := queue.Filing{Junk: slices.Contains(p.junk, d.Account), Details: p.details[d.Account], Here: p.forwards(d.Account)}
+		if !slices.Contains(names, d.Name) || !f.Junk && !f.Here && len(f.Details) == 0 {
 			continue
 		}
 		if all == nil {
@@ -61,8 +63,9 @@ func (p *plan) file(f queue.Filing) {
 func planFor(recipients []Recipient) plan {
 	var p plan
 	local, remote := map[mailbox.AccountID]bool{}, map[string]bool{}
+	direct := map[string]bool{}
 	for _, r := range recipients {
-		onward, action := r.Wish.Onward(len(r.Route.Local) + len(r.Route.Remote))
+		onward, action := r.onward()
 		if action != "" {
 			p.news = append(p.news, news{queue.Settled{Recipient: r.Address, Action: action, Wish: r.Wish}, -1})
 		}
@@ -84,8 +87,14 @@ func planFor(recipients []Recipient) plan {
 				remote[a] = true
 				p.remote = append(p.remote, a)
 			}
+			if by, led := r.Route.By[a]; !led {
+				direct[a] = true
+			} else if _, known := p.by[a]; !known {
+				p.lead(a, by)
+			}
 		}
 	}
+	maps.DeleteFunc(p.by, func(a string, _ directory.Leading) bool { return direct[a] })
 	return p
 }
 
@@ -98,6 +107,14 @@ func (p *plan) wish(address string, w queue.Wish) {
 		p.wishes = map[string]queue.Wish{}
 	}
 	p.wishes[address] = w
+}
+
+// lead notes through whom mail gets to an address elsewhere.
+func (p *plan) lead(address string, by directory.Leading) {
+	if p.by == nil {
+		p.by = map[string]directory.Leading{}
+	}
+	p.by[address] = by
 }
 
 // verdict is what becomes of a message after its copies were tried.

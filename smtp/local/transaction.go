@@ -26,6 +26,7 @@ type Transaction struct {
 	EnvelopeID string              // ENVID, in xtext (RFC 3461 section 4.4)
 	Return     queue.Return        // RET
 	Proven     bool                // From is not forged, as far as can be known: its owner may be told what becomes of the message
+	Withhold   []mailbox.AccountID // accounts that do not hand it on; 0 = aliases do not
 
 	Changes []mailbox.RoomChange // made with the record that stores the message
 }

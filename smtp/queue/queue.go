@@ -62,6 +62,7 @@ type Message struct {
 // zero value is its INBOX.
 type Filing struct {
 	Junk    bool     `json:"junk,omitempty"`    // it is junk, for this recipient
+	Here    bool     `json:"here,omitempty"`    // what the recipient forwards is on its way already
 	Details []string `json:"details,omitempty"` // behind the plus of the addresses it was sent to (RFC 5233 section 4)
 }
 
