@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"mailstead/smtp/dns"
+	"mailstead/smtp/feedback"
 	"mailstead/smtp/mailauth"
 )
 
@@ -39,6 +40,8 @@ type Checks struct {
 	Filter Filter
 	// Rejected keeps copies of mail that is refused for what it says. nil = none are kept.
 	Rejected Rejected
+	// Observe is told what was found about each message, for the reports that authors' domains ask for. nil = nobody is.
+	Observe func(feedback.Observation)
 	// Names gives the names and domains that are ours: a client that says HELO
 	// with one lies, and so does an Authentication-Results field that is there
 	// already. nil = the server's Hostname alone.

@@ -159,6 +159,7 @@ func (e *examination) finish(unicode bool, body *mailbox.Spool) ([]byte, error) 
 	}
 	e.report()
 	e.noteVerdicts()
+	e.observe()
 	if err := e.refusal(); err != nil {
 		e.keepCopies(unicode, body)
 		return nil, err

@@ -39,6 +39,8 @@ _dmarc.far.example. TXT "v=DMARC1; p=reject"
 mx.far.example. A 192.0.2.25
 _dmarc.football.example.com. TXT "v=DMARC1; p=reject"
 _dmarc.open.example. TXT "v=DMARC1; p=reject"
+asks.example. TXT "v=spf1 -all"
+_dmarc.asks.example. TXT "v=DMARC1; p=reject; rua=mailto:reports@asks.example"
 1.0.0.127.bad.example. A 127.0.0.2
 1.0.0.127.good.example. A 127.0.0.2
 1.0.0.127.bad.example. TXT "seen sending junk"

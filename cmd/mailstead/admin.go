@@ -12,6 +12,7 @@ import (
 	"mailstead/mailbox"
 	"mailstead/mailbox/directory"
 	"mailstead/mailbox/junk/training"
+	"mailstead/smtp/feedback"
 	"mailstead/smtp/journal"
 	"mailstead/smtp/keyring"
 	"mailstead/smtp/queue"
@@ -25,6 +26,7 @@ type admin struct {
 	directory      *directory.Directory
 	queue          *queue.Queue
 	keys           *keyring.Ring
+	feedback       *feedback.Reporter
 	trainer        *training.Trainer // of the junk filter; nil until it is asked for
 	journal        *journal.Journal  // nil without a server: nothing happens
 	journalDir     string            // its folder, where no server runs
@@ -40,7 +42,7 @@ type admin struct {
 // admin is that of the running server.
 func (s *server) admin() *admin {
 	return &admin{
-		store: s.store, directory: s.directory, queue: s.queue, keys: s.keys, journal: s.journal,
+		store: s.store, directory: s.directory, queue: s.queue, keys: s.keys, feedback: s.feedback, journal: s.journal,
 		trainer: s.trainer, hostname: s.settings.Hostname, resolvers: s.settings.Resolvers, domainsChanged: s.renameCertificate,
 		acme: s.acme, certificates: s.certificateStates, hostTLSA: s.hostTLSA,
 	}
@@ -56,7 +58,7 @@ func newAdmin(store *mailbox.Store, d *directory.Directory, log *slog.Logger) (*
 	if _, err = s.openQueue(); err != nil {
 		return nil, err
 	}
-	return &admin{store: store, directory: d, queue: s.queue, keys: s.keys, domainsChanged: func() error { return nil }, alone: true}, nil
+	return &admin{store: store, directory: d, queue: s.queue, keys: s.keys, feedback: s.feedback, domainsChanged: func() error { return nil }, alone: true}, nil
 }
 
 // nothing is the result of actions that only succeed or fail.
@@ -74,6 +76,7 @@ var actions = map[string]action{
 	"domain list":                   act((*admin).domainList),
 	"domain show":                   act((*admin).domainShow),
 	"domain catch-all":              act((*admin).domainCatchAll),
+	"domain reports":                act((*admin).domainReports),
 	"domain dkim rotate":            act((*admin).dkimRotate),
 	"domain dkim list":              act((*admin).dkimList),
 	"domain dkim show":              act((*admin).dkimShow),
@@ -124,6 +127,7 @@ var actions = map[string]action{
 	"certificate new-key":           act((*admin).certificateNewKey),
 	"report dmarc":                  act((*admin).reportDMARC),
 	"report tls":                    act((*admin).reportTLS),
+	"report sent":                   act((*admin).reportSent),
 	"log flush":                     act((*admin).logFlush),
 	"verify":                        actLong((*admin).verify),
 	"verify --reindex":              actLong((*admin).reindex),
@@ -212,6 +216,7 @@ func (a *admin) domainList(context.Context, nothing) ([]directory.Domain, error)
 // domainDetails is a domain with what its owner has to publish.
 type domainDetails struct {
 	directory.Domain
+	Reports bool        `json:"reports"` // are sent about mail for and from it
 	Records []dnsRecord `json:"records"`
 }
 
@@ -221,7 +226,7 @@ func (a *admin) domainShow(ctx context.Context, p name) (domainDetails, error) {
 		return domainDetails{}, err
 	}
 	records, err := a.records(ctx, d.Name)
-	return domainDetails{d, records}, err
+	return domainDetails{d, a.feedback.Reports(d.Name), records}, err
 }
 
 type catchAllParams struct {

@@ -83,6 +83,9 @@ type settings struct {
 	// Overrides are what is done with mail in a domain's name: accept, junk or
 	// refuse. Default: none.
 	Overrides map[string]string `toml:"overrides"`
+	// SendReports tells other domains that ask for it, once a day, how mail in their name was proven, and how connections to
+	// their servers were encrypted. Default true; where nothing is looked up nothing is sent.
+	SendReports bool `toml:"send_reports"`
 	// Admin is a URI by which users reach the administrator, for mail programs that
 	// ask (RFC 5464 section 3.2.1.1). Default "": they are not told.
 	Admin string `toml:"admin"`
@@ -173,6 +176,7 @@ func defaultSettings() settings {
 		MaxMessageSize:     defaultMaxMessage,
 		SessionsPerAccount: 100,
 		RetentionDays:      7,
+		SendReports:        true,
 		Strangers: strangerLimits{
 			HourlyConnections: 1000, HourlyMessages: 1000, HourlyUnknownRecipients: 20, HourlyErrors: 300,
 			NetworkShare: 4, NetworkConnections: 160,

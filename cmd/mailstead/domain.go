@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 
 	"mailstead/mailbox/directory"
@@ -14,6 +15,7 @@ type domainCommand struct {
 	List     domainListCommand     `cmd:"" help:"List the domains."`
 	Show     domainShowCommand     `cmd:"" help:"Show one domain."`
 	CatchAll domainCatchAllCommand `cmd:"" name:"catch-all" help:"Lead addresses that nobody has to an account."`
+	Reports  domainReportsCommand  `cmd:"" help:"Reports that are sent to other domains."`
 	DKIM     domainDKIMCommand     `cmd:"" name:"dkim" help:"The keys that a domain's mail is signed with."`
 }
 
@@ -66,6 +68,11 @@ func (c domainShowCommand) Run(ctx context.Context, std streams, log *slog.Logge
 	}
 	if err := printDomains(std, c.format, []directory.Domain{d.Domain}); err != nil {
 		return err
+	}
+	if !d.Reports {
+		if _, err := fmt.Fprint(std.out, "\n; Other domains are sent no reports about mail for and from this one.\n"); err != nil {
+			return err
+		}
 	}
 	return printRecords(std.out, d.Records)
 }

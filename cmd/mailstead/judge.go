@@ -33,8 +33,8 @@ func (s *server) checks(resolver *dns.Resolver) (*smtp.Checks, error) {
 		Resolver: resolver, RecordOnly: len(s.settings.Resolvers) == 0, TrustedRelays: relays, Own: ownPrograms,
 		Blocked: blocked, Allowed: allowed, Overrides: overrides, Names: s.domainNames,
 		Senders: s.directory, Greylist: s.greylist,
-		Rejected: s.here,
-		Filter:   newFilter(s.trainer, s.log),
+		Rejected: s.here, Observe: s.feedback.Observe,
+		Filter: newFilter(s.trainer, s.log),
 	}, nil
 }
 

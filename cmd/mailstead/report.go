@@ -17,6 +17,7 @@ import (
 type reportCommand struct {
 	DMARC reportDMARCCommand `cmd:"" name:"dmarc" help:"Who sends mail in our domains' names, and what proves it, by day."`
 	TLS   reportTLSCommand   `cmd:"" name:"tls" help:"How connections to our servers were encrypted, by day."`
+	Sent  reportSentCommand  `cmd:"" help:"What this server has reported to others, who ask for it, in the last 30 days."`
 }
 
 // reportOptions are those of both commands.

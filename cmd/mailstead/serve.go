@@ -21,6 +21,7 @@ import (
 	"mailstead/pop3"
 	"mailstead/smtp"
 	"mailstead/smtp/dns"
+	"mailstead/smtp/feedback"
 	"mailstead/smtp/journal"
 	"mailstead/smtp/keyring"
 	"mailstead/smtp/local"
@@ -53,6 +54,7 @@ type server struct {
 	greylist    *smtp.Greylist // nil where nobody has to come twice
 	journal     *journal.Journal
 	reports     *reports.Desk
+	feedback    *feedback.Reporter // what others are told of their domains
 	source      tls.Source
 	certificate *tls.Issued // of our own making, for when there is no other
 	files       *tls.Files  // the operator's; nil without
@@ -178,9 +180,12 @@ func (s *server) openQueue() (*local.Courier, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.openFeedback(); err != nil {
+		return nil, err
+	}
 	here := local.New(local.Options{Store: s.store, Directory: s.directory, Journal: s.journal, Reports: s.reports, Logger: s.log})
 	s.queue, err = queue.Open(s.store, queue.Options{
-		Remote: s.world, Local: here, IsLocal: s.directory.IsLocal,
+		Remote: s.feedback.Watch(s.world), Local: here, IsLocal: s.directory.IsLocal,
 		Disabled: len(s.settings.Resolvers) == 0, Hostname: s.settings.Hostname, Journal: s.journal, Logger: s.log,
 		Sign: s.signNotice, Limits: queue.Limits{Grace: patience},
 	})
@@ -188,6 +193,7 @@ func (s *server) openQueue() (*local.Courier, error) {
 		return nil, err
 	}
 	here.UseQueue(s.queue)
+	s.feedback.UseQueue(s.queue)
 	return here, nil
 }
 
@@ -297,6 +303,7 @@ func (s *server) run(ctx context.Context, ready func() error) error {
 	})
 	running.Go(func() { s.policies.Run(working) })
 	running.Go(func() { s.keys.Run(working) })
+	running.Go(func() { s.feedback.Run(working) })
 	if s.acme != nil {
 		running.Go(func() { s.acme.Run(working) })
 	}

@@ -30,6 +30,7 @@ var signedFields = []struct {
 	{"From", true}, {"To", true}, {"Cc", true}, {"Subject", true}, {"Date", true}, {"Message-ID", true}, {"Reply-To", true},
 	{"In-Reply-To", true}, {"References", true}, {"MIME-Version", true}, {"Content-Type", true}, {"Content-Transfer-Encoding", true},
 	{"Sender", false}, {"Autocrypt", false}, {"Auto-Submitted", false},
+	{"TLS-Report-Domain", false}, {"TLS-Report-Submitter", false}, // RFC 8460 section 5.3
 	{"List-Id", false}, {"List-Unsubscribe", false}, {"List-Unsubscribe-Post", false}, {"List-Post", false}, {"List-Help", false},
 }
 

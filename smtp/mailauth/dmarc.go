@@ -61,6 +61,8 @@ type DMARCResult struct {
 	Policy DMARCPolicy
 	// Testing says that the owner only tries the policy out (tag "t").
 	Testing bool
+	// Reported says that the record asks for reports.
+	Reported bool
 	// Aligned is the identifier that proves Author: for Pass, and where no policy
 	// is known, too, if it is the author's very domain.
 	Aligned Identifier
@@ -130,7 +132,7 @@ func (r *DMARCResult) discover(ctx context.Context, w *treeWalker) (*dmarcRecord
 			return nil, err
 		}
 	}
-	r.Domain, r.Testing = placed.domain, placed.testing
+	r.Domain, r.Testing, r.Reported = placed.domain, placed.testing, placed.hasReportTo
 	if placed.broken && !placed.hasReportTo {
 		return nil, errDMARCBroken
 	}

@@ -29,6 +29,7 @@ type dmarcRecord struct {
 	testing     bool
 	broken      bool // p is missing or wrong, or sp or np are wrong
 	hasReportTo bool // rua has an address
+	reports     string
 }
 
 // parseDMARCRecord reads a text of the DNS. It is no record unless it begins
@@ -83,7 +84,7 @@ func (r *dmarcRecord) set(name, value string) {
 	case "t":
 		r.testing = flag == "y"
 	case "rua":
-		r.hasReportTo = hasReportAddress(value)
+		r.hasReportTo, r.reports = hasReportAddress(value), value
 	}
 }
 

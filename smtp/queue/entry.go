@@ -61,6 +61,7 @@ type entry struct {
 	Return      Return            `json:"return,omitempty"`      // RET
 	Proven      bool              `json:"proven,omitempty"`      // the reverse-path of mail from outside
 	DelayTold   bool              `json:"delay_told,omitempty"`  // the sender knows that it takes long
+	Report      bool              `json:"report,omitempty"`      // of ours to another domain: nobody is told of its failure
 }
 
 // noticeKind tells a message from the notices about one.
@@ -128,7 +129,7 @@ func split(env Envelope, notice noticeKind, body mailbox.BodyID, now time.Time) 
 	}
 	blank := entry{
 		From: env.From, Account: env.Account, Notice: notice, Body: body, Size: env.Size, EightBit: env.EightBit, UTF8: env.UTF8, TLS: env.TLS,
-		Received: env.Received.UTC(), Next: now.UTC(), Transaction: env.Transaction,
+		Received: env.Received.UTC(), Next: now.UTC(), Transaction: env.Transaction, Report: env.Report,
 		EnvelopeID: env.EnvelopeID, Return: env.Return, Proven: env.Proven,
 	}
 	var entries []entry

@@ -105,14 +105,14 @@ func (q *Queue) write(ctx context.Context, id entryID, e *entry) error {
 // could not be forwarded, goes to the postmaster, since its reverse-path may be
 // forged (RFC 5321 section 6.2); so do our own notices that failed. The null
 // reverse-path is never answered (RFC 5321 section 6.1): the failure of a
-// user's read receipt, and of a notice to the postmaster, is only logged
+// user's read receipt, of a notice to the postmaster, and of a report is only logged
 // (ordinary is returned), and so is what the sender does not want to hear of. Only failures are worth
 // a postmaster's time.
 func (e *entry) whomToTell(news Action, about []recipient) (to string, kind noticeKind) {
 	known := e.Account != 0 || e.Proven
 	unwanted := !slices.ContainsFunc(about, func(r recipient) bool { return r.Notify.ofFailure() })
 	switch {
-	case e.Notice == toPostmaster:
+	case e.Notice == toPostmaster || e.Report:
 		return "", ordinary
 	case e.Notice == toSender && news == ActionFailed:
 		return "postmaster", toPostmaster

@@ -46,6 +46,7 @@ type Message struct {
 
 	Transaction string            // that the message came by, for the journal
 	Filing      map[string]Filing // by recipient, where it was said
+	Report      bool              // as in Envelope
 
 	EnvelopeID string          // ENVID as it was said, in xtext; "" = nothing was
 	Return     Return          // RET
@@ -129,6 +130,7 @@ type Envelope struct {
 
 	Transaction string            // that the message came by, for the journal; "" = not known
 	Filing      map[string]Filing // by recipient; others have the zero value
+	Report      bool              // it tells another domain what was seen of it; nobody hears of its failure
 
 	EnvelopeID string          // ENVID as it was said, in xtext (RFC 3461 section 4.4); "" = nothing was
 	Return     Return          // RET; "" = nothing was said

@@ -163,6 +163,7 @@ func TestWhomToTell(t *testing.T) {
 		{"a notice from outside", entry{}, 0, "postmaster", toPostmaster, ""},
 		{"our notice to a sender", entry{Notice: toSender}, 0, "postmaster", toPostmaster, ""},
 		{"our notice to the postmaster", entry{Notice: toPostmaster}, 0, "", ordinary, ""},
+		{"our report to another domain", entry{Report: true}, 0, "", ordinary, ""},
 	} {
 		about := []recipient{{Wish: Wish{Notify: tt.notify}}}
 		if to, kind := tt.e.whomToTell(ActionFailed, about); to != tt.failed || kind != tt.kind {

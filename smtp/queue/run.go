@@ -185,7 +185,7 @@ func (q *Queue) call(ctx context.Context, c Courier, j *job, e entry, open []str
 	defer heard.note()
 	return c.Deliver(ctx, e.Destination, Message{
 		From: e.From, Recipients: open, Account: e.Account, Size: e.Size, EightBit: e.EightBit, UTF8: e.UTF8, TLS: e.TLS,
-		Route: q.route(&e), Transaction: e.Transaction, Filing: e.filing(),
+		Route: q.route(&e), Transaction: e.Transaction, Filing: e.filing(), Report: e.Report,
 		EnvelopeID: e.EnvelopeID, Return: e.Return, Wishes: e.wishes(), Proven: e.Proven, Tell: heard.tell(),
 		Open: func() (io.ReadCloser, error) { return q.openBody(e.Body) },
 	})
