@@ -16,6 +16,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,7 +27,6 @@ import (
 	"mailstead/mailbox/mailboxtest"
 	"mailstead/smtp/dns"
 	"mailstead/smtp/dns/dnstest"
-	"mailstead/smtp/keyring"
 	"mailstead/smtp/mailauth"
 	"mailstead/smtp/queue"
 	"mailstead/smtp/report"
@@ -47,7 +47,6 @@ type world struct {
 	t     *testing.T
 	store *mailbox.Store
 	zone  *dnstest.Server
-	ring  *keyring.Ring
 	now   time.Time
 	r     *Reporter
 	o     Options // what restart changes of them
@@ -68,12 +67,30 @@ inner.test. A 127.0.0.1
 
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, store: mailboxtest.NewStore(t), zone: dnstest.New(t, worldZone), now: time.Date(2025, 11, 22, 12, 0, 0, 0, time.UTC)}
-	var err error
-	w.ring, err = keyring.Open(w.store, keyring.Options{Now: w.clock})
-	must(t, err)
-	must(t, w.ring.Ensure(t.Context(), "us.test"))
 	w.restart()
 	return w
+}
+
+// ourKeys are those of us.test.
+var ourKeys = sync.OnceValues(func() ([]mailauth.SigningKey, error) {
+	short, err := mailauth.NewEd25519Key()
+	if err != nil {
+		return nil, err
+	}
+	long, err := mailauth.NewRSAKey()
+	return []mailauth.SigningKey{{Domain: "us.test", Selector: "short", Private: short}, {Domain: "us.test", Selector: "long", Private: long}}, err
+})
+
+func sign(_ string, start []byte, rest func(io.Writer) error) ([]byte, error) {
+	keys, err := ourKeys()
+	if err != nil {
+		return nil, err
+	}
+	s := mailauth.NewSigner(keys, time.Now(), start)
+	if err := rest(s); err != nil {
+		return nil, err
+	}
+	return s.Finish()
 }
 
 func (w *world) clock() time.Time { return w.now }
@@ -82,7 +99,7 @@ func (w *world) clock() time.Time { return w.now }
 func (w *world) restart() {
 	w.t.Helper()
 	o := w.o
-	o.Store, o.Now, o.Sign = w.store, w.clock, w.ring.Sign
+	o.Store, o.Now, o.Sign = w.store, w.clock, sign
 	if o.From == nil {
 		o.From = func() string { return "us.test" }
 	}
@@ -193,19 +210,20 @@ func golden(t *testing.T, name string, text []byte) {
 }
 
 // signed checks both signatures of a letter by another implementation, and that they cover all fields that matter.
-func signed(t *testing.T, w *world, text string) {
+func signed(t *testing.T, text string) {
 	t.Helper()
-	keys, err := w.ring.Keys("us.test")
+	keys, err := ourKeys()
 	must(t, err)
 	found, err := dkim.VerifyWithOptions(strings.NewReader(text), &dkim.VerifyOptions{LookupTXT: func(name string) ([]string, error) {
-		i := slices.IndexFunc(keys, func(k keyring.Key) bool { return k.Name() == name })
+		i := slices.IndexFunc(keys, func(k mailauth.SigningKey) bool { return k.RecordName() == name })
 		if i < 0 {
 			return nil, errors.New("no such record")
 		}
-		if !strings.Contains(keys[i].Record, "s=email:tlsrpt;") { // RFC 8460 section 3
-			t.Errorf("the key %s is not for TLS reports", keys[i].Record)
+		record, err := mailauth.KeyRecord(keys[i].Private.Public())
+		if !strings.Contains(record, "s=email:tlsrpt;") { // RFC 8460 section 3
+			t.Errorf("the key %s is not for TLS reports", record)
 		}
-		return []string{keys[i].Record}, nil
+		return []string{record}, err
 	}})
 	if err != nil || len(found) != 2 || found[0].Err != nil || found[1].Err != nil || found[0].Domain != "us.test" {
 		t.Errorf("%+v, %v", found, err)
@@ -257,7 +275,7 @@ func TestDMARCReport(t *testing.T) {
 	if diff := cmp.Diff(want, w.sent[0]); diff != "" {
 		t.Error(diff)
 	}
-	signed(t, w, texts[0])
+	signed(t, texts[0])
 	golden(t, "dmarc.xml", unpack(t, texts[0]))
 	head, _, _ := strings.Cut(texts[0][strings.Index(texts[0], "From: "):], "Content-Disposition")
 	golden(t, "dmarc.head", []byte(head))
@@ -356,7 +374,7 @@ func TestTLSReport(t *testing.T) {
 	if diff := cmp.Diff(want, w.sent[0]); diff != "" {
 		t.Error(diff)
 	}
-	signed(t, w, texts[0])
+	signed(t, texts[0])
 	golden(t, "tls.json", unpack(t, texts[0]))
 	head, _, _ := strings.Cut(texts[0][strings.Index(texts[0], "From: "):], "Content-Disposition")
 	golden(t, "tls.head", []byte(head))

@@ -2,9 +2,13 @@ package keyring
 
 import (
 	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -23,6 +27,12 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestMain makes small RSA keys: those of mailauth.NewRSAKey take most of the time.
+func TestMain(m *testing.M) {
+	kinds[0].make = func() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, 1024) }
+	os.Exit(m.Run())
 }
 
 // world is a ring with a clock, a DNS and a queue of the test's own.
