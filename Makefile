@@ -24,7 +24,7 @@ ERASURES      ?= 200
 FLIPS         ?= 3000
 FAULTS        ?= 1
 
-.PHONY: build run test race lint fuzz bench bench-import bench-large bench-slowflush clients differential junk idle soak model faults powercut install vuln help
+.PHONY: build run test race lint fuzz bench bench-import bench-large bench-slowflush clients network differential junk idle soak model faults powercut install vuln help
 
 build: ## the binary, ./mailstead
 	$(GO) build -trimpath -o mailstead ./cmd/mailstead
@@ -60,6 +60,9 @@ bench-large: ## a mailbox of LARGE_MESSAGES (20000) and a store of LARGE_MB (500
 
 bench-slowflush: ## deliveries where a flush takes SLOWFLUSH (2ms,8ms), beside a raw program and Postfix + Dovecot (needs root)
 	$(GO) test ./cmd/mailstead -count 1 -run '^TestSlowFlush$$' -timeout 0 -v -slowflush $(SLOWFLUSH) -slowflush.rounds $(SLOWFLUSH_ROUNDS)
+
+network: ## mail to Postfix and back through DANE, MTA-STS, REQUIRETLS and refusals (needs root and postfix)
+	$(GO) test ./cmd/mailstead -count 1 -run '^TestNetwork$$' -timeout 5m -v -network
 
 clients: build ## real clients (curl, swaks, mbsync) against mailstead local
 	.ci/clients ./mailstead

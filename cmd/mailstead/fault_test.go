@@ -55,6 +55,7 @@ type instance struct {
 	offset  int
 	domain  string
 	args    []string // more of them
+	env     []string // more of its environment
 	process *exec.Cmd
 	words   *lockedBuffer // its standard error
 	exited  chan struct{}
@@ -82,6 +83,7 @@ func (s *instance) start() {
 	args := []string{"local", "--dir", s.dir, "--domain", s.domain, "--port-offset", strconv.Itoa(s.offset),
 		"--account", "a0@" + s.domain + ":pass", "--account", "b0@" + s.domain + ":pass"}
 	s.process = program(append(args, s.args...)...)
+	s.process.Env = append(s.process.Env, s.env...)
 	s.words = new(lockedBuffer)
 	s.process.Stderr = s.words
 	out, err := s.process.StdoutPipe()
