@@ -27,6 +27,7 @@ type accountCommand struct {
 
 	Block     sendersCommand[blockList]     `cmd:"" help:"Senders whose mail an account refuses."`
 	Allow     sendersCommand[allowList]     `cmd:"" help:"Senders whose mail is not filed into Junk."`
+	Forward   forwardCommand                `cmd:"" help:"Hand an account's mail on to other addresses."`
 	Forwarder sendersCommand[forwarderList] `cmd:"" help:"Hosts that hand on what was sent to an account elsewhere."`
 	Grant     grantCommand                  `cmd:"" help:"What an account may do beyond the usual."`
 	Revoke    revokeCommand                 `cmd:"" help:"Take back what was granted."`

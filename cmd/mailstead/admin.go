@@ -98,6 +98,9 @@ var actions = map[string]action{
 	"account allow add":             act(senderAdd(directory.Allowed)),
 	"account allow remove":          act(senderRemove(directory.Allowed)),
 	"account allow list":            act(senderList(directory.Allowed)),
+	"account forward add":           act((*admin).forwardAdd),
+	"account forward remove":        act((*admin).forwardRemove),
+	"account forward list":          act((*admin).forwardList),
 	"account forwarder add":         act(senderAdd(directory.Forwarders)),
 	"account forwarder remove":      act(senderRemove(directory.Forwarders)),
 	"account forwarder list":        act(senderList(directory.Forwarders)),
@@ -173,6 +176,7 @@ var failures = []struct {
 	{directory.ErrCapability, exitUsage, "that is no capability that can be hidden"},
 	{directory.ErrTangle, exitFailed, "the alias would lead to too many addresses"},
 	{mailbox.ErrNoMailbox, exitNoSuch, ""},
+	{directory.ErrLoop, exitUsage, ""},
 	{directory.ErrTooMany, exitFailed, ""},
 	{directory.ErrInUse, exitFailed, "it is still in use"},
 }
@@ -317,12 +321,28 @@ func (a *admin) addressRemove(ctx context.Context, p addressParams) (nothing, er
 }
 
 type aliasParams struct {
-	Address string   `json:"address"`
-	Members []string `json:"members"`
+	Address     string   `json:"address"`
+	Members     []string `json:"members"`
+	MembersOnly *bool    `json:"members_only,omitempty"`
+	Owner       *string  `json:"owner,omitempty"` // "" = none
 }
 
 func (a *admin) aliasAdd(ctx context.Context, p aliasParams) (nothing, error) {
-	return nothing{}, a.directory.AddAlias(ctx, p.Address, p.Members...)
+	if len(p.Members) > 0 {
+		err := a.directory.AddAlias(ctx, p.Address, p.Members...)
+		if err != nil && (!errors.Is(err, directory.ErrExists) || p.MembersOnly == nil && p.Owner == nil) {
+			return nothing{}, err
+		}
+	}
+	if p.MembersOnly != nil {
+		if err := a.directory.SetMembersOnly(ctx, p.Address, *p.MembersOnly); err != nil {
+			return nothing{}, err
+		}
+	}
+	if p.Owner != nil {
+		return nothing{}, a.directory.SetOwner(ctx, p.Address, *p.Owner)
+	}
+	return nothing{}, nil
 }
 
 func (a *admin) aliasRemove(ctx context.Context, p aliasParams) (nothing, error) {

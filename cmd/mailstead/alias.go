@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"strings"
@@ -18,12 +19,26 @@ type aliasCommand struct {
 
 type aliasAddCommand struct {
 	place
-	Address string   `arg:"" help:"The alias's address."`
-	Member  []string `arg:"" help:"Addresses it leads to, here or elsewhere."`
+	Address     string   `arg:"" help:"The alias's address."`
+	Member      []string `arg:"" optional:"" help:"Addresses it leads to, here or elsewhere; none changes only what the options say."`
+	MembersOnly bool     `xor:"who" help:"Only members may write to it."`
+	Open        bool     `xor:"who" help:"Everybody may, as at first."`
+	Owner       string   `xor:"owner" placeholder:"ADDRESS" help:"Who hears of what could not be delivered to members elsewhere, in place of who wrote."`
+	NoOwner     bool     `xor:"owner" help:"Who wrote hears of that, as at first."`
 }
 
 func (c aliasAddCommand) Run(ctx context.Context, log *slog.Logger) error {
-	_, err := call[nothing](ctx, c.place, log, "alias add", aliasParams{c.Address, c.Member})
+	p := aliasParams{Address: c.Address, Members: c.Member}
+	if c.MembersOnly || c.Open {
+		p.MembersOnly = &c.MembersOnly
+	}
+	if c.Owner != "" || c.NoOwner {
+		p.Owner = &c.Owner
+	}
+	if len(p.Members) == 0 && p.MembersOnly == nil && p.Owner == nil {
+		return usage("say a member, --members-only, --open, --owner or --no-owner")
+	}
+	_, err := call[nothing](ctx, c.place, log, "alias add", p)
 	return err
 }
 
@@ -34,7 +49,7 @@ type aliasRemoveCommand struct {
 }
 
 func (c aliasRemoveCommand) Run(ctx context.Context, log *slog.Logger) error {
-	_, err := call[nothing](ctx, c.place, log, "alias remove", aliasParams{c.Address, c.Member})
+	_, err := call[nothing](ctx, c.place, log, "alias remove", aliasParams{Address: c.Address, Members: c.Member})
 	return err
 }
 
@@ -66,7 +81,11 @@ func (c aliasShowCommand) Run(ctx context.Context, std streams, log *slog.Logger
 }
 
 func printAliases(std streams, f format, rows []directory.Alias) error {
-	return print(std.out, f, rows, []string{"ALIAS", "MEMBERS"}, func(a directory.Alias) []any {
-		return []any{a.Address, strings.Join(a.Members, " ")}
+	return print(std.out, f, rows, []string{"ALIAS", "WRITERS", "OWNER", "MEMBERS"}, func(a directory.Alias) []any {
+		writers := "all"
+		if a.MembersOnly {
+			writers = "members"
+		}
+		return []any{a.Address, writers, cmp.Or(a.Owner, "-"), strings.Join(a.Members, " ")}
 	})
 }
