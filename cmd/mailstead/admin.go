@@ -121,10 +121,11 @@ var actions = map[string]action{
 	"mailbox restore-messages":      act((*admin).mailboxRestoreMessages),
 	"queue list":                    act((*admin).queueList),
 	"queue show":                    act((*admin).queueShow),
-	"queue retry":                   act((*admin).queueRetry),
-	"queue hold":                    act((*admin).queueHold),
-	"queue release":                 act((*admin).queueRelease),
-	"queue remove":                  act((*admin).queueRemove),
+	"queue destinations":            act((*admin).queueDestinations),
+	"queue retry":                   act(queueAct(queue.ActRetry)),
+	"queue hold":                    act(queueAct(queue.ActHold)),
+	"queue release":                 act(queueAct(queue.ActRelease)),
+	"queue drop":                    act(queueAct(queue.ActDrop)),
 	"certificate list":              act((*admin).certificateList),
 	"certificate renew":             actLong((*admin).certificateRenew),
 	"certificate new-key":           act((*admin).certificateNewKey),
@@ -355,32 +356,4 @@ func (a *admin) aliasList(context.Context, nothing) ([]directory.Alias, error) {
 
 func (a *admin) aliasShow(_ context.Context, p name) (directory.Alias, error) {
 	return a.directory.Alias(p.Name)
-}
-
-func (a *admin) queueList(context.Context, nothing) ([]queue.Info, error) {
-	return a.queue.List()
-}
-
-func (a *admin) queueShow(_ context.Context, p name) (queue.Details, error) {
-	d, err := a.queue.Show(p.Name)
-	if d.Errors == nil {
-		d.Errors = []queue.RecipientError{} // a list in JSON, too
-	}
-	return d, err
-}
-
-func (a *admin) queueRetry(_ context.Context, p name) (nothing, error) {
-	return nothing{}, a.queue.Retry(p.Name)
-}
-
-func (a *admin) queueHold(ctx context.Context, p name) (nothing, error) {
-	return nothing{}, a.queue.Hold(ctx, p.Name)
-}
-
-func (a *admin) queueRelease(ctx context.Context, p name) (nothing, error) {
-	return nothing{}, a.queue.Release(ctx, p.Name)
-}
-
-func (a *admin) queueRemove(ctx context.Context, p name) (nothing, error) {
-	return nothing{}, a.queue.Remove(ctx, p.Name)
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"mailstead/mailbox"
-	"mailstead/smtp/journal"
 )
 
 // Info is an entry as administrators see it.
@@ -31,7 +30,21 @@ type Info struct {
 // Details is an entry with all that is known of it.
 type Details struct {
 	Info
-	Errors []RecipientError `json:"errors"` // one for each recipient that has failed
+	TLS        TLSDemand        `json:"tls"`               // what its sender demands of connections; "" = what the destination wants
+	EnvelopeID string           `json:"envelope_id"`       // ENVID, in xtext
+	Return     Return           `json:"return"`            // RET
+	Waited     time.Duration    `json:"waited"`            // for how long it has been tried, in nanoseconds
+	GiveUp     *time.Time       `json:"give_up,omitempty"` // when it is given up, if nothing holds it; not there while held or disabled
+	DelayTold  bool             `json:"delay_told"`        // its sender knows that it takes long
+	Wishes     []RecipientWish  `json:"wishes"`            // of recipients of whom the sender said what to hear
+	Errors     []RecipientError `json:"errors"`            // one for each recipient that has failed
+}
+
+// RecipientWish is what the sender wants to hear of a recipient (RFC 3461).
+type RecipientWish struct {
+	Recipient string `json:"recipient"`
+	Notify    string `json:"notify"`   // as NOTIFY says it; "" = nothing was said
+	Original  string `json:"original"` // ORCPT
 }
 
 // RecipientError is how the last attempt failed for a recipient.
@@ -47,18 +60,7 @@ type RecipientError struct {
 }
 
 // List returns the entries on disk, the oldest first. An error says that not all could be read.
-func (q *Queue) List() (list []Info, err error) {
-	err = q.room.Each("", func(key string, value []byte) error {
-		if id, e, err := decodeEntry(key, value); err == nil {
-			list = append(list, q.info(id, &e))
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("queue: list: %w", err)
-	}
-	return list, nil
-}
+func (q *Queue) List() ([]Info, error) { return q.Select(Selection{}) }
 
 // Show returns one entry. ErrNoSuch.
 func (q *Queue) Show(id string) (Details, error) {
@@ -70,9 +72,23 @@ func (q *Queue) Show(id string) (Details, error) {
 	if err != nil {
 		return Details{}, err
 	}
-	d := Details{Info: q.info(n, &e)}
+	d := Details{
+		Info: q.info(n, &e), TLS: e.TLS, EnvelopeID: e.EnvelopeID, Return: e.Return, Waited: e.Waited, DelayTold: e.DelayTold,
+		Wishes: []RecipientWish{}, Errors: []RecipientError{}, // lists in JSON, too
+	}
+	if d.NextAttempt != nil {
+		since := e.Tried
+		if since.IsZero() {
+			since = e.Received
+		}
+		at := since.Add(lifetime - e.Waited).UTC()
+		d.GiveUp = &at
+	}
 	for _, r := range e.Recipients {
-		if f := r.Last; f != nil {
+		if r.Wish != (Wish{}) {
+			d.Wishes = append(d.Wishes, RecipientWish{r.Address, r.Notify.String(), cleanAddress(r.Original)})
+		}
+		if f := r.Last; f != nil && r.Done == "" {
 			d.Errors = append(d.Errors, RecipientError{
 				Recipient: r.Address, At: f.At, Code: f.Code, Status: f.Enhanced,
 				Text: f.Text, Host: f.Host, TLS: f.TLS, Permanent: r.Failed,
@@ -118,19 +134,19 @@ func (q *Queue) info(id entryID, e *entry) Info {
 // stay held. An entry that is being tried is tried again: who asks may have
 // mended what that attempt stumbles over. ErrNoSuch.
 func (q *Queue) Retry(id string) error {
-	now := func(e *entry) { e.Next = q.o.Now().UTC() }
-	ctx := context.Background() // it waits for nobody but the disk
-	if id != "all" {
-		return q.edit(ctx, id, now)
+	s := Selection{IDs: []string{id}}
+	if id == "all" {
+		s.IDs = nil
 	}
-	return q.changeAll(ctx, now)
+	_, err := q.Apply(context.Background(), s, ActRetry) // it waits for nobody but the disk
+	return err
 }
 
 // changeAll changes all entries.
 func (q *Queue) changeAll(ctx context.Context, change func(*entry)) error {
 	q.adopt()
 	for jobs := range slices.Chunk(q.all(), editTogether) {
-		if err := q.change(ctx, jobs, change); err != nil && !errors.Is(err, ErrNoSuch) {
+		if err := q.change(ctx, jobs, func(_ entryID, e *entry) { change(e) }); err != nil && !errors.Is(err, ErrNoSuch) {
 			return err
 		}
 	}
@@ -147,28 +163,6 @@ func (q *Queue) all() []*job {
 	return slices.SortedFunc(maps.Values(q.board.jobs), func(x, y *job) int { return cmp.Compare(x.id, y.id) })
 }
 
-// Hold keeps an entry from being tried until Release; an attempt under way
-// ends as it does. A held entry does not get too old. ErrNoSuch.
-func (q *Queue) Hold(ctx context.Context, id string) error {
-	return q.edit(ctx, id, func(e *entry) { e.Held = true })
-}
-
-// Release has a held entry tried again, now. ErrNoSuch.
-func (q *Queue) Release(ctx context.Context, id string) error {
-	return q.edit(ctx, id, func(e *entry) { e.Held, e.Next = false, q.o.Now().UTC() })
-}
-
-// Remove takes an entry out of the queue; nobody is told. An attempt under
-// way may still deliver it. ErrNoSuch.
-func (q *Queue) Remove(ctx context.Context, id string) error {
-	var removed entry
-	err := q.edit(ctx, id, func(e *entry) { removed, e.Recipients = *e, nil })
-	if err == nil {
-		q.noteEntry(journal.Removed, id, &removed)
-	}
-	return err
-}
-
 // edit changes one entry.
 func (q *Queue) edit(ctx context.Context, id string, change func(*entry)) error {
 	n, err := parseID(id)
@@ -182,13 +176,13 @@ func (q *Queue) edit(ctx context.Context, id string, change func(*entry)) error 
 	if j == nil {
 		return fmt.Errorf("%w: %s", ErrNoSuch, id)
 	}
-	return q.change(ctx, []*job{j}, change)
+	return q.change(ctx, []*job{j}, func(_ entryID, e *entry) { change(e) })
 }
 
 // change changes entries on disk, by one record, and then on the board. Those
 // that are gone are passed over; ErrNoSuch when all are. With another error of
 // reading none is changed.
-func (q *Queue) change(ctx context.Context, jobs []*job, change func(*entry)) error {
+func (q *Queue) change(ctx context.Context, jobs []*job, change func(entryID, *entry)) error {
 	var changes []mailbox.RoomChange
 	var changed []entry
 	var of []*job
@@ -202,7 +196,7 @@ func (q *Queue) change(ctx context.Context, jobs []*job, change func(*entry)) er
 		case err != nil:
 			return err
 		}
-		change(&e)
+		change(j.id, &e)
 		changes, changed, of = append(changes, e.change(j.id)), append(changed, e), append(of, j)
 	}
 	if len(of) == 0 {

@@ -362,7 +362,7 @@ func TestEntryThatCannotBeReadNow(t *testing.T) {
 	}
 	_, listed := o.queue.List()
 	_, shown := o.queue.Show(job.id.String())
-	for what, err := range map[string]error{"List": listed, "Show": shown, "Retry": o.queue.Retry("all"), "Hold": o.queue.Hold(t.Context(), job.id.String())} {
+	for what, err := range map[string]error{"List": listed, "Show": shown, "Retry": o.queue.Retry("all"), "Hold": doing(ActHold)(o.queue, job.id.String())} {
 		if err == nil || errors.Is(err, ErrNoSuch) {
 			t.Errorf("%s: %v", what, err)
 		}

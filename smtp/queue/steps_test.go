@@ -77,7 +77,7 @@ func TestJournalOfRemoval(t *testing.T) {
 	defer j.Close()
 	o := newOffice(t, func(o *Options) { o.Journal = j })
 	o.addEnvelope(Envelope{From: "ann@us.test", Account: 1, Transaction: "tx", Recipients: []string{"bob@far.test"}})
-	if err := o.queue.Remove(t.Context(), o.list()[0].ID); err != nil {
+	if _, err := o.queue.Apply(t.Context(), Selection{}, ActDrop); err != nil {
 		t.Fatal(err)
 	}
 	if err := j.Flush(t.Context()); err != nil {

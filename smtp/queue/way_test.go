@@ -179,7 +179,7 @@ func TestRerouted(t *testing.T) {
 		o.add("bob@far.test")
 		o.add("bob@held.test")
 		synctest.Wait()
-		o.must(o.queue.Hold(t.Context(), o.list()[2].ID))
+		o.must(doing(ActHold)(o.queue, o.list()[2].ID))
 		o.want("attempts", o.remote.ways(), "large.test by smtp.provider.test:587")
 		if i := o.list()[1]; i.State != "disabled" {
 			t.Errorf("without any way an entry is %s", i.State)
