@@ -19,6 +19,7 @@ type directSession struct {
 	out      bytes.Buffer
 	drop     bool  // answers are counted only
 	written  int64 // octets
+	largest  int   // write, in octets
 }
 
 // newDirectSession returns a session of the account with INBOX selected.
@@ -37,6 +38,7 @@ func newDirectSession(t testing.TB, store *mailbox.Store, account mailbox.Accoun
 // Write takes what the session writes.
 func (s *directSession) Write(p []byte) (int, error) {
 	s.written += int64(len(p))
+	s.largest = max(s.largest, len(p))
 	if s.drop {
 		return len(p), nil
 	}

@@ -1,7 +1,6 @@
 package imap
 
 import (
-	"slices"
 	"strconv"
 
 	goimap "github.com/emersion/go-imap/v2"
@@ -15,7 +14,8 @@ type lines struct {
 	start  block // up to the number of the message
 	parts  []linePart
 	end    block
-	room   int         // that a line takes, but for flags that are no block
+	room   int         // that a line takes, but for its flags
+	wanted int         // room for the next line, with its flags
 	recent bool        // some messages are \Recent
 	row    mailbox.Row // of the message of a line
 }
@@ -51,6 +51,7 @@ func (f *fetching) compileLines() bool {
 		text = append(text[:0], ' ')
 	}
 	l.room = (len(l.parts) + 1) * (blockSize + maxLineValue)
+	l.wanted = l.room
 	return true
 }
 
@@ -64,7 +65,7 @@ func (f *fetching) inLines(spans []span) error {
 			if err := f.session.interrupted(); err != nil {
 				return err
 			}
-			f.out.room(f.lines.room)
+			f.out.room(f.lines.wanted)
 			from = f.someLines(from, sp.to)
 			if f.unformed != nil {
 				f.out.lend(f.session.tellKeywords) // ahead of flags that the client may not know
@@ -110,10 +111,10 @@ func (f *fetching) lineEach(c mailbox.Columns) int {
 				return i
 			}
 		}
-		if len(b)-at < f.lines.room {
+		if f.lines.wanted = f.roomFor(flags); len(b)-at < f.lines.wanted {
 			return i
 		}
-		b, at = f.line(b, at, c, i, flags)
+		at = f.line(b, at, c, i, flags)
 	}
 	return c.Len()
 }
@@ -132,9 +133,17 @@ func (f *fetching) formOf(c mailbox.Columns, i int) *flagForm {
 	return nil
 }
 
+// roomFor is the room that a line with these flags takes, which may be nil.
+func (f *fetching) roomFor(flags *flagForm) int {
+	if flags == nil {
+		return f.lines.room
+	}
+	return f.lines.room + len(flags.form) + len(` \Recent`)
+}
+
 // line writes the answer for the message with index i of c at b[at:], which has room for it,
 // and returns where it ends.
-func (f *fetching) line(b []byte, at int, c mailbox.Columns, i int, flags *flagForm) ([]byte, int) {
+func (f *fetching) line(b []byte, at int, c mailbox.Columns, i int, flags *flagForm) int {
 	l := &f.lines
 	at = l.start.put(b, at)
 	if f.session.uidOnly {
@@ -151,27 +160,24 @@ func (f *fetching) line(b []byte, at int, c mailbox.Columns, i int, flags *flagF
 		case fetchSize:
 			at = len(strconv.AppendInt(b[:at], c.Size(i), 10))
 		case fetchFlags:
-			b, at = f.putFlags(b, at, flags, c.UID(i))
+			at = f.putFlags(b, at, flags, c.UID(i))
 		default:
 			c.Row(i, &l.row)
 			at = len(f.appendValue(b[:at], part.kind, &l.row))
 		}
 	}
-	return b, l.end.put(b, at)
+	return l.end.put(b, at)
 }
 
-// putFlags writes a list of flags at b[at:] and returns where it ends. A list that is no
-// block may take more room than a line has: then the buffer grows.
-func (f *fetching) putFlags(b []byte, at int, flags *flagForm, uid goimap.UID) ([]byte, int) {
+// putFlags writes a list of flags at b[at:], which has room for it, and returns where it ends.
+func (f *fetching) putFlags(b []byte, at int, flags *flagForm, uid goimap.UID) int {
 	recent := f.lines.recent && f.session.selected.view.Recent(uid)
 	if flags.short.size > 0 && !recent {
-		return b, flags.short.put(b, at)
+		return flags.short.put(b, at)
 	}
 	b = append(b[:at], flags.form...)
 	if recent {
 		b = appendRecent(b)
 	}
-	at = len(b)
-	b = slices.Grow(b, f.lines.room)
-	return b[:cap(b)], at
+	return len(b)
 }

@@ -78,6 +78,9 @@ func (s *directSession) expectLines(t *testing.T, since mailbox.ModSeq) {
 		if err := errors.Join(f.run([]span{{1, 500}, {502, 502}, {504, s.selected.view.Len()}}), s.enc.Flush()); err != nil {
 			t.Fatal(err)
 		}
+		if s.largest > bulkSize {
+			t.Errorf("%v: a write of %d octets: the buffer has grown", items, s.largest)
+		}
 		if !f.missing {
 			t.Errorf("%v: no message is missing", items)
 		}
