@@ -17,6 +17,8 @@ LARGE_DIR      ?= /var/tmp
 LARGE_FLAGS    ?=
 SLOWFLUSH        ?= 2ms,8ms
 SLOWFLUSH_ROUNDS ?= 5
+OUTGOING         ?= 3000
+OUTGOING_DIR     ?= /var/tmp
 MODEL    ?= 5m
 POWERCUTS     ?= 10000
 POWERCUT_SEED ?= 1
@@ -24,7 +26,7 @@ ERASURES      ?= 200
 FLIPS         ?= 3000
 FAULTS        ?= 1
 
-.PHONY: build run test race lint fuzz bench bench-import bench-large bench-slowflush clients network differential junk idle soak model faults powercut install vuln help
+.PHONY: build run test race lint fuzz bench bench-import bench-large bench-outgoing bench-slowflush clients network differential junk idle soak model faults powercut install vuln help
 
 build: ## the binary, ./mailstead
 	$(GO) build -trimpath -o mailstead ./cmd/mailstead
@@ -57,6 +59,9 @@ bench-import: ## 200,000 messages from an mbox, twice: rate, and memory of clien
 bench-large: ## a mailbox of LARGE_MESSAGES (20000) and a store of LARGE_MB (500), in LARGE_DIR (/var/tmp)
 	$(GO) test ./mailbox -count 1 -run '^TestLarge(Mailbox|Corpus)$$' -timeout 0 -v -large.messages $(LARGE_MESSAGES) \
 		-large.mb $(LARGE_MB) -large.seconds $(LARGE_SECONDS) -large.pairs $(LARGE_PAIRS) -large.dir $(LARGE_DIR) -large.rest 5s $(LARGE_FLAGS)
+
+bench-outgoing: ## OUTGOING (3000) messages from our queue and from Postfix's into one fast sink, in turns (needs root)
+	$(GO) test ./cmd/mailstead -count 1 -run '^TestOutgoingRate$$' -timeout 1h -v -outgoing $(OUTGOING) -outgoing.dir $(OUTGOING_DIR)
 
 bench-slowflush: ## deliveries where a flush takes SLOWFLUSH (2ms,8ms), beside a raw program and Postfix + Dovecot (needs root)
 	$(GO) test ./cmd/mailstead -count 1 -run '^TestSlowFlush$$' -timeout 0 -v -slowflush $(SLOWFLUSH) -slowflush.rounds $(SLOWFLUSH_ROUNDS)

@@ -29,9 +29,11 @@ type job struct {
 	next  time.Time
 	state jobState
 	held  bool
-	again bool       // to be tried again as soon as the attempt under way is over
-	index int        // in the heap
-	edit  sync.Mutex // is held from reading the entry until it is written
+	// released says, while an attempt is under way, that nobody is talked to any more.
+	released bool
+	again    bool       // to be tried again as soon as the attempt under way is over
+	index    int        // in the heap
+	edit     sync.Mutex // is held from reading the entry until it is written
 }
 
 type jobState uint8
@@ -217,12 +219,22 @@ func (d *destination) first() *job {
 	return nil
 }
 
+// release lets another job go where one has been, whose result is still to be
+// written: a connection need not wait for the disk. The attempt counts as one of all
+// until then, so no more than Limits.Attempts results are lost in a crash.
+func (b *board) release(j *job) {
+	j.released = true
+	j.to.running--
+	b.giveTurn(j.to)
+}
+
 // finish ends an attempt; the job is parked then.
 func (b *board) finish(j *job) {
-	j.state = parked
-	j.to.running--
+	if !j.released {
+		b.release(j)
+	}
+	j.state, j.released = parked, false
 	b.running--
-	b.giveTurn(j.to)
 }
 
 // jobHeap is container/heap's, the job that is due next first.

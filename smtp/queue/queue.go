@@ -171,7 +171,7 @@ type Options struct {
 
 // Limits bound what the queue does at once; a zero field takes its default.
 type Limits struct {
-	Attempts       int           // at the same time; 40
+	Attempts       int           // at the same time, until their results are on disk; 40
 	PerDestination int           // of them to one destination that takes what it is given; 20
 	Grace          time.Duration // for attempts under way when stopping; 20 s
 	Delay          time.Duration // that mail is tried before its sender hears that it takes long; 4 h

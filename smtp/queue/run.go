@@ -120,6 +120,7 @@ func (q *Queue) attempt(ctx context.Context, j *job) {
 		if open := e.open(); len(open) > 0 {
 			outcomes = q.deliver(ctx, j, e, open)
 		}
+		q.release(j)
 		e, err = q.note(ctx, j, outcomes)
 	}
 	if err != nil && !errors.Is(err, ErrNoSuch) {
@@ -141,6 +142,15 @@ func (q *Queue) attempt(ctx context.Context, j *job) {
 		q.board.schedule(j, e.Next)
 	}
 	j.again = false
+	q.mu.Unlock()
+	q.Wake()
+}
+
+// release has the next entry tried at the destination of one whose attempt is
+// to be written down.
+func (q *Queue) release(j *job) {
+	q.mu.Lock()
+	q.board.release(j)
 	q.mu.Unlock()
 	q.Wake()
 }

@@ -47,6 +47,9 @@ func sourceFor(ctx context.Context, to netip.Addr) (netip.Addr, error) {
 // reachable leaves the addresses of a host that mail should be sent to from here: those of a kind that this
 // machine has no address of would cost time only, and IPv6 waits for our name.
 func (a *attempt) reachable(ctx context.Context, addrs []netip.Addr) []netip.Addr {
+	if !slices.ContainsFunc(addrs, netip.Addr.Is6) {
+		return addrs // a connection that cannot be made is as quick to fail
+	}
 	var four, six, named []netip.Addr
 	for _, addr := range addrs {
 		from, err := a.c.source(ctx, addr)
