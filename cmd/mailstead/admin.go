@@ -16,6 +16,8 @@ import (
 	"mailstead/smtp/journal"
 	"mailstead/smtp/keyring"
 	"mailstead/smtp/queue"
+	"mailstead/smtp/remote"
+	"mailstead/smtp/route"
 	"mailstead/tls"
 )
 
@@ -27,6 +29,8 @@ type admin struct {
 	queue          *queue.Queue
 	keys           *keyring.Ring
 	feedback       *feedback.Reporter
+	routes         *route.Table
+	world          *remote.Courier   // to other servers
 	trainer        *training.Trainer // of the junk filter; nil until it is asked for
 	journal        *journal.Journal  // nil without a server: nothing happens
 	journalDir     string            // its folder, where no server runs
@@ -42,7 +46,7 @@ type admin struct {
 // admin is that of the running server.
 func (s *server) admin() *admin {
 	return &admin{
-		store: s.store, directory: s.directory, queue: s.queue, keys: s.keys, feedback: s.feedback, journal: s.journal,
+		store: s.store, directory: s.directory, queue: s.queue, keys: s.keys, feedback: s.feedback, routes: s.routes, world: s.world, journal: s.journal,
 		trainer: s.trainer, hostname: s.settings.Hostname, resolvers: s.settings.Resolvers, domainsChanged: s.renameCertificate,
 		acme: s.acme, certificates: s.certificateStates, hostTLSA: s.hostTLSA,
 	}
@@ -58,7 +62,7 @@ func newAdmin(store *mailbox.Store, d *directory.Directory, log *slog.Logger) (*
 	if _, err = s.openQueue(); err != nil {
 		return nil, err
 	}
-	return &admin{store: store, directory: d, queue: s.queue, keys: s.keys, feedback: s.feedback, domainsChanged: func() error { return nil }, alone: true}, nil
+	return &admin{store: store, directory: d, queue: s.queue, keys: s.keys, feedback: s.feedback, routes: s.routes, world: s.world, domainsChanged: func() error { return nil }, alone: true}, nil
 }
 
 // nothing is the result of actions that only succeed or fail.
@@ -126,6 +130,12 @@ var actions = map[string]action{
 	"queue hold":                    act(queueAct(queue.ActHold)),
 	"queue release":                 act(queueAct(queue.ActRelease)),
 	"queue drop":                    act(queueAct(queue.ActDrop)),
+	"queue reroute":                 act((*admin).queueReroute),
+	"route add":                     act((*admin).routeAdd),
+	"route list":                    act((*admin).routeList),
+	"route show":                    act((*admin).routeShow),
+	"route remove":                  act((*admin).routeRemove),
+	"route test":                    act((*admin).routeTest),
 	"certificate list":              act((*admin).certificateList),
 	"certificate renew":             actLong((*admin).certificateRenew),
 	"certificate new-key":           act((*admin).certificateNewKey),
@@ -166,6 +176,11 @@ var failures = []struct {
 	{directory.ErrNoSuch, exitNoSuch, "there is no such thing here"},
 	{mailbox.ErrNoMailbox, exitNoSuch, "there is no such mailbox"},
 	{queue.ErrNoSuch, exitNoSuch, "there is no such message in the queue"},
+	{route.ErrNoSuch, exitNoSuch, "there is no such route"},
+	{route.ErrExists, exitExists, "there is a route of that name; --replace replaces it"},
+	{route.ErrConflict, exitExists, ""},
+	{route.ErrInvalid, exitUsage, ""},
+	{route.ErrTooMany, exitFailed, ""},
 	{keyring.ErrNoKeys, exitNoSuch, "the domain has no keys yet; a server that sends mail makes them at its start"},
 	{directory.ErrNotLocal, exitNoSuch, "the domain is not one of this server; add it first"},
 	{directory.ErrExists, exitExists, "it exists already"},

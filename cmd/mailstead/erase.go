@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -46,7 +47,7 @@ func (a *admin) accountErase(ctx context.Context, p name, tell report) (erasedAc
 		if err != nil {
 			return erasedAccount{}, err
 		}
-		if err := t.Forget(ctx, e.ID); err != nil {
+		if err := errors.Join(t.Forget(ctx, e.ID), a.routes.Forget(ctx, e.ID)); err != nil {
 			return erasedAccount{}, err
 		}
 	}

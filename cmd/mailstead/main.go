@@ -28,6 +28,7 @@ type cli struct {
 	Mailbox     mailboxCommand     `cmd:"" help:"Mailboxes of an account, and what was deleted of them."`
 	Certificate certificateCommand `cmd:"" help:"Certificates of this server's names."`
 	Queue       queueCommand       `cmd:"" help:"Mail on its way out."`
+	Route       routeCommand       `cmd:"" help:"Ways of mail: over which servers it leaves."`
 	Report      reportCommand      `cmd:"" help:"What other servers report about mail in the name of our domains."`
 	Log         logCommand         `cmd:"" help:"What became of messages: where is my mail?"`
 	Backup      backupCommand      `cmd:"" help:"Copy all that the server keeps, while it runs, into a folder or an archive."`

@@ -16,11 +16,7 @@ import (
 func readPassword(std streams) (string, error) {
 	f, ok := std.in.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
-		line, err := bufio.NewReader(io.LimitReader(std.in, 4096)).ReadString('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			return "", fmt.Errorf("read the password: %w", err)
-		}
-		return strings.TrimRight(line, "\r\n"), nil
+		return readLine(std.in)
 	}
 	first, err := askPassword(std, f, "Password: ")
 	if err != nil {
@@ -34,6 +30,15 @@ func readPassword(std streams) (string, error) {
 		return "", usage("the two passwords differ")
 	}
 	return first, nil
+}
+
+// readLine reads a password that is the first line of something.
+func readLine(r io.Reader) (string, error) {
+	line, err := bufio.NewReader(io.LimitReader(r, 4096)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("read the password: %w", err)
+	}
+	return strings.TrimRight(line, "\r\n"), nil
 }
 
 func askPassword(std streams, f *os.File, prompt string) (string, error) {

@@ -22,6 +22,7 @@ type queueCommand struct {
 	Hold         queueHoldCommand         `cmd:"" help:"Keep entries from being tried."`
 	Release      queueReleaseCommand      `cmd:"" help:"End the holding of entries."`
 	Drop         queueDropCommand         `cmd:"" help:"Remove entries. Nobody is told."`
+	Reroute      queueRerouteCommand      `cmd:"" help:"Send an entry another way, or all of them."`
 }
 
 // queueFilter says which entries are meant.

@@ -29,6 +29,7 @@ import (
 	"mailstead/smtp/queue"
 	"mailstead/smtp/remote"
 	reports "mailstead/smtp/report"
+	"mailstead/smtp/route"
 	"mailstead/tls"
 	"mailstead/tls/serve"
 )
@@ -45,7 +46,8 @@ type server struct {
 	store       *mailbox.Store
 	directory   *directory.Directory
 	queue       *queue.Queue
-	world       *remote.Courier   // to other servers
+	routes      *route.Table      // of mail to other servers
+	world       *remote.Courier   // there
 	here        *local.Courier    // to our mailboxes
 	trainer     *training.Trainer // of the junk filter
 	resolver    *dns.Resolver
@@ -180,12 +182,15 @@ func (s *server) openQueue() (*local.Courier, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.routes, err = route.Open(s.store); err != nil {
+		return nil, err
+	}
 	if err := s.openFeedback(); err != nil {
 		return nil, err
 	}
 	here := local.New(local.Options{Store: s.store, Directory: s.directory, Journal: s.journal, Reports: s.reports, Logger: s.log})
 	s.queue, err = queue.Open(s.store, queue.Options{
-		Remote: s.feedback.Watch(s.world), Local: here, IsLocal: s.directory.IsLocal,
+		Remote: s.feedback.Watch(s.world), Local: here, IsLocal: s.directory.IsLocal, Routes: s.routes.For,
 		Disabled: len(s.settings.Resolvers) == 0, Hostname: s.settings.Hostname, Journal: s.journal, Logger: s.log,
 		Sign: s.signNotice, Limits: queue.Limits{Grace: patience},
 	})
