@@ -26,7 +26,7 @@ ERASURES      ?= 200
 FLIPS         ?= 3000
 FAULTS        ?= 1
 
-.PHONY: build run test race lint fuzz bench bench-import bench-large bench-outgoing bench-slowflush clients network differential junk idle soak model faults powercut install vuln help
+.PHONY: build run test race lint fuzz bench bench-import bench-large bench-outgoing bench-slowflush clients network differential junk idle soak soak-queue model faults powercut install vuln help
 
 build: ## the binary, ./mailstead
 	$(GO) build -trimpath -o mailstead ./cmd/mailstead
@@ -83,6 +83,9 @@ idle: ## memory of 10,000 idling IMAP connections at once: plain, TLS, with COMP
 
 soak: ## mixed load, kill -9 and restarts for SOAK (5m): nothing acknowledged may be lost
 	$(GO) test ./cmd/mailstead -count 1 -run '^TestSoak$$' -timeout 0 -v -soak $(SOAK)
+
+soak-queue: ## mail to a server that refuses, puts off and goes away, kill -9 and restarts for SOAK (5m): nothing lost, nothing twice but for kills
+	$(GO) test ./cmd/mailstead -count 1 -run '^TestQueueSoak$$' -timeout 0 -v -soak.queue $(SOAK)
 
 model: ## racing sessions, cleaning and crashes against a ledger for MODEL (5m)
 	$(GO) test ./mailbox -count 1 -run '^TestSessionsAgainstLedger$$' -timeout 0 -v -model $(MODEL)

@@ -43,7 +43,7 @@ func TestSoak(t *testing.T) {
 		seed = uint64(time.Now().UnixNano())
 	}
 	t.Logf("seed %d", seed)
-	s := newSoak(t)
+	s := newSoak(t, buildBinary(t), *soakTime)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var workers sync.WaitGroup
@@ -75,7 +75,7 @@ func TestSoak(t *testing.T) {
 func (s *soak) killAtRandom(ctx context.Context, random *rand.Rand) (kills int) {
 	const mostBarren = 20 // lives in a row: then something is wrong
 	barren := 0
-	for end := time.Now().Add(*soakTime); ctx.Err() == nil && barren < mostBarren && (time.Now().Before(end) || s.steps.Load() == 0); kills++ {
+	for end := time.Now().Add(s.time); ctx.Err() == nil && barren < mostBarren && (time.Now().Before(end) || s.steps.Load() == 0); kills++ {
 		before := s.steps.Load()
 		s.start()
 		select {
@@ -107,6 +107,9 @@ type soak struct {
 	t           *testing.T
 	binary, dir string
 	offset      int
+	args        []string      // of the server, beside its own
+	time        time.Duration // of the load
+	lives       atomic.Int64  // that the server has had
 
 	process       *exec.Cmd
 	mu            sync.Mutex
@@ -115,10 +118,10 @@ type soak struct {
 	steps         atomic.Int64 // of all workers until now
 }
 
-func newSoak(t *testing.T) *soak {
+// newSoak prepares a server of a binary, "" = the tests' own, for so long.
+func newSoak(t *testing.T, binary string, time time.Duration) *soak {
 	t.Helper()
-	s := &soak{t: t, dir: filepath.Join(t.TempDir(), "server"), up: make(chan struct{})}
-	s.binary = buildBinary(t)
+	s := &soak{t: t, dir: filepath.Join(t.TempDir(), "server"), binary: binary, time: time, up: make(chan struct{})}
 	s.offset = freeOffset(t)
 	t.Cleanup(func() {
 		if s.process != nil {
@@ -152,7 +155,12 @@ func (s *soak) start() {
 	for i := range soakWorkers {
 		args = append(args, "--account", user(i, "a")+":pass", "--account", user(i, "b")+":pass")
 	}
-	s.process = exec.Command(s.binary, args...)
+	if args = append(args, s.args...); s.binary == "" {
+		s.process = program(args...)
+	} else {
+		s.process = exec.Command(s.binary, args...)
+	}
+	s.lives.Add(1)
 	log := &bytes.Buffer{}
 	s.process.Stderr = log
 	out, err := s.process.StdoutPipe()
