@@ -16,6 +16,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -49,6 +50,7 @@ type world struct {
 //	read N                          reads N bytes
 //	eof                             the client hangs up
 //	hang                            says no more until the client hangs up
+//	drip TEXT                       says a text again and again, a letter at a time, until the client hangs up
 //	wait                            neither says nor reads more until released
 type script []string
 
@@ -186,11 +188,13 @@ func (w *world) play(conn net.Conn, s script) (string, error) {
 			fmt.Sscan(arg, &n)
 			_, err = io.CopyN(io.Discard, r, n)
 		case "eof":
-			if _, err = r.ReadByte(); err == io.EOF {
+			if _, err = r.ReadByte(); err == io.EOF || errors.Is(err, syscall.ECONNRESET) {
 				err = nil
 			} else if err == nil {
 				err = errors.New("the client says more")
 			}
+		case "drip":
+			drip(conn, arg+"\r\n")
 		case "wait":
 			<-w.release
 		case "hang":
@@ -203,6 +207,25 @@ func (w *world) play(conn net.Conn, s script) (string, error) {
 		}
 	}
 	return "", nil
+}
+
+// drip says a text until nobody listens.
+func drip(conn net.Conn, text string) {
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		_, _ = io.Copy(io.Discard, conn)
+	}()
+	pace := time.NewTicker(2 * time.Millisecond)
+	defer pace.Stop()
+	for i := 0; ; i++ {
+		select {
+		case <-gone:
+			return
+		case <-pace.C:
+			_, _ = io.WriteString(conn, text[i%len(text):][:1])
+		}
+	}
 }
 
 func expectLine(r *bufio.Reader, want string) error {
