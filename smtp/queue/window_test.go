@@ -91,3 +91,30 @@ func TestWindowOfADestination(t *testing.T) {
 		o.want("left", o.entries())
 	})
 }
+
+// While results are being written, others go on where one has been; but no more attempts are under way, or
+// unwritten, than the limit of all, since those are what a crash makes twice.
+func TestReleaseKeepsTheBound(t *testing.T) {
+	b := newBoard(Limits{Attempts: 3, PerDestination: 1})
+	now := time.Now()
+	for id := range entryID(5) {
+		b.add(id+1, &entry{Next: now}, "far.test")
+	}
+	b.lineUp(now, func(string) bool { return true })
+	var started []*job
+	for range 3 {
+		j := b.start()
+		if j == nil || b.start() != nil {
+			t.Fatalf("after %d attempts: %v, or another beside it", len(started), j)
+		}
+		b.release(j)
+		started = append(started, j)
+	}
+	if j := b.start(); j != nil {
+		t.Errorf("a fourth attempt while three results are unwritten: %v", j.id)
+	}
+	b.finish(started[0])
+	if j := b.start(); j == nil || j.id != 4 {
+		t.Errorf("after a result is written: %v", j)
+	}
+}
