@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	cryptotls "crypto/tls"
 	"net"
 	"net/netip"
 	"slices"
@@ -11,7 +13,10 @@ import (
 
 // webOptions are those of the HTTP front.
 func (s *server) webOptions() web.Options {
-	o := web.Options{Ours: s.servesHost, HTTPSPort: firstPort(s.settings.Listen.HTTPS), Logger: s.log}
+	o := web.Options{
+		Ours: s.servesHost, Domain: s.mailDomain, Access: s.settings.access(), Certified: s.isCertified,
+		HTTPSPort: s.settings.port(s.settings.Listen.HTTPS), Logger: s.log,
+	}
 	if s.acme != nil {
 		o.Challenge = s.acme.HTTPChallenge
 	}
@@ -26,18 +31,48 @@ func (s *server) servesHost(host string) bool {
 	return slices.Contains(s.names(), host)
 }
 
-// firstPort is the port of the first of addresses, 0 without.
-func firstPort(addresses []string) int {
-	if len(addresses) == 0 {
-		return 0
+// mailDomain gives a domain of ours as the directory has it.
+func (s *server) mailDomain(name string) (string, bool) {
+	d, err := s.directory.Domain(name)
+	return d.Name, err == nil
+}
+
+// isCertified reports whether a host's certificate is from an authority, and not of our own making.
+func (s *server) isCertified(host string) bool {
+	if s.settings.local {
+		return false
 	}
-	_, port, err := net.SplitHostPort(addresses[0])
-	if err != nil {
-		return 0
+	c, err := s.source.GetCertificate(&cryptotls.ClientHelloInfo{ServerName: host})
+	return err == nil && c.Leaf != nil && !bytes.Equal(c.Leaf.RawIssuer, c.Leaf.RawSubject) && c.Leaf.VerifyHostname(host) == nil
+}
+
+// access is what mail programs are told of the listeners.
+func (s *settings) access() web.Access {
+	l := &s.Listen
+	a := web.Access{
+		Host: s.Hostname, IMAPS: s.port(l.IMAPS), IMAP: s.port(l.IMAP), POP3S: s.port(l.POP3S), POP3: s.port(l.POP3),
+		Submissions: s.port(l.Submissions), Submission: s.port(l.Submission),
 	}
-	n, err := strconv.Atoi(port)
-	if err != nil {
-		return 0
+	if s.local {
+		a.Host = "localhost" // the server's own name leads nowhere
 	}
-	return n
+	return a
+}
+
+// port is that of the first of addresses that others reach, 0 without: what listens on loopback is for programs
+// of the machine itself.
+func (s *settings) port(addresses []string) int {
+	for _, a := range addresses {
+		host, port, err := net.SplitHostPort(a)
+		if err != nil {
+			continue
+		}
+		if ip, err := netip.ParseAddr(host); err == nil && ip.IsLoopback() && !s.local {
+			continue
+		}
+		if n, err := strconv.Atoi(port); err == nil {
+			return n
+		}
+	}
+	return 0
 }

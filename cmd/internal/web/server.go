@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"sync"
 	"time"
 
@@ -28,6 +27,14 @@ type Options struct {
 	// Challenge gives what a certificate authority is to find under a token of a name
 	// (RFC 8555 section 8.3); ok is false where none is expected. nil: none is.
 	Challenge func(host, token string) (text string, ok bool)
+	// Domain gives a mail domain of this server as the directory has it, from any spelling; ok is
+	// false where it is not one. nil: there are none.
+	Domain func(name string) (domain string, ok bool)
+	// Access is what mail programs are told.
+	Access Access
+	// Certified reports whether the certificate for a host is one that browsers trust: only then are they told to
+	// stay with HTTPS. nil: none is.
+	Certified func(host string) bool
 	// HTTPSPort is where plain requests are sent to; 0: there is no such port, and they get 404.
 	HTTPSPort int
 	// Logger hears of handlers that break. nil: nobody does.
@@ -138,6 +145,10 @@ func (s *Server) count() func(net.Conn, http.ConnState) {
 func (s *Server) routes() []route {
 	return []route{
 		{pattern: "GET " + challengePath + "{token}", handle: s.answerChallenge, plain: true},
+		// Some programs ask without TLS, too; what they are told leads to TLS and holds no secret.
+		{pattern: "GET " + autoconfigPath, handle: s.answerAutoconfig, plain: true},
+		{pattern: "GET " + autoconfigWellKnownPath, handle: s.answerAutoconfig, plain: true},
+		{pattern: autodiscoverFolder, handle: s.answerAutodiscover, plain: true},
 	}
 }
 
@@ -161,6 +172,7 @@ func (s *Server) handler() http.Handler {
 	return s.survive(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		setHeaders(w.Header())
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		foldAutodiscover(r)
 		host := hostOf(r)
 		switch {
 		case r.TLS == nil && !s.ours(host):
@@ -171,7 +183,9 @@ func (s *Server) handler() http.Handler {
 			// RFC 9110 section 15.5.20: who came over a shared connection tries again on one of its own.
 			http.Error(w, "not a name of this server", http.StatusMisdirectedRequest)
 		default:
-			stayEncrypted(w.Header(), host)
+			if s.o.Certified != nil && s.o.Certified(host) {
+				stayEncrypted(w.Header(), host)
+			}
 			secure.ServeHTTP(w, r)
 		}
 	}))
@@ -210,10 +224,7 @@ func (s *Server) redirect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	u := *r.URL
-	u.Scheme, u.Host = "https", bracketed(host)
-	if s.o.HTTPSPort != 443 {
-		u.Host = net.JoinHostPort(host, strconv.Itoa(s.o.HTTPSPort))
-	}
+	u.Scheme, u.Host = "https", s.authority(host)
 	http.Redirect(w, r, u.String(), http.StatusPermanentRedirect)
 }
 
