@@ -20,6 +20,7 @@ SLOWFLUSH_ROUNDS ?= 5
 OUTGOING         ?= 3000
 OUTGOING_DIR     ?= /var/tmp
 MODEL    ?= 5m
+DKIM_LETTERS ?= 1000
 POWERCUTS     ?= 10000
 POWERCUT_SEED ?= 1
 ERASURES      ?= 200
@@ -68,6 +69,9 @@ bench-slowflush: ## deliveries where a flush takes SLOWFLUSH (2ms,8ms), beside a
 
 network: ## mail to Postfix and back through DANE, MTA-STS, REQUIRETLS and refusals (needs root and postfix)
 	$(GO) test ./cmd/mailstead -count 1 -run '^TestNetwork$$' -timeout 5m -v -network
+
+interop-dkim: ## DKIM_LETTERS (1000) odd letters, signed, relayed by Postfix, verified by go-msgauth and opendkim (needs root)
+	$(GO) test ./cmd/mailstead -count 1 -run '^TestSignaturesHold$$' -timeout 20m -v -dkim.messages $(DKIM_LETTERS) -dkim.postfix
 
 clients: build ## real clients (curl, swaks, mbsync) against mailstead local
 	.ci/clients ./mailstead

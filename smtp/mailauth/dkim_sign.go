@@ -20,8 +20,8 @@ import (
 var ErrHeaderTooLarge = errors.New("too many header fields to sign")
 
 // signedFields are the fields that are signed where they are there: what
-// people see, and what decides how it is shown (RFC 6376 section 5.4.1). Those
-// that are guarded are named once more than they are there, so that nobody can
+// people see, and what decides how it is shown (RFC 6376 section 5.4.1; why
+// these: docs/decisions/0024). Those that are guarded are named once more than they are there, so that nobody can
 // add one; the others are what mailing lists add to mail they leave alone.
 var signedFields = []struct {
 	name    string
@@ -29,9 +29,11 @@ var signedFields = []struct {
 }{
 	{"From", true}, {"To", true}, {"Cc", true}, {"Subject", true}, {"Date", true}, {"Message-ID", true}, {"Reply-To", true},
 	{"In-Reply-To", true}, {"References", true}, {"MIME-Version", true}, {"Content-Type", true}, {"Content-Transfer-Encoding", true},
-	{"Sender", false}, {"Autocrypt", false}, {"Auto-Submitted", false},
+	{"Sender", false}, {"Autocrypt", false}, {"Auto-Submitted", false}, {"Disposition-Notification-To", false}, {"TLS-Required", false},
+	{"Resent-From", false}, {"Resent-To", false}, {"Resent-Cc", false}, {"Resent-Date", false}, {"Resent-Message-ID", false},
 	{"TLS-Report-Domain", false}, {"TLS-Report-Submitter", false}, // RFC 8460 section 5.3
 	{"List-Id", false}, {"List-Unsubscribe", false}, {"List-Unsubscribe-Post", false}, {"List-Post", false}, {"List-Help", false},
+	{"List-Subscribe", false}, {"List-Owner", false}, {"List-Archive", false},
 }
 
 // maxSameField bounds the fields of one name that are signed. Nothing but
