@@ -30,21 +30,21 @@ var (
 	dkimSeed     = flag.Uint64("dkim.seed", 0, "what they are made from; 0 = something else each time")
 )
 
-// sink is a mail server that keeps what it gets as it comes.
-type sink struct {
+// oddSink is a mail server that keeps what it gets as it comes.
+type oddSink struct {
 	mu  sync.Mutex
 	got map[int][]string // by X-Number
 }
 
 // serveSink has a sink listen, with all extensions that change how a message is sent.
-func serveSink(t *testing.T, address string) *sink {
+func serveSink(t *testing.T, address string) *oddSink {
 	t.Helper()
-	k := &sink{got: map[int][]string{}}
+	k := &oddSink{got: map[int][]string{}}
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := gosmtp.NewServer(gosmtp.BackendFunc(func(*gosmtp.Conn) (gosmtp.Session, error) { return &sinkSession{k}, nil }))
+	s := gosmtp.NewServer(gosmtp.BackendFunc(func(*gosmtp.Conn) (gosmtp.Session, error) { return &oddSession{k}, nil }))
 	s.Domain, s.EnableSMTPUTF8, s.MaxLineLength, s.ErrorLog = "mx.odd.test", true, 1<<20, discard{}
 	ended := make(chan struct{})
 	go func() { // ends with Close
@@ -58,20 +58,20 @@ func serveSink(t *testing.T, address string) *sink {
 	return k
 }
 
-func (k *sink) count() int {
+func (k *oddSink) count() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return len(k.got)
 }
 
-type sinkSession struct{ *sink }
+type oddSession struct{ *oddSink }
 
-func (sinkSession) Mail(string, *gosmtp.MailOptions) error { return nil }
-func (sinkSession) Rcpt(string, *gosmtp.RcptOptions) error { return nil }
-func (sinkSession) Reset()                                 {}
-func (sinkSession) Logout() error                          { return nil }
+func (oddSession) Mail(string, *gosmtp.MailOptions) error { return nil }
+func (oddSession) Rcpt(string, *gosmtp.RcptOptions) error { return nil }
+func (oddSession) Reset()                                 {}
+func (oddSession) Logout() error                          { return nil }
 
-func (s sinkSession) Data(r io.Reader) error {
+func (s oddSession) Data(r io.Reader) error {
 	text, err := io.ReadAll(r)
 	if err != nil {
 		return err
@@ -161,7 +161,7 @@ func submitOdd(t *testing.T, us *instance, odd *oddLetters) {
 }
 
 // verifyAll verifies each letter, which came once, with go-msgauth.
-func verifyAll(t *testing.T, got *sink, records map[string]string) {
+func verifyAll(t *testing.T, got *oddSink, records map[string]string) {
 	t.Helper()
 	lookup := func(name string) ([]string, error) {
 		if records[name] == "" {
@@ -194,7 +194,7 @@ func altered(text string) string { return strings.TrimRight(text, "\r\n") + "\r\
 const opendkimSettings = "Mode v\nTestPublicKeys %s\n"
 
 // verifyByOpenDKIM verifies each letter with opendkim, where it is installed.
-func verifyByOpenDKIM(t *testing.T, got *sink, records map[string]string) {
+func verifyByOpenDKIM(t *testing.T, got *oddSink, records map[string]string) {
 	t.Helper()
 	if _, err := exec.LookPath("opendkim"); err != nil {
 		t.Log("opendkim does not verify them, too: ", err, " (Debian package opendkim)")
