@@ -43,12 +43,17 @@ func TestCorpus(t *testing.T) {
 	report(t, "rules alone", judgeAll(all, newFilter()))
 
 	t.Log("ten-fold, each letter judged by what the nine tenths without it taught:")
-	folded := tenFold(all, func() learner { return newFilter() })
-	report(t, "this filter", folded)
+	var folded []judged
+	for round := range foldRounds {
+		once := tenFold(all, round, func() learner { return newFilter() })
+		report(t, fmt.Sprintf("this filter, order %d", round+1), once)
+		folded = append(folded, once...)
+	}
+	report(t, "this filter, all orders", folded)
 	report(t, "  of letters never tuned with", only(folded, func(s *specimen) bool { return keptOut(s.name) }))
 	report(t, "  without the hard collection", only(folded, func(s *specimen) bool { return !s.hard }))
-	report(t, "plain Bayes, words", tenFold(all, func() learner { return newBayes(true) }))
-	report(t, "plain Bayes, all features", tenFold(all, func() learner { return newBayes(false) }))
+	report(t, "plain Bayes, words", tenFold(all, 0, func() learner { return newBayes(true) }))
+	report(t, "plain Bayes, all features", tenFold(all, 0, func() learner { return newBayes(false) }))
 
 	t.Log("in the order of time, each letter judged and then learned:")
 	report(t, "this filter", inTime(all, newFilter()))
@@ -68,16 +73,16 @@ func TestCorpus(t *testing.T) {
 		report(t, fmt.Sprintf("this filter, %d beside each", beside), taught)
 		report(t, "  without the hard collection", only(taught, func(s *specimen) bool { return !s.hard }))
 	}
-	logMistakes(t, folded)
+	logMistakes(t, folded[:len(all)])
 	if f := mistakes(folded, 0.9); f.falseRate() > mostFalse || f.missedRate() > mostMissed {
 		t.Errorf("ten-fold: %.2f %% of the good letters in Junk and %.2f %% of junk missed, more than ever", 100*f.falseRate(), 100*f.missedRate())
 	}
 }
 
-// What the ten-fold run must not exceed: what was reached, with the room of a few letters. The aims are 0.1 % and 3 %.
+// What the ten-fold runs must not exceed: what was reached, with the room of a few letters. The aims are 0.1 % and 3 %.
 const (
 	mostFalse  = 0.0015
-	mostMissed = 0.035
+	mostMissed = 0.04
 )
 
 // keptOut are the letters that nothing was ever chosen by: a third.
@@ -170,8 +175,12 @@ func judgeAll(all []specimen, by learner) []judged {
 	return out
 }
 
-func tenFold(all []specimen, fresh func() learner) []judged {
-	order := rand.New(rand.NewPCG(1, 2)).Perm(len(all))
+// foldRounds is in how many orders the letters are taught ten-fold: which letters come last makes a difference as large as
+// what the aims are apart.
+const foldRounds = 5
+
+func tenFold(all []specimen, round int, fresh func() learner) []judged {
+	order := rand.New(rand.NewPCG(1, uint64(2+round))).Perm(len(all))
 	var out []judged
 	for fold := range 10 {
 		by := fresh()

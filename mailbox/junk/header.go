@@ -194,6 +194,9 @@ func (h *headerReader) recipients(value []byte) {
 			}
 			continue
 		}
+		if e.recipients == 0 {
+			e.toDomain = strings.ToLower(clip(a.Domain))
+		}
 		if e.recipients++; e.recipients <= maxRecipients {
 			h.l.add(kindTo, strings.ToLower(clip(a.Local)+"@"+clip(a.Domain)))
 		}
@@ -233,7 +236,9 @@ func (h *headerReader) messageID(value []byte) {
 		h.l.add(kindStructure, "Message-ID without a domain")
 		return
 	}
-	addDomain(h.l, kindMessageID, strings.ToLower(clip(domain)))
+	domain = strings.ToLower(clip(domain))
+	h.l.evidence.idDomain = domain
+	addDomain(h.l, kindMessageID, domain)
 	h.l.add(kindMessageID, "like", idShape(clip(local)))
 }
 
@@ -264,6 +269,7 @@ func (h *headerReader) date(value []byte) {
 		return
 	}
 	h.l.evidence.date = true
+	h.l.add(kindStructure, "Date like", idShape(clip(string(value)))) // programs write it in their own ways
 	h.l.add(kindValue, "zone", t.Format("-0700"))
 }
 

@@ -3,6 +3,7 @@ package junk
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"math/rand/v2"
@@ -42,6 +43,39 @@ func TestLearning(t *testing.T) {
 	}
 	if junk, good := account.Letters(); junk != 25 || good != 25 {
 		t.Errorf("%d and %d letters counted", junk, good)
+	}
+}
+
+// TestCommonFeaturesCountLittle: what is in all letters has hardly a weight once that was counted, and what is in one class has nearly all of it.
+func TestCommonFeaturesCountLittle(t *testing.T) {
+	server := NewServer()
+	var r Reader
+	letter := func(class Class, n int) *Letter {
+		word := [2]string{"meeting", "lottery"}[class]
+		return readLetter(t, &r, fmt.Appendf(nil, "From: a%d@b.example\r\nSubject: x\r\n\r\ncommon %s\r\n", n, word), Facts{})
+	}
+	scaleOf := func(l *Letter, word string) float64 {
+		server.weigh(l)
+		for i, f := range l.features {
+			if f.kind == kindWord && string(l.words(f)) == word {
+				return l.clues[i].scale
+			}
+		}
+		t.Fatalf("no word %q", word)
+		return 0
+	}
+	if scale := scaleOf(letter(Junk, 0), "common"); scale != 1 {
+		t.Errorf("before anything was counted, a word counts %v", scale)
+	}
+	for i := range 40 {
+		class := Class(i % 2)
+		Train(letter(class, i), server, nil, class, 1)
+	}
+	if common, clear := scaleOf(letter(Junk, 99), "common"), scaleOf(letter(Junk, 99), "lottery"); common > 0.11 || clear < 0.95 {
+		t.Errorf("a word of all letters counts %v, one of junk alone %v", common, clear)
+	}
+	if scale := scaleOf(letter(Junk, 99), "common"); server.clue(feature{hash: 1, kind: kindPair}).scale != pairScale || scale <= 0 {
+		t.Errorf("pairs count otherwise, or a word nothing: %v", scale)
 	}
 }
 

@@ -3,7 +3,6 @@ package junk
 import (
 	"encoding/binary"
 	"hash/crc32"
-	"math"
 )
 
 // kind says where a feature was found.
@@ -50,6 +49,8 @@ type Letter struct {
 	evidence evidence
 	facts    Facts
 	rules    []*rule
+	clues    []clue  // of the features, in their order, as they were last weighed
+	length   float64 // of the vector that their scales are
 }
 
 func (l *Letter) reset(facts Facts) {
@@ -69,10 +70,6 @@ func (l *Letter) Features() int { return len(l.features) }
 func (l *Letter) SetReputation(writtenTo, rescued bool) {
 	l.facts.WrittenTo, l.facts.Rescued = writtenTo, rescued
 }
-
-// norm is what the length of a letter is divided out by: with it all letters count alike, however long. Very short ones
-// have no more weight than one of 64 features.
-func (l *Letter) norm() float64 { return math.Sqrt(float64(max(len(l.features), 64))) }
 
 // sum is a checksum of the set of features.
 func (l *Letter) sum() uint32 {

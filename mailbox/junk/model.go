@@ -34,16 +34,17 @@ func newModel(bits int) *Model { return &Model{bits: bits, weights: make([]int32
 // Letters is how many letters of each class the model has learned from, not counting those undone.
 func (m *Model) Letters() (junk, good int) { return int(m.junk), int(m.good) }
 
-// sum is what the model says of a letter, in logits.
+// sum is what the model says of a letter that was weighed, in logits. It is divided by the letter's length: so all letters
+// count alike, however long.
 func (m *Model) sum(l *Letter) float64 {
 	if m == nil {
 		return 0
 	}
-	total, shift := int64(0), 32-m.bits
-	for _, f := range l.features {
-		total += int64(m.weights[f.hash>>shift])
+	total, shift := 0.0, 32-m.bits
+	for i, f := range l.features {
+		total += float64(m.weights[f.hash>>shift]) * l.clues[i].scale
 	}
-	return float64(total) / unit / l.norm()
+	return total / unit / l.length
 }
 
 // weight is what the model says of one feature.
@@ -99,6 +100,8 @@ const (
 	// What it is sure of teaches it nothing.
 	margin   = 4.0
 	maxSteps = 4
+	// beyond bounds how far beyond the margin a lesson goes, in logits: what one letter teaches too much, others have to take back.
+	beyond = 1.0
 	// maxStep bounds the sum of the steps of one lesson, in logits.
 	maxStep = 32
 )
@@ -110,6 +113,7 @@ const (
 func Train(l *Letter, server, account *Model, class Class, weight float64) Receipt {
 	r := Receipt{Class: class, Features: l.sum(), Counted: weight >= 1}
 	t := trust(server, account)
+	server.weigh(l)
 	known := l.known(t, server.counted(l))
 	if server != nil {
 		r.Server = lesson(l, known+server.sum(l), class, weight, t)
@@ -128,9 +132,9 @@ const (
 	// leastRules is what remains of the rules' weight when lessons are believed.
 	leastRules = 0.3
 	// mostDoubt is the most that is taken off a score for lessons that are believed in part, in logits.
-	mostDoubt = 1.5
+	mostDoubt = 1.0
 	// care is what is taken off always once lessons are believed: good mail in Junk is the worse mistake.
-	care = 0.15
+	care = 0.8
 )
 
 // trust says how far lessons are believed, from 0 to 1: it grows with the letters of the class that fewer were learned of, as those of
@@ -158,7 +162,7 @@ func ruleShare(trust float64) float64 { return 1 - (1-leastRules)*trust }
 func doubt(trust float64) float64 { return mostDoubt*4*trust*(1-trust) + care*trust }
 
 // lesson is what to add to the weights of a letter of a class, of which the models say z. It is a few steps of gradient
-// descent at once: the gradient of all weights is the same, and one step on all of them moves z by as much.
+// descent at once: the same step on all weights, whatever they count, moves z by as much or more.
 func lesson(l *Letter, z float64, class Class, weight, trust float64) int32 {
 	sign := 1.0
 	if class == Good {
@@ -171,8 +175,9 @@ func lesson(l *Letter, z float64, class Class, weight, trust float64) int32 {
 			break
 		}
 		total += rate * (1 - sigmoid(sign*z+total))
+		total = min(total, margin+beyond-sign*z)
 	}
-	return int32(math.Round(sign * weight * min(total, maxStep) * unit / l.norm()))
+	return int32(math.Round(sign * weight * min(total, maxStep) * unit / l.length))
 }
 
 // Fits reports whether the receipt is for this letter: its bytes, its facts and what reads them are those of the lesson.

@@ -166,6 +166,10 @@ func (l *Letter) measure(v *message.View) {
 	amount := func(name string, n int) {
 		l.add(kindStructure, name, strconv.Itoa(bits.Len(uint(n))))
 	}
+	l.compare("Message-ID and From", e.idDomain, e.fromDomain)
+	l.compare("To and From", e.toDomain, e.fromDomain)
+	l.compare("To and Message-ID", e.toDomain, e.idDomain)
+	l.compare("Reply-To and From", e.replyDomain, e.fromDomain)
 	amount("size", int(min(size>>8, 1<<20)))
 	amount("words", e.text.words>>3)
 	amount("parts", e.parts)
@@ -180,6 +184,20 @@ func (l *Letter) measure(v *message.View) {
 	amount("long words", e.text.long)
 	amount("capitals", share(e.text.capitals, e.text.words))
 	amount("hidden characters", e.text.hidden)
+}
+
+// compare makes a feature of how two domains of the header go together: junk is often made by programs that do not care.
+func (l *Letter) compare(which, a, b string) {
+	how := "of other domains"
+	switch {
+	case a == "" || b == "":
+		how = "not both with a domain"
+	case a == b:
+		how = "of one domain"
+	case baseDomain(a) == baseDomain(b):
+		how = "of domains of one owner"
+	}
+	l.add(kindStructure, which, how)
 }
 
 // share is the share of n in all, in hundredths.

@@ -6,7 +6,8 @@ import "strings"
 type evidence struct {
 	from, date, messageID, subject bool // the letter has one
 	fromDomain, replyDomain        string
-	spoofedName                    bool // From's name is somebody else's address
+	idDomain, toDomain             string // of Message-ID, and of the first recipient
+	spoofedName                    bool   // From's name is somebody else's address
 	recipients                     int
 	list                           bool
 	answers, reply                 bool // has In-Reply-To or References; a subject that says Re

@@ -11,7 +11,7 @@ import (
 // A model is kept in parts of 2^14 weights, so that whoever writes one needs little room at a time. The octets of a part; integers
 // are little-endian.
 //
-//	0    version, 2
+//	0    version, 3
 //	1    the number of buckets of the model, as a power of two: 20 for a server, 16 for an account
 //	2    the number of the part, 2 octets
 //	4    CRC-32C of everything behind it
@@ -21,7 +21,7 @@ import (
 //	     then in the same way for each of a server's 2^12 counts in the part: its distance, and the letters of junk and the
 //	     good ones, unsigned varints
 const (
-	stateVersion = 2
+	stateVersion = 3
 	stateHeader  = 16
 	partBits     = 14
 	// maxEntry bounds the octets of a weight: 32 bits need five. Distances of more than one octet are rare, and pay for

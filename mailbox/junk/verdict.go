@@ -26,6 +26,7 @@ type Signal struct {
 // Classify judges a letter by the rules and by what the models have learned. Either may be nil.
 func Classify(l *Letter, server, account *Model) Verdict {
 	t := trust(server, account)
+	server.weigh(l)
 	counted := server.counted(l)
 	z := l.known(t, counted) + server.sum(l) + account.sum(l) + l.facts.reputation() - caution(server, account) - doubt(t)
 	v := Verdict{Score: sigmoid(z), Signals: signals(l, ruleShare(t), t*counted, server, account)}
@@ -80,9 +81,8 @@ func signals(l *Letter, rules, counted float64, server, account *Model) []Signal
 	if w := l.facts.reputation(); w != 0 {
 		top = keepTop(top, found{w, -1, "the owner knows the sender"})
 	}
-	norm := l.norm()
 	for i, f := range l.features {
-		if w := (server.weight(f) + account.weight(f)) / norm; math.Abs(w) >= leastSignal {
+		if w := (server.weight(f) + account.weight(f)) * l.clues[i].scale / l.length; math.Abs(w) >= leastSignal {
 			top = keepTop(top, found{w, i, ""})
 		}
 	}

@@ -2,6 +2,7 @@ package training
 
 import (
 	"context"
+	"encoding/binary"
 	"flag"
 	"fmt"
 	"runtime"
@@ -349,13 +350,30 @@ func TestModelsAreWrittenRarely(t *testing.T) {
 	}
 }
 
-// TestDamagedModel starts anew.
+// TestDamagedModel starts anew, as does the model of a version that read letters otherwise.
 func TestDamagedModel(t *testing.T) {
+	for name, spoil := range map[string]func(value []byte) []byte{
+		"damaged": func([]byte) []byte { return []byte("damaged") },
+		"older": func(value []byte) []byte {
+			_, n := binary.Uvarint(value) // the number of the step stands in front
+			value[n]--
+			return value
+		},
+	} {
+		t.Run(name, func(t *testing.T) { startsAnew(t, spoil) })
+	}
+}
+
+func startsAnew(t *testing.T, spoil func(value []byte) []byte) {
 	h := newHome(t)
 	h.move("INBOX", h.put("INBOX", offer(1)), "Junk")
 	h.learn()
 	h.must(h.trainer.save(t.Context()))
-	h.must(h.store.Change(t.Context(), mailbox.RoomChange{Room: room, Key: modelKey(h.account, 2), Value: []byte("damaged")}))
+	value, ok, err := h.store.Room(room).Get(modelKey(h.account, 2))
+	if h.must(err); !ok {
+		t.Fatal("there is no such part")
+	}
+	h.must(h.store.Change(t.Context(), mailbox.RoomChange{Room: room, Key: modelKey(h.account, 2), Value: spoil(slices.Clone(value))}))
 	h.open()
 	if got := h.taught(); got != [2]int{0, 0} {
 		t.Errorf("taught %v", got)
