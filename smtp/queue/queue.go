@@ -10,6 +10,8 @@
 //	                   delivered to and whose note was lost: at least once
 //	recipients failed  their notice could not be stored (the disk was full) and
 //	                   is made at the next attempt
+//	recipients done    the same, of success; with these an entry begins that is
+//	                   to tell of a copy in a mailbox of this server
 //
 // The message's body is held by its entries. An entry is made by the record that
 // stores the body, and ends by the record that stores the notice about it, where
@@ -316,7 +318,9 @@ func (q *Queue) adopt() {
 			q.mu.Lock()
 			q.board.add(f.id, &e, q.way(&e))
 			q.mu.Unlock()
-			q.noteEntry(journal.Queued, f.id.String(), &e)
+			if len(e.open()) > 0 {
+				q.noteEntry(journal.Queued, f.id.String(), &e)
+			}
 		}
 		return err == nil || errors.Is(err, ErrNoSuch) && now.Sub(f.given) > freshFor
 	})

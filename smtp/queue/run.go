@@ -294,7 +294,7 @@ func (q *Queue) noteOnce(ctx context.Context, j *job, outcomes []Outcome) (entry
 	}
 	// The result is written also when the queue is stopping.
 	left, err := q.settle(context.WithoutCancel(ctx), j.id, e)
-	if err == nil {
+	if err == nil && len(outcomes)+len(e.open()) > 0 { // not where somebody only had to be told
 		q.report(j.id, &e, outcomes)
 		q.noteAttempt(j.id, &e, outcomes)
 	}
