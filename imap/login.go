@@ -150,6 +150,7 @@ func (s *session) loggedIn(account directory.Account) (reply, error) {
 	if !s.conn.LoggedIn(account.ID) {
 		return reply{}, no(goimap.ResponseCodeLimit, "too many connections of this account")
 	}
+	s.conn.EndWith(account.Ends)
 	s.account, s.state, s.bad = account, stateLoggedIn, 0
 	s.hidden = s.options.Directory.HiddenCapabilities(account.ID)
 	s.conn.SetDeadline(time.Time{})

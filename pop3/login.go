@@ -180,6 +180,7 @@ func (s *session) loggedIn(account directory.Account) error {
 	if err != nil {
 		return err
 	}
+	s.conn.EndWith(account.Ends)
 	s.account, s.drop, s.state, s.errors = account, drop, stateTransaction, 0
 	s.conn.SetDeadline(time.Time{})
 	return s.ok("%d messages", len(drop.messages))

@@ -113,6 +113,7 @@ func (s *session) loggedIn(mechanism string, a directory.Account) reply {
 	}
 	s.end = time.Time{}
 	s.conn.SetDeadline(s.end)
+	s.conn.EndWith(a.Ends)
 	s.account = a
 	s.log = s.log.With("account", a.Name)
 	s.log.Info("smtp: logged in", "mechanism", mechanism, "tls", s.tls != nil)

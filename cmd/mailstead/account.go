@@ -25,12 +25,14 @@ type accountCommand struct {
 	Junk        accountJunkCommand        `cmd:"" help:"What an account has taught the junk filter."`
 	Address     addressCommand            `cmd:"" help:"Further addresses of an account."`
 
-	Block     sendersCommand[blockList]     `cmd:"" help:"Senders whose mail an account refuses."`
-	Allow     sendersCommand[allowList]     `cmd:"" help:"Senders whose mail is not filed into Junk."`
-	Forward   forwardCommand                `cmd:"" help:"Hand an account's mail on to other addresses."`
-	Forwarder sendersCommand[forwarderList] `cmd:"" help:"Hosts that hand on what was sent to an account elsewhere."`
-	Grant     grantCommand                  `cmd:"" help:"What an account may do beyond the usual."`
-	Revoke    revokeCommand                 `cmd:"" help:"Take back what was granted."`
+	Block       sendersCommand[blockList]     `cmd:"" help:"Senders whose mail an account refuses."`
+	Allow       sendersCommand[allowList]     `cmd:"" help:"Senders whose mail is not filed into Junk."`
+	Forward     forwardCommand                `cmd:"" help:"Hand an account's mail on to other addresses."`
+	Forwarder   sendersCommand[forwarderList] `cmd:"" help:"Hosts that hand on what was sent to an account elsewhere."`
+	AppPassword appPasswordCommand            `cmd:"" help:"Passwords for single devices and programs."`
+
+	Grant  grantCommand  `cmd:"" help:"What an account may do beyond the usual."`
+	Revoke revokeCommand `cmd:"" help:"Take back what was granted."`
 }
 
 type accountAddCommand struct {

@@ -63,6 +63,17 @@ var administration = []step{
 	{action: "account add", args: "bob@a.test", stdin: "a\x00b\n", code: exitUsage},
 	{action: "account password", args: "ann@a.test", stdin: "better"},
 	{action: "account password", args: "bob@a.test", stdin: "better", code: exitNoSuch},
+	{action: "account app-password add", args: "ann@a.test phone --scope imap,smtp --expires 2999-12-31", out: "PASSWORD"},
+	{action: "account app-password add", args: "ann@a.test Phone", code: exitExists},
+	{action: "account app-password add", args: "ann@a.test x --scope web", code: exitUsage},
+	{action: "account app-password add", args: "ann@a.test x --expires 2020-01-01", code: exitUsage},
+	{action: "account app-password add", args: "bob@a.test x", code: exitNoSuch},
+	{action: "account password", args: "ann@a.test", stdin: "best"}, // app passwords stay
+	{action: "account app-password list", args: "ann@a.test", out: "imap smtp"},
+	{action: "account app-password list", args: "ann@a.test --json", out: `"label": "phone"`},
+	{action: "account app-password remove", args: "ann@a.test PHONE"},
+	{action: "account app-password remove", args: "ann@a.test phone", code: exitNoSuch},
+	{action: "account app-password list", args: "ann@a.test --json", out: "[]"},
 	{action: "account show", args: "ann@a.test --json", out: `"addresses": []`},
 	{action: "account show", args: "bob@a.test", code: exitNoSuch},
 	{action: "account quota", args: "ann@a.test --storage 5GB"},
@@ -343,14 +354,16 @@ func anonymous(s, dir, id string) string {
 	s = exchanger.ReplaceAllString(s, "")
 	s = publicKey.ReplaceAllString(s, "p=KEY")
 	s = records.ReplaceAllString(s, "RECORDS")
+	s = appPassword.ReplaceAllString(s, "PASSWORD")
 	return strings.Join(strings.Fields(s), " ")
 }
 
 var (
-	publicKey = regexp.MustCompile(`p=[A-Za-z0-9+/]{20}[A-Za-z0-9+/=" \\]+`)            // made at random, with its strings in JSON or a zone file
-	exchanger = regexp.MustCompile(`\S+ IN MX \S+ \S+\n|\{[^{}]*"type": "MX"[^{}]*\},`) // nobody knows its name in a folder alone
-	snakeCase = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
-	timeKeys  = []string{"created", "received", "next_attempt", "at"}
+	appPassword = regexp.MustCompile(`(?m)^([a-z2-7]{5}-){3}[a-z2-7]{5}$`)
+	publicKey   = regexp.MustCompile(`p=[A-Za-z0-9+/]{20}[A-Za-z0-9+/=" \\]+`)            // made at random, with its strings in JSON or a zone file
+	exchanger   = regexp.MustCompile(`\S+ IN MX \S+ \S+\n|\{[^{}]*"type": "MX"[^{}]*\},`) // nobody knows its name in a folder alone
+	snakeCase   = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
+	timeKeys    = []string{"created", "received", "next_attempt", "at"}
 )
 
 // checkJSON holds the output of --json to its promises: one array, snake_case,

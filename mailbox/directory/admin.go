@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -214,16 +215,36 @@ func (d *Directory) find(name string) (*accountRecord, error) {
 	return nil, ErrNoSuch
 }
 
-// SetPassword replaces the password. ErrNoSuch, ErrPassword.
+// SetPassword replaces the password; app passwords stay. ErrNoSuch, ErrPassword.
 func (d *Directory) SetPassword(ctx context.Context, name, password string) error {
-	c, err := d.hash(ctx, password)
+	a, err := d.find(name)
 	if err != nil {
 		return err
 	}
-	return d.edit(ctx, name, func(a *accountRecord) error {
-		a.Password = c
+	var c credentials
+	if apps := slices.DeleteFunc(slices.Clone(a.Password.Verifiers), func(v verifier) bool { return v.App == nil }); len(apps) == 0 {
+		c, err = d.hash(ctx, password)
+	} else {
+		c = credentials{Salt: a.Password.Salt, Count: a.Password.Count}
+		var v verifier
+		v, err = d.hashBeside(ctx, password, c)
+		c.Verifiers = append([]verifier{v}, apps...)
+	}
+	if err != nil {
+		return err
+	}
+	return d.edit(ctx, name, func(r *accountRecord) error {
+		if r.Password.unlike(a.Password) {
+			return errChanged
+		}
+		r.Password = c
 		return nil
 	})
+}
+
+// unlike tells whether two states of an account's passwords are of different passwords.
+func (c credentials) unlike(o credentials) bool {
+	return !slices.EqualFunc(c.Verifiers, o.Verifiers, func(a, b verifier) bool { return bytes.Equal(a.Argon2id, b.Argon2id) })
 }
 
 // HasPassword reports whether password is one of the account's, for an

@@ -73,6 +73,7 @@ type Directory struct {
 	sendings sendings
 	throttle *throttle
 	verified *verified
+	logins   logins
 	hashing  chan struct{} // bounds the memory that password hashing takes
 	relief   *time.Timer   // gives that memory back
 

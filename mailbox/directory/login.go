@@ -19,6 +19,8 @@ import (
 type Account struct {
 	ID   mailbox.AccountID
 	Name string // the address it was made with
+	// Ends is done when the password is taken back that they logged in with, and the session is to end; nil = never.
+	Ends context.Context
 }
 
 // Attempt says where and how somebody tries to log in.
@@ -35,18 +37,18 @@ type Attempt struct {
 func (d *Directory) Login(ctx context.Context, at Attempt, user, password string) (Account, error) {
 	t := d.try(at, user)
 	prepared, _ := preparePassword(password) // one that is not allowed is a wrong one, later
-	if prepared != "" && t.known && d.verified.has(t.account.ID, t.credentials, prepared) {
+	if v, ok := d.verified.find(t, prepared); ok && d.admit(ctx, t, v) {
 		d.throttle.passed(t.keys[0])
 		return t.account, nil
 	}
 	if err := d.throttle.wait(ctx, t.keys[:]...); err != nil {
 		return Account{}, err
 	}
-	right, err := d.judge(ctx, t, prepared)
+	v, right, err := d.judge(ctx, t, prepared)
 	if err != nil {
 		return Account{}, err
 	}
-	if !right {
+	if !right || !d.admit(ctx, t, v) {
 		return Account{}, d.refuse(ctx, t)
 	}
 	d.accept(t)
@@ -86,20 +88,20 @@ func (d *Directory) try(at Attempt, user string) *try {
 // judge hashes the password and remembers it when it is right. A mail program
 // that opens all its connections at once pays for one: the others find it
 // remembered when their turn comes.
-func (d *Directory) judge(ctx context.Context, t *try, prepared string) (bool, error) {
+func (d *Directory) judge(ctx context.Context, t *try, prepared string) (v verifier, right bool, err error) {
 	done, err := d.turnToHash(ctx)
 	if err != nil {
-		return false, err
+		return verifier{}, false, err
 	}
 	defer done()
-	if t.known && d.verified.has(t.account.ID, t.credentials, prepared) {
-		return true, nil
+	if v, ok := d.verified.find(t, prepared); ok {
+		return v, true, nil
 	}
-	if !t.credentials.verify(prepared) || !t.known || prepared == "" {
-		return false, nil
+	if v, right = t.credentials.find(prepared); !right || !t.known || prepared == "" {
+		return verifier{}, false, nil
 	}
-	d.verified.add(t.account.ID, t.credentials, prepared)
-	return true, nil
+	d.verified.add(t.account.ID, v, prepared)
+	return v, true, nil
 }
 
 // hashingRest is how long after the last hash its memory goes back to the
@@ -145,9 +147,9 @@ const maxVerified = 1024
 
 // verified remembers passwords that were checked, so that a phone that
 // connects every minute does not pay argon2 each time. What is kept is a
-// keyed hash over account, salt and password: without the key, which is only
-// in this process, it can neither be read nor guessed at, and a changed
-// password has a new salt.
+// keyed hash over account, verifier and password: without the key, which is only
+// in this process, it can neither be read nor guessed at, and a password that was changed
+// or taken back has no verifier any more.
 type verified struct {
 	key  []byte
 	mu   sync.Mutex
@@ -158,25 +160,37 @@ func newVerified() *verified {
 	return &verified{key: randomBytes(sha256.Size), sums: map[[sha256.Size]byte]struct{}{}}
 }
 
-func (v *verified) sum(a mailbox.AccountID, c credentials, prepared string) (s [sha256.Size]byte) {
+func (v *verified) sum(a mailbox.AccountID, of verifier, prepared string) (s [sha256.Size]byte) {
 	m := hmac.New(sha256.New, v.key)
 	m.Write(binary.BigEndian.AppendUint32(nil, uint32(a)))
-	m.Write(c.Salt)
+	m.Write(of.Argon2id)
 	m.Write([]byte(prepared))
 	m.Sum(s[:0])
 	return s
 }
 
-func (v *verified) has(a mailbox.AccountID, c credentials, prepared string) bool {
-	s := v.sum(a, c, prepared)
+// find gives the verifier of a password that was right before.
+func (v *verified) find(t *try, prepared string) (verifier, bool) {
+	if prepared == "" || !t.known {
+		return verifier{}, false
+	}
+	for _, of := range t.credentials.Verifiers {
+		if v.has(v.sum(t.account.ID, of, prepared)) {
+			return of, true
+		}
+	}
+	return verifier{}, false
+}
+
+func (v *verified) has(s [sha256.Size]byte) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	_, ok := v.sums[s]
 	return ok
 }
 
-func (v *verified) add(a mailbox.AccountID, c credentials, prepared string) {
-	s := v.sum(a, c, prepared)
+func (v *verified) add(a mailbox.AccountID, of verifier, prepared string) {
+	s := v.sum(a, of, prepared)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if len(v.sums) >= maxVerified {

@@ -43,6 +43,8 @@ type verifier struct {
 	Argon2id []byte   `json:"argon2id"` // over the shared salt
 	SHA256   scramKey `json:"scram_sha256"`
 	SHA1     scramKey `json:"scram_sha1"`
+
+	App *AppPassword `json:"app,omitempty"` // nil: the account's own
 }
 
 // scramKey are StoredKey and ServerKey of RFC 5802 section 3.
@@ -73,16 +75,19 @@ func preparePassword(password string) (string, error) {
 // newCredentials makes the credentials of a prepared password.
 func newCredentials(prepared string) (credentials, error) {
 	c := credentials{Salt: randomBytes(saltBytes), Count: scramCount}
-	v := verifier{Argon2id: argon(prepared, c.Salt)}
-	var err error
-	if v.SHA256, err = newScramKey(sha256.New, prepared, c); err != nil {
-		return credentials{}, err
-	}
-	if v.SHA1, err = newScramKey(sha1.New, prepared, c); err != nil {
-		return credentials{}, err
-	}
+	v, err := newVerifier(prepared, c)
 	c.Verifiers = []verifier{v}
-	return c, nil
+	return c, err
+}
+
+// newVerifier makes a verifier with the salt and count of c.
+func newVerifier(prepared string, c credentials) (v verifier, err error) {
+	v.Argon2id = argon(prepared, c.Salt)
+	if v.SHA256, err = newScramKey(sha256.New, prepared, c); err != nil {
+		return verifier{}, err
+	}
+	v.SHA1, err = newScramKey(sha1.New, prepared, c)
+	return v, err
 }
 
 func newScramKey(h func() hash.Hash, prepared string, c credentials) (scramKey, error) {
@@ -108,15 +113,23 @@ func argon(prepared string, salt []byte) []byte {
 // verify reports whether a prepared password is one of c's. It takes the same
 // time whatever c holds, also nothing.
 func (c credentials) verify(prepared string) bool {
+	_, ok := c.find(prepared)
+	return ok
+}
+
+// find is verify that gives the verifier, too.
+func (c credentials) find(prepared string) (v verifier, ok bool) {
 	salt := c.Salt
 	if len(salt) == 0 {
 		salt = make([]byte, saltBytes)
 	}
-	sum, found := argon(prepared, salt), false
-	for _, v := range c.Verifiers {
-		found = hmac.Equal(sum, v.Argon2id) || found
+	sum := argon(prepared, salt)
+	for _, o := range c.Verifiers {
+		if hmac.Equal(sum, o.Argon2id) {
+			v, ok = o, true
+		}
 	}
-	return found
+	return v, ok
 }
 
 // decoy are the credentials of a user that does not exist: the same salt

@@ -253,10 +253,13 @@ func (s *scramExchange) final(ctx context.Context, response string) ([]byte, err
 	if err := s.directory.throttle.wait(ctx, s.try.keys[:]...); err != nil {
 		return nil, err
 	}
-	for _, c := range s.conversations {
+	for i, c := range s.conversations {
 		challenge, err := c.Step(response)
 		if err != nil || !c.Valid() || !s.try.known {
 			continue
+		}
+		if !s.directory.admit(ctx, s.try, s.try.credentials.Verifiers[i]) {
+			break
 		}
 		if ok, err := s.become(s.try.account, s.authz); !ok {
 			return nil, errors.Join(err, s.directory.refuse(ctx, s.try))

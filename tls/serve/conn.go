@@ -41,6 +41,8 @@ type Conn struct {
 	waiting     bool          // the session waits for a command or in IDLE
 	interrupted bool
 	aheadEnds   bool // ReadAhead is to end
+
+	forget func() bool // ends what EndWith has begun; nil = nothing
 }
 
 // newConn makes the Conn of a connection that is counted among the strangers.
@@ -80,12 +82,25 @@ func (c *Conn) LoggedIn(account any) bool {
 	return true
 }
 
+// EndWith has the connection cut off when ctx is done; nil never is. What was said of another one before does not
+// count any more.
+func (c *Conn) EndWith(ctx context.Context) {
+	if c.forget != nil {
+		c.forget()
+		c.forget = nil
+	}
+	if ctx != nil {
+		c.forget = context.AfterFunc(ctx, c.cut)
+	}
+}
+
 // LoggedOut counts the connection as one without login again, if there are not too many.
 func (c *Conn) LoggedOut() bool {
 	key := addressKey(c.socket.RemoteAddr())
 	if !c.strangers.add(key) {
 		return false
 	}
+	c.EndWith(nil)
 	c.uncount()
 	c.uncount = func() { c.strangers.remove(key) }
 	return true
@@ -219,6 +234,7 @@ func (c *Conn) cut() {
 
 // end is the end of the session.
 func (c *Conn) end() {
+	c.EndWith(nil)
 	c.cancel()
 	c.uncount()
 	c.Conn.Close()
