@@ -27,7 +27,7 @@ ERASURES      ?= 200
 FLIPS         ?= 3000
 FAULTS        ?= 1
 
-.PHONY: build run test race lint fuzz bench bench-import bench-large bench-outgoing bench-slowflush clients network differential junk idle soak soak-queue model faults powercut install vuln help
+.PHONY: build run test race test-acme lint fuzz bench bench-import bench-large bench-outgoing bench-slowflush clients network differential junk idle soak soak-queue model faults powercut install vuln help
 
 build: ## the binary, ./mailstead
 	$(GO) build -trimpath -o mailstead ./cmd/mailstead
@@ -41,6 +41,9 @@ test: ## all tests, in under 5 minutes on 2 cores
 race: export CGO_ENABLED = 1
 race: ## the tests in short form with the race detector (needs a C compiler)
 	$(GO) test -race -short -timeout 10m ./...
+
+test-acme: ## certificates from pebble, an authority for tests, by all challenges (fetched and built with go install)
+	.ci/acme
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .) || exit 1; \

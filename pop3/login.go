@@ -48,7 +48,7 @@ func (s *session) mayStartTLS() bool {
 var errNeedsTLS = refusal("use TLS before logging in")
 
 // stls is RFC 2595 section 4. What the client sent behind it in the clear is
-// dropped, with the user name: they may be somebody else's.
+// dropped, with the user name and what else was said: they may be somebody else's.
 func (s *session) stls(string) error {
 	if !s.mayStartTLS() {
 		return refuse("TLS is not available")
@@ -61,7 +61,7 @@ func (s *session) stls(string) error {
 		return errors.Join(errHandshake, err)
 	}
 	s.in.restart(s.conn)
-	s.user = ""
+	s.user, s.utf8 = "", false
 	return nil
 }
 

@@ -56,6 +56,9 @@ const (
 	maxResponse = 12288
 	// maxErrors ends a session that does not speak POP3.
 	maxErrors = 10
+	// maxUnknown is how many unknown commands before login do: a browser that was led here
+	// says as much in the header of its request, before what it was to say comes in the body.
+	maxUnknown = 3
 )
 
 // Server serves POP3 on any number of listeners.

@@ -33,6 +33,7 @@ type session struct {
 	drop     *maildrop // in stateTransaction
 	utf8     bool      // the client understands UTF-8 headers (RFC 6856)
 	errors   int       // refused commands so far
+	unknown  int       // unknown ones before login
 	quitting bool
 }
 
@@ -112,6 +113,9 @@ func (s *session) command(line []byte) error {
 		}
 		return c.run(s, string(args))
 	}
+	if s.state == stateAuthorization {
+		s.unknown++
+	}
 	return refuse("unknown command")
 }
 
@@ -126,7 +130,7 @@ func (s *session) answer(err error) error {
 		s.log.Error("pop3: command failed", "account", s.account.Name, "error", err)
 	}
 	s.out.line("-ERR " + text)
-	if s.errors++; s.errors >= maxErrors {
+	if s.errors++; s.errors >= maxErrors || s.unknown >= maxUnknown {
 		return errTooManyErrors
 	}
 	return nil
