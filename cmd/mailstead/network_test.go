@@ -22,6 +22,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -364,6 +365,7 @@ func TestNetwork(t *testing.T) {
 		t.Error("mail went where its policy forbids")
 	}
 	n.back(t)
+	n.overSmarthost(t)
 }
 
 // back has Postfix send to a server of ours, for one who is there and one who is not.
@@ -387,6 +389,46 @@ func (n *network) back(t *testing.T) {
 			}
 		}
 		return false
+	})
+}
+
+// overSmarthost has our server send over the other one, which knows it by a password and by its certificate only.
+func (n *network) overSmarthost(t *testing.T) {
+	t.Helper()
+	port := fmt.Sprint(n.far.offset + 587)
+	route := []string{"route", "add", "smart", "--via", "mail.far.test:" + port, "--user", "a0@far.test", "--ca", filepath.Join(n.far.dir, "ca.pem"), "--dir", n.us.dir}
+	if got := command(t, "wrong\n", route...); got.code != 0 {
+		t.Fatalf("%+v", got)
+	}
+	n.submit(t, "refused by the smarthost", "b0@far.test")
+	over := func() string {
+		for _, e := range n.queue(t) {
+			if e.Destination == "far.test" {
+				return e.LastError
+			}
+		}
+		return ""
+	}
+	eventually(t, "mail waits while the smarthost refuses the password", func() bool { return strings.Contains(over(), "the smarthost refuses the login") })
+	if got := command(t, "pass\n", append(route, "--replace")...); got.code != 0 {
+		t.Fatalf("%+v", got)
+	}
+	eventually(t, "the sender hears that the smarthost refuses it", func() bool {
+		notices := n.notices(t, "Subject: refused by the smarthost\n")
+		return len(notices) == 1 && strings.Contains(notices[0], "does not belong to your account")
+	})
+	if got := command(t, "", "account", "grant", "send-as", "a0@far.test", "us.test", "--dir", n.far.dir); got.code != 0 {
+		t.Fatalf("%+v", got)
+	}
+	n.submit(t, "over the smarthost", "b0@far.test")
+	eventually(t, "mail arrives over the smarthost", func() bool {
+		letters, err := n.far.inbox("b0@far.test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.ContainsFunc(letters, func(l string) bool {
+			return strings.Contains(l, "Subject: over the smarthost\n") && strings.Contains(l, " with ESMTPSA id ")
+		})
 	})
 }
 
