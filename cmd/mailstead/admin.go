@@ -38,6 +38,7 @@ type admin struct {
 	resolvers      []string          // that may be asked what a domain has published
 	acme           *tls.ACME         // nil where no certificates are fetched
 	certificates   func() []tls.State
+	guide          guide           // what others are led by
 	hostTLSA       func() []string // nil where the key is not known
 	domainsChanged func() error
 	alone          bool // no server runs
@@ -49,6 +50,7 @@ func (s *server) admin() *admin {
 		store: s.store, directory: s.directory, queue: s.queue, keys: s.keys, feedback: s.feedback, routes: s.routes, world: s.world, journal: s.journal,
 		trainer: s.trainer, hostname: s.settings.Hostname, resolvers: s.settings.Resolvers, domainsChanged: s.renameCertificate,
 		acme: s.acme, certificates: s.certificateStates, hostTLSA: s.hostTLSA,
+		guide: s.settings.guide(),
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"mailstead/mailbox"
 	"mailstead/smtp"
 	"mailstead/smtp/mailauth"
+	"mailstead/smtp/mtasts"
 )
 
 // settings are what the wiring in serve.go is told. `serve` reads them from
@@ -86,6 +87,8 @@ type settings struct {
 	// SendReports tells other domains that ask for it, once a day, how mail in their name was proven, and how connections to
 	// their servers were encrypted. Default true; where nothing is looked up nothing is sent.
 	SendReports bool `toml:"send_reports"`
+	// MTASTS is the mode of our domains' policies for other servers: testing, enforce or none (RFC 8461 section 5). Default testing.
+	MTASTS string `toml:"mta_sts"`
 	// Admin is a URI by which users reach the administrator, for mail programs that
 	// ask (RFC 5464 section 3.2.1.1). Default "": they are not told.
 	Admin string `toml:"admin"`
@@ -177,6 +180,7 @@ func defaultSettings() settings {
 		SessionsPerAccount: 100,
 		RetentionDays:      7,
 		SendReports:        true,
+		MTASTS:             string(mtasts.Testing),
 		Strangers: strangerLimits{
 			HourlyConnections: 1000, HourlyMessages: 1000, HourlyUnknownRecipients: 20, HourlyErrors: 300,
 			NetworkShare: 4, NetworkConnections: 160,
@@ -252,6 +256,9 @@ func (s *settings) check() error {
 	}
 	if s.RetentionDays < 0 || s.RetentionDays > maxRetentionDays {
 		problem("retention_days must be 0 to %d", maxRetentionDays)
+	}
+	if m := mtasts.Mode(s.MTASTS); m != mtasts.Testing && m != mtasts.Enforce && m != mtasts.None {
+		problem("mta_sts must be testing, enforce or none")
 	}
 	if u, err := url.Parse(s.Admin); s.Admin != "" && (err != nil || u.Scheme == "") {
 		problem("admin must be a URI, like mailto:postmaster@example.org")

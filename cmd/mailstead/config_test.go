@@ -36,6 +36,7 @@ func TestParseConfig(t *testing.T) {
 			max_message_size = 1000000
 			sessions_per_account = 0
 			quota = "5GB"
+			mta_sts = "enforce"
 			trusted_relays = ["192.0.2.7", "2001:db8:1::/48"]
 			dns_lists = ["bad.example.test"]
 			dns_allow_lists = ["good.example.test=127.0.0.2"]
@@ -56,7 +57,7 @@ func TestParseConfig(t *testing.T) {
 			s.MXPort, s.MaxMessageSize, s.SessionsPerAccount, s.Quota = 2525, 1000000, 0, "5GB"
 			s.TrustedRelays = []string{"192.0.2.7", "2001:db8:1::/48"}
 			s.DNSLists, s.DNSAllowLists = []string{"bad.example.test"}, []string{"good.example.test=127.0.0.2"}
-			s.Greylist = true
+			s.Greylist, s.MTASTS = true, "enforce"
 			s.Strangers.HourlyMessages, s.Strangers.NetworkShare = 1, 1000000
 			s.Overrides = map[string]string{"news.example.test": "junk"}
 			s.Listen.SMTP, s.Listen.POP3 = []string{"192.0.2.1:25", "[2001:db8::1]:25"}, []string{}
@@ -85,6 +86,7 @@ func TestParseConfig(t *testing.T) {
 		{"small messages only", host + "max_message_size = 65535", "max_message_size", nil},
 		{"no retention in negative days", host + "retention_days = -1", "retention_days", nil},
 		{"an administrator without scheme", host + `admin = "postmaster"`, "admin", nil},
+		{"a mode that is none", host + `mta_sts = "off"`, "mta_sts must be", nil},
 		{"eternal retention", host + "retention_days = 3651", "retention_days", nil},
 		{"huge messages", host + "max_message_size = 1073741825", "max_message_size", nil},
 		{"fewer than no sessions", host + "sessions_per_account = -1", "sessions_per_account", nil},

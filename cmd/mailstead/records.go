@@ -17,7 +17,7 @@ import (
 // dnsRecord is a record that a domain's owner is to publish, with what is there.
 type dnsRecord struct {
 	Name  string   `json:"name"` // without final dot
-	Type  string   `json:"type"` // MX, TXT or TLSA
+	Type  string   `json:"type"` // MX, TXT, TLSA, SRV or CNAME
 	Text  string   `json:"text"` // of MX preference and host
 	State string   `json:"state,omitempty"`
 	Found []string `json:"found,omitempty"` // what is there instead
@@ -153,10 +153,14 @@ func lookUp(ctx context.Context, r *dns.Resolver, records []dnsRecord) {
 
 // ask gives the texts of the records of a name.
 func (r *dnsRecord) ask(ctx context.Context, resolver *dns.Resolver) ([]string, error) {
-	if r.Type == "TLSA" {
+	switch r.Type {
+	case "TLSA":
 		return askTLSA(ctx, resolver, r.Name)
-	}
-	if r.Type != "MX" {
+	case "SRV":
+		return askSRV(ctx, resolver, r.Name)
+	case "CNAME":
+		return askAlias(ctx, resolver, r.Name, r.Text)
+	case "TXT":
 		a, err := resolver.LookupTXT(ctx, r.Name)
 		return a.Records, err
 	}
@@ -220,6 +224,7 @@ func (a *admin) records(ctx context.Context, domain string) ([]dnsRecord, error)
 	if a.hostTLSA != nil {
 		all = append(all, tlsaRecords(a.hostname, a.hostTLSA())...)
 	}
+	all = append(all, guides(domain, a.hostname, a.guide)...)
 	if len(a.resolvers) == 0 {
 		return all, nil
 	}

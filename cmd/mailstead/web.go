@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
+	"unicode"
 
 	"mailstead/cmd/internal/web"
 )
@@ -14,8 +16,11 @@ import (
 // webOptions are those of the HTTP front.
 func (s *server) webOptions() web.Options {
 	o := web.Options{
-		Ours: s.servesHost, Domain: s.mailDomain, Access: s.settings.access(), Certified: s.isCertified,
+		Ours: s.servesHost, Domain: s.mailDomain, Access: s.settings.access(), Certified: s.isCertified, Policy: s.settings.policy(),
 		HTTPSPort: s.settings.port(s.settings.Listen.HTTPS), Logger: s.log,
+	}
+	if uri := s.settings.Admin; !strings.ContainsFunc(uri, unicode.IsControl) {
+		o.Contact = uri
 	}
 	if s.acme != nil {
 		o.Challenge = s.acme.HTTPChallenge

@@ -21,6 +21,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const zone = `
+_imaps._tcp.example.test. SRV 0 1 993 Mail.example.test.
 example.test.           SOA   ns. root. 1 3600 600 86400 60
 example.test.           MX    20 backup.example.test.
 example.test.           MX    10 Mail.Example.TEST.
@@ -112,6 +113,8 @@ func TestRecords(t *testing.T) {
 			a, err := r.LookupTLSA(ctx, "_25._tcp.Example.test")
 			return a.Records, err
 		}, []dns.TLSA{{Usage: 3, Selector: 1, Matching: 1, Data: []byte{0xab, 0xcd}}}},
+		{"SRV", func() (any, error) { a, err := r.LookupSRV(ctx, "_imaps._tcp.Example.test"); return a.Records, err },
+			[]dns.SRV{{Priority: 0, Weight: 1, Port: 993, Host: "mail.example.test"}}},
 		{"the name behind aliases", func() (any, error) { a, err := r.LookupAddrs(ctx, "Long.example.test"); return a.Name, err }, "mail.example.test"},
 		{"an alias that is not validated", func() (any, error) { return r.IsAuthenticAlias(ctx, "long.example.test") }, false},
 		{"no alias", func() (any, error) { return r.IsAuthenticAlias(ctx, "mail.example.test") }, false},

@@ -32,6 +32,10 @@ type Options struct {
 	Domain func(name string) (domain string, ok bool)
 	// Access is what mail programs are told.
 	Access Access
+	// Policy is the MTA-STS policy of all domains (RFC 8461 section 3.2). "": there is none.
+	Policy string
+	// Contact is a URI by which the administrator is told of security problems (RFC 9116). "": nobody is named.
+	Contact string
 	// Certified reports whether the certificate for a host is one that browsers trust: only then are they told to
 	// stay with HTTPS. nil: none is.
 	Certified func(host string) bool
@@ -148,6 +152,14 @@ func (s *Server) routes() []route {
 		// Some programs ask without TLS, too; what they are told leads to TLS and holds no secret.
 		{pattern: "GET " + autoconfigPath, handle: s.answerAutoconfig, plain: true},
 		{pattern: "GET " + autoconfigWellKnownPath, handle: s.answerAutoconfig, plain: true},
+		{pattern: "GET /.well-known/user-agent-configuration.json", handle: s.answerUserAgent},
+		{pattern: "GET /.well-known/mta-sts.txt", handle: s.answerPolicy},
+		{pattern: "GET /.well-known/security.txt", handle: s.answerSecurity},
+		// Load balancers and probers of the machine itself do not speak TLS.
+		{pattern: "GET /healthz", handle: s.answerHealth, plain: true},
+		// Address books and calendars (RFC 6764): programs that have found mail look for them, and wait for an answer.
+		{pattern: "/.well-known/carddav", handle: http.NotFound, plain: true},
+		{pattern: "/.well-known/caldav", handle: http.NotFound, plain: true},
 		{pattern: autodiscoverFolder, handle: s.answerAutodiscover, plain: true},
 	}
 }
