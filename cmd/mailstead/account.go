@@ -33,6 +33,8 @@ type accountCommand struct {
 
 	Grant  grantCommand  `cmd:"" help:"What an account may do beyond the usual."`
 	Revoke revokeCommand `cmd:"" help:"Take back what was granted."`
+
+	Vacation vacationCommand `cmd:"" help:"Automatic replies while an account's owner is away."`
 }
 
 type accountAddCommand struct {

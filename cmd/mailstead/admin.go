@@ -107,6 +107,9 @@ var actions = map[string]action{
 	"account allow add":             act(senderAdd(directory.Allowed)),
 	"account allow remove":          act(senderRemove(directory.Allowed)),
 	"account allow list":            act(senderList(directory.Allowed)),
+	"account vacation on":           act((*admin).vacationOn),
+	"account vacation off":          act((*admin).vacationOff),
+	"account vacation show":         act((*admin).vacationShow),
 	"account forward add":           act((*admin).forwardAdd),
 	"account forward remove":        act((*admin).forwardRemove),
 	"account forward list":          act((*admin).forwardList),
@@ -199,6 +202,7 @@ var failures = []struct {
 	{directory.ErrTangle, exitFailed, "the alias would lead to too many addresses"},
 	{mailbox.ErrNoMailbox, exitNoSuch, ""},
 	{directory.ErrLoop, exitUsage, ""},
+	{directory.ErrVacation, exitUsage, ""},
 	{directory.ErrTooMany, exitFailed, ""},
 	{directory.ErrInUse, exitFailed, "it is still in use"},
 }

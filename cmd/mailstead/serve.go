@@ -49,6 +49,7 @@ type server struct {
 	routes      *route.Table      // of mail to other servers
 	world       *remote.Courier   // there
 	here        *local.Courier    // to our mailboxes
+	replies     *local.Replies    // for who is away
 	trainer     *training.Trainer // of the junk filter
 	resolver    *dns.Resolver
 	policies    *mtasts.Cache  // of other domains
@@ -188,7 +189,15 @@ func (s *server) openQueue() (*local.Courier, error) {
 	if err := s.openFeedback(); err != nil {
 		return nil, err
 	}
-	here := local.New(local.Options{Store: s.store, Directory: s.directory, Journal: s.journal, Reports: s.reports, Logger: s.log})
+	s.replies, err = local.OpenReplies(local.RepliesOptions{
+		Store: s.store, Directory: s.directory, Sign: s.keys.Sign, Journal: s.journal, Logger: s.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	here := local.New(local.Options{
+		Store: s.store, Directory: s.directory, Journal: s.journal, Reports: s.reports, Replies: s.replies, Logger: s.log,
+	})
 	s.queue, err = queue.Open(s.store, queue.Options{
 		Remote: s.feedback.Watch(s.world), Local: here, IsLocal: s.directory.IsLocal, Routes: s.routes.For,
 		Disabled: len(s.settings.Resolvers) == 0, Hostname: s.settings.Hostname, Journal: s.journal, Logger: s.log,
@@ -316,6 +325,7 @@ func (s *server) run(ctx context.Context, ready func() error) error {
 		running.Go(func() { s.greylist.Run(working) })
 	}
 	running.Go(func() { s.trainer.Run(working) })
+	running.Go(func() { s.replies.Run(working, s.queue) })
 	running.Go(func() { s.sweepRejected(working) })
 	err = ready()
 	if err == nil {

@@ -125,6 +125,7 @@ type accountRecord struct {
 	Senders  senders     `json:"senders,omitzero"`
 	Sending  Sending     `json:"sending,omitzero"` // limits of its own
 	Forward  forward     `json:"forward,omitzero"`
+	Vacation *Vacation   `json:"vacation,omitempty"` // does not change: an edit makes a new one
 }
 
 // Open loads the directory from the store.

@@ -52,6 +52,7 @@ const (
 	Delivered Step = "delivered" // an attempt for To: Host has taken it
 	Deferred  Step = "deferred"  // an attempt for To failed, and there is another at Next
 	Failed    Step = "failed"    // it was given up for To
+	Answered  Step = "answered"  // an automatic reply goes to To
 	Notified  Step = "notified"  // a notice is on its way to To; Verdict: "failed", "delayed", "delivered"
 	Removed   Step = "removed"   // an administrator took it out of the queue
 	Talked    Step = "talked"    // what was Said in an attempt for To

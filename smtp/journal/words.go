@@ -46,6 +46,8 @@ func (e *Event) words() string {
 		return fmt.Sprintf("not yet delivered to %s by %s%s; tried again %s", to, e.attempt(), e.heard(), e.Next.Format(time.RFC3339))
 	case Failed:
 		return fmt.Sprintf("given up for %s after %s%s", to, e.attempt(), e.heard())
+	case Answered:
+		return fmt.Sprintf("an automatic reply goes to %s", to)
 	case Notified:
 		return fmt.Sprintf("a notice of %s goes to %s", cmp.Or(notices[e.Verdict], "failure"), to)
 	case Removed:

@@ -39,6 +39,7 @@ type Options struct {
 	Directory Directory
 	Journal   *journal.Journal // is told where each copy is; nil = nobody is
 	Reports   *report.Desk     // reads reports that were delivered; nil = nobody does
+	Replies   *Replies         // answers for who is away; nil = nobody does
 	Now       func() time.Time // nil = time.Now
 	Logger    *slog.Logger     // nil = none
 }
@@ -51,13 +52,14 @@ type Courier struct {
 	queue     Queue
 	journal   *journal.Journal
 	reports   *report.Desk
+	replies   *Replies
 	now       func() time.Time
 	log       *slog.Logger
 }
 
 // New returns a courier. It needs UseQueue before its first message.
 func New(o Options) *Courier {
-	c := &Courier{store: o.Store, directory: o.Directory, journal: o.Journal, reports: o.Reports, now: o.Now, log: o.Logger}
+	c := &Courier{store: o.Store, directory: o.Directory, journal: o.Journal, reports: o.Reports, replies: o.Replies, now: o.Now, log: o.Logger}
 	if c.now == nil {
 		c.now = time.Now
 	}
@@ -113,7 +115,9 @@ func (c *Courier) Accept(ctx context.Context, t Transaction, b *mailbox.NewBody)
 		EightBit: t.EightBit, UTF8: t.UTF8, TLS: t.TLS, Received: t.Received, Transaction: t.ID,
 		EnvelopeID: t.EnvelopeID, Return: t.Return, Proven: t.Proven, Wishes: p.wishes,
 	}
-	id, err := c.take(ctx, p, targets, e, b)
+	settle := c.answers(&p, &t, b)
+	id, failed, err := c.takeAll(ctx, p, targets, e, b)
+	settle(failed)
 	if err == nil && t.Report && c.reports != nil {
 		err = c.reports.Take(ctx, id) // before the 250: whoever hears nothing sends it again
 	}
@@ -122,7 +126,13 @@ func (c *Courier) Accept(ctx context.Context, t Transaction, b *mailbox.NewBody)
 
 // take stores the copies of one message: mailboxes and queue in one record,
 // then, in rare cases, what some of them refused. It returns the stored body.
-func (c *Courier) take(ctx context.Context, p plan, targets []mailbox.Target, e queue.Envelope, b *mailbox.NewBody) (id mailbox.BodyID, err error) {
+func (c *Courier) take(ctx context.Context, p plan, targets []mailbox.Target, e queue.Envelope, b *mailbox.NewBody) (mailbox.BodyID, error) {
+	id, _, err := c.takeAll(ctx, p, targets, e, b)
+	return id, err
+}
+
+// takeAll is take, and says how each copy failed; nothing of any where nothing was stored.
+func (c *Courier) takeAll(ctx context.Context, p plan, targets []mailbox.Target, e queue.Envelope, b *mailbox.NewBody) (id mailbox.BodyID, failed []error, err error) {
 	changes := func(body mailbox.BodyID) []mailbox.RoomChange {
 		id = body
 		if len(p.remote)+len(p.news) == 0 {
@@ -135,9 +145,9 @@ func (c *Courier) take(ctx context.Context, p plan, targets []mailbox.Target, e 
 		placed, err = c.store.Deliver(ctx, b, targets, changes)
 	}
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
-	failed := make([]error, len(placed))
+	failed = make([]error, len(placed))
 	for i, pl := range placed {
 		if failed[i] = pl.Err; pl.Err != nil {
 			c.log.Warn("local: mailbox refused a message", "account", p.local[i].Name, "err", pl.Err)
@@ -145,16 +155,16 @@ func (c *Courier) take(ctx context.Context, p plan, targets []mailbox.Target, e 
 	}
 	v := judge(p, failed, e.Account != 0)
 	if v.refuse != nil {
-		return 0, v.refuse
+		return 0, failed, v.refuse
 	}
 	c.noteFiled(p, targets, failed, e.Transaction)
 	if err := c.retain(ctx, p, v, e, id); err != nil {
-		return 0, err
+		return 0, failed, err
 	}
 	if len(p.remote)+len(p.news)+len(v.queue) > 0 {
 		c.queue.Wake()
 	}
-	return id, nil
+	return id, failed, nil
 }
 
 // fileAsJunk turns the copies of some accounts to Junk, where there is one.

@@ -137,3 +137,6 @@ func (r *Recipient) onward() (queue.Wish, queue.Action) {
 	}
 	return r.Wish.Onward(len(r.Route.Local) + len(r.Route.Remote))
 }
+
+// isJunk reports whether the copy of an account goes to Junk.
+func (p *plan) isJunk(a mailbox.AccountID) bool { return slices.Contains(p.junk, a) }
