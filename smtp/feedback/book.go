@@ -13,8 +13,8 @@ import (
 // a handful of rows; what is beyond them is only known by its number.
 const (
 	maxDomains = 2000  // and days, of each kind of report: of a flood under made-up names some are told
-	maxRows    = 500   // of a report: 200 KB of XML, 10 KB packed
-	maxAllRows = 20000 // of each kind of report: 10 MB of memory
+	maxRows    = 500   // of a report: 300 KB of XML, 10 KB packed
+	maxAllRows = 20000 // of each kind of report: 5 MB of memory, 25 where all names are as long as names can be
 )
 
 // book has the counts of one kind of report. R is what is counted as one row.

@@ -50,7 +50,8 @@ const (
 const (
 	flushEvery = 5 * time.Minute // counts are written, and due reports sent; what a kill loses
 	keepSent   = 30 * 24 * time.Hour
-	changes    = 20 // of a record that writes counts: 3 MB at the very most
+	changes    = 20        // of a record that removes what is old
+	recordSize = 256 << 10 // octets of counts in one record; a single count may be larger
 )
 
 // Sender is what reports are handed to: the queue.
@@ -97,6 +98,8 @@ type Reporter struct {
 	dmarc book[dmarcRow]
 	tls   book[tlsRow]
 	off   map[string]bool // domains of this server
+
+	later map[key]time.Time // when a report that failed is tried again; only Run and what it calls look at it
 }
 
 // Open reads the counts. What cannot be read is passed over.
@@ -107,7 +110,7 @@ func Open(o Options) (*Reporter, error) {
 	o.defaults()
 	r := &Reporter{
 		o: o, idle: o.Off || o.Resolver.Disabled(), client: newClient(o), log: o.Logger,
-		dmarc: newBook[dmarcRow](DMARC), tls: newBook[tlsRow](TLS), off: map[string]bool{},
+		dmarc: newBook[dmarcRow](DMARC), tls: newBook[tlsRow](TLS), off: map[string]bool{}, later: map[key]time.Time{},
 	}
 	err := o.Store.Room(roomName).Each(countPrefix, func(key string, value []byte) error {
 		k, ok := parseKey(key)
@@ -186,7 +189,11 @@ func (r *Reporter) flush(ctx context.Context) {
 	all := append(r.dmarc.changes(), r.tls.changes()...)
 	r.mu.Unlock()
 	for len(all) > 0 {
-		n := min(len(all), changes)
+		n, size := 1, len(all[0].Value)
+		for n < len(all) && size+len(all[n].Value) <= recordSize {
+			size += len(all[n].Value)
+			n++
+		}
 		if err := r.o.Store.Change(ctx, all[:n]...); err != nil {
 			if !errors.Is(err, mailbox.ErrClosed) {
 				r.log.Warn("feedback: counts were not written; they are when they change", "err", err)

@@ -457,8 +457,11 @@ func TestNotNow(t *testing.T) {
 	w.nextDay()
 	w.r.work(t.Context())
 	signer = "us.test"
+	w.r.work(t.Context()) // too early again
+	w.now = w.now.Add(again)
 	w.zone.SetFault("_dmarc.asks.test", dnstest.Fault{ServFail: true})
 	w.r.work(t.Context())
+	w.now = w.now.Add(again)
 	w.zone.SetFault("_dmarc.asks.test", dnstest.Fault{})
 	w.zone.SetFault("asks.test._report._dmarc.reader.test", dnstest.Fault{ServFail: true})
 	w.r.work(t.Context())
@@ -466,6 +469,7 @@ func TestNotNow(t *testing.T) {
 		t.Fatalf("%d letters", n)
 	}
 	w.zone.SetFault("asks.test._report._dmarc.reader.test", dnstest.Fault{})
+	w.now = w.now.Add(again)
 	w.r.work(t.Context())
 	if n := len(w.letters()); n != 1 {
 		t.Errorf("%d letters in the end", n)
@@ -586,6 +590,7 @@ func TestPost(t *testing.T) {
 		t.Errorf("%d counted after %d octets were not taken", len(w.r.tls.of), len(got))
 	}
 	status = http.StatusCreated
+	w.now = w.now.Add(again)
 	w.r.work(t.Context())
 	if len(w.r.tls.of) != 0 || kind != "POST /v1/tlsrpt application/tlsrpt+gzip" {
 		t.Errorf("%d counted, %s", len(w.r.tls.of), kind)

@@ -55,8 +55,11 @@ func (r *Reporter) Observe(o Observation) {
 	r.dmarc.count(r.today(DMARC, f.DMARC.Domain), row)
 }
 
-// maxSignatures is how many signatures of a message are told: half of what the verifier looks at.
-const maxSignatures = 5
+// Of a message's signatures as many are told: half of what the verifier looks at, and no more than so many octets.
+const (
+	maxSignatures    = 5
+	maxSignatureText = 300
+)
 
 // rowOf is the row that a message is counted in.
 func rowOf(o Observation) dmarcRow {
@@ -92,8 +95,13 @@ func signaturesOf(author string, all []mailauth.DKIMResult) string {
 	})
 	slices.SortStableFunc(all, func(a, b mailauth.DKIMResult) int { return rank(a) - rank(b) })
 	var list []string
+	room := maxSignatureText
 	for _, d := range all[:min(len(all), maxSignatures)] {
-		list = append(list, d.Domain+" "+d.Selector+" "+string(d.Result))
+		text := d.Domain + " " + d.Selector + " " + string(d.Result)
+		if room -= len(text) + 1; room < 0 {
+			break
+		}
+		list = append(list, text)
 	}
 	return strings.Join(list, ";")
 }

@@ -25,6 +25,8 @@ const (
 	tryFor = 48 * time.Hour
 	// sendTime is for all that has to be looked up for one report.
 	sendTime = 3 * time.Minute
+	// again is when what went wrong is tried again.
+	again = time.Hour
 )
 
 // errNobody says that nobody wants a report, or may get it.
@@ -49,9 +51,10 @@ func (r *Reporter) sendDue(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if now.Before(k.due(from)) {
+		if now.Before(k.due(from)) || now.Before(r.later[k]) {
 			continue
 		}
+		delete(r.later, k)
 		err := r.send(ctx, from, k)
 		switch {
 		case err == nil:
@@ -60,6 +63,7 @@ func (r *Reporter) sendDue(ctx context.Context) {
 			r.log.Info("feedback: a report is not sent", "kind", k.kind, "domain", k.domain, "day", k.day, "why", err)
 			err = r.forget(ctx, k)
 		default:
+			r.later[k] = now.Add(again)
 			r.log.Warn("feedback: a report is tried again later", "kind", k.kind, "domain", k.domain, "day", k.day, "err", err)
 		}
 		if errors.Is(err, mailbox.ErrClosed) {
