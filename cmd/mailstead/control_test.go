@@ -373,10 +373,12 @@ func anonymous(s, dir, id string) string {
 
 var (
 	appPassword = regexp.MustCompile(`(?m)^([a-z2-7]{5}-){3}[a-z2-7]{5}$`)
-	publicKey   = regexp.MustCompile(`p=[A-Za-z0-9+/]{20}[A-Za-z0-9+/=" \\]+`)            // made at random, with its strings in JSON or a zone file
-	exchanger   = regexp.MustCompile(`\S+ IN MX \S+ \S+\n|\{[^{}]*"type": "MX"[^{}]*\},`) // nobody knows its name in a folder alone
-	snakeCase   = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
-	timeKeys    = []string{"created", "received", "next_attempt", "at"}
+	publicKey   = regexp.MustCompile(`p=[A-Za-z0-9+/]{20}[A-Za-z0-9+/=" \\]+`) // made at random, with its strings in JSON or a zone file
+	// Nobody knows the server's name in a folder alone, nor its ports.
+	exchanger = regexp.MustCompile(`\S+ IN (MX|SRV|CNAME) [^\n]*\n|_mta-sts\S+ IN TXT [^\n]*\n|` +
+		`\{[^{}]*"type": "MX"[^{}]*\},|,\s*\{[^{}]*"type": "(SRV|CNAME)"[^{}]*\}|,\s*\{[^{}]*"name": "_mta-sts[^{}]*\}`)
+	snakeCase = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
+	timeKeys  = []string{"created", "received", "next_attempt", "at"}
 )
 
 // checkJSON holds the output of --json to its promises: one array, snake_case,
