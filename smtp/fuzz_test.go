@@ -64,6 +64,7 @@ func FuzzSession(f *testing.F) {
 	for _, s := range []string{
 		"EHLO c\r\nMAIL FROM:<a@b.example> SIZE=1 BODY=8BITMIME\r\nRCPT TO:<ann@example.test>\r\nDATA\r\nA: b\r\n\r\n..\r\n.\r\nQUIT\r\n",
 		"EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<postmaster>\r\nBDAT 3\r\na\r\nBDAT 4 LAST\r\n\r\n\r\n",
+		"EHLO c\r\nMAIL FROM:<a@b.example> RET=FULL ENVID=Q+2B\r\nRCPT TO:<ann@example.test> NOTIFY=SUCCESS,DELAY ORCPT=utf-8;\\x{FC}@x\r\nDATA\r\nA: b\r\n\r\n.\r\n",
 		"HELO c\r\nVRFY x\r\nEXPN x\r\nHELP\r\nNOOP\r\nRSET\r\nSTARTTLS\r\n",
 		"EHLO c\r\nAUTH PLAIN YQ==\r\nYQ==\r\nMAIL FROM:<ann@example.test>\r\nRCPT TO:<x@b.example>\r\nDATA\r\nFrom: ann@example.test\nBcc: x\n y\n\n.x\r\n.\r\n",
 	} {

@@ -202,6 +202,15 @@ func TestOutgoing(t *testing.T) {
 	if strings.Contains(notice, "a0@far.test") {
 		t.Errorf("the notice names who has the message:\n%s", notice)
 	}
+	talk := command(t, "", "log", "--to", "nobody@far.test", "--conversation", "--dir", o.us.dir)
+	for _, part := range []string{"what was said in attempt 1 for a0@far.test, nobody@far.test:", "\n      > RCPT TO:<nobody@far.test>\n", "\n      < 550 5.1.1 ", "a notice of failure goes to a0@us.test"} {
+		if !strings.Contains(talk.out, part) {
+			t.Errorf("no %q in the conversation\n%s%s", part, talk.out, talk.err)
+		}
+	}
+	if plain := command(t, "", "log", "--to", "nobody@far.test", "--dir", o.us.dir); strings.Contains(plain.out, "> RCPT") {
+		t.Errorf("nobody asked for the conversation:\n%s", plain.out)
+	}
 	eventually(t, "delivery without the broken STARTTLS", func() bool { return broken.received()["broken"] == 1 })
 
 	eventually(t, "only the greylisted message waits", func() bool {

@@ -222,6 +222,11 @@ func FuzzNotice(f *testing.F) {
 			id: "ID", boundary: "BOUNDARY", recipients: []recipient{{Address: address, Last: failureOf(o, lastTry)}},
 		}
 		checkNotice(t, written(t, n), 1, n.hasEightBit())
+		// What a client has said of its wishes was parsed; what stands on disk may be anything.
+		n.envelopeID, n.recipients[0].Original, n.news, n.retryUntil = text, address+";"+text, ActionDelayed, now
+		checkNotice(t, written(t, n), 1, n.hasEightBit())
+		n.news, n.retryUntil, n.recipients[0].Done = ActionDelivered, time.Time{}, ActionRelayed
+		checkNotice(t, written(t, n), 1, n.hasEightBit())
 	})
 }
 
