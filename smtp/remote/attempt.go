@@ -472,12 +472,16 @@ func (a *attempt) faulty(t *target, err error) error {
 func (a *attempt) handOver(ctx context.Context, s *session, t target, triedTLS bool) error {
 	t.dsn = s.ext.dsn
 	todo := a.sendable(s, t)
+	m, fits := a.messageFor(s, t, todo)
+	if !fits {
+		return nil
+	}
 	for len(todo) > 0 {
 		batch := todo[:min(len(todo), maxBatch)]
 		rest := todo[len(batch):]
 		utf8 := a.m.UTF8 || a.from.utf8 || slices.ContainsFunc(batch, func(r recipient) bool { return r.utf8 })
 		require := a.m.TLS == queue.TLSRequired && s.ext.requireTLS && t.policy.vouched && t.finding == nil
-		tx, err := s.transact(mailCommand(a.from, a.m, utf8, require, s.ext), batch, a.m)
+		tx, err := s.transact(mailCommand(a.from, m, utf8, require, s.ext), batch, m)
 		if s.stale && !tx.begun && !tx.unreadable {
 			if err == nil {
 				s.quit()
@@ -500,6 +504,28 @@ func (a *attempt) handOver(ctx context.Context, s *session, t target, triedTLS b
 		todo = slices.Concat(later, rest)
 	}
 	return nil
+}
+
+// messageFor gives the message as a server can take it. False says that nothing can be sent to it, for
+// a reason that is recorded.
+func (a *attempt) messageFor(s *session, t target, todo []recipient) (m queue.Message, fits bool) {
+	if !a.m.EightBit || s.ext.eightBit || len(todo) == 0 {
+		return a.m, true
+	}
+	m, err := sevenBit(a.m)
+	switch {
+	case err == nil:
+		a.told.note("the message is converted to 7 bits")
+		return m, true
+	case errors.Is(err, errNotConvertible):
+		for _, r := range todo {
+			a.settle(r, t, permanent("5.6.3", "%s does not offer 8BITMIME, which this message needs: %v", t, err)) // RFC 6152 section 3
+		}
+	default:
+		a.stop = true
+		a.recordOpen(t, temporary("4.3.0", "read the message: %v", err))
+	}
+	return m, false
 }
 
 // take records a transaction and gives the recipients it left for the next.

@@ -312,11 +312,6 @@ func (tx *transaction) broken(cause error) error {
 
 // mailCommand makes the MAIL command with the parameters that the message needs
 // and the server knows.
-//
-// An 8-bit body goes to a server without 8BITMIME as it is, without BODY=:
-// RFC 6152 section 3 wants it converted or returned, but converting breaks
-// DKIM signatures, returning helps nobody, and every server in use is 8-bit
-// clean whatever it announces.
 func mailCommand(from path, m queue.Message, utf8, requireTLS bool, ext extensions) string {
 	line := fmt.Sprintf("MAIL FROM:<%s>", from.text)
 	if ext.sizeParam && m.Size > 0 {
