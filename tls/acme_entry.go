@@ -24,7 +24,6 @@ type entry struct {
 	key, next *ecdsa.PrivateKey // next is nil but while a change of the key is prepared
 	record    record
 	waiting   string // why nothing is tried now, in words
-	working   bool   // an attempt is under way
 }
 
 // order is a renewal that somebody has asked for.
@@ -39,7 +38,7 @@ type record struct {
 	Tried    time.Time `json:"tried,omitzero"`    // when a certificate was asked for last
 	Failures int       `json:"failures,omitzero"` // since one was got
 	Error    string    `json:"error,omitzero"`    // of the last attempt, in words
-	NextTry  time.Time `json:"next_try,omitzero"` // not before
+	NextTry  time.Time `json:"next_try,omitzero"` // not before, after a failure or a certificate
 	Asked    time.Time `json:"asked,omitzero"`    // until when the authority wants to be left alone
 
 	// What the authority says of when to renew (RFC 9773), of the certificate with this serial number.

@@ -13,6 +13,9 @@ const (
 	mostAsk  = 24 * time.Hour
 	// mostPatience bounds for how long an authority can have us stay away.
 	mostPatience = 7 * 24 * time.Hour
+	// leastBetween is the least time from a certificate to the next one of its name, whatever its dates are and
+	// whenever the authority wants it renewed.
+	leastBetween = time.Hour
 	// firstLook and lastLook bound the pauses between two looks at where a name leads; that costs the authority nothing.
 	firstLook = time.Minute
 	lastLook  = 10 * time.Minute

@@ -38,6 +38,7 @@ func TestNextStep(t *testing.T) {
 		{"a window beyond the end", leaf(-89, 1), with(asked, func(r *record) { r.RenewAt = now.Add(50 * day) }), fetch, now},
 		{"a renewal that failed", leaf(-70, 20), with(asked, func(r *record) { r.NextTry = now.Add(time.Hour) }), rest, now.Add(time.Hour)},
 		{"out of date: nothing to ask, only to fetch", leaf(-91, -1), record{}, fetch, now},
+		{"out of date when it came", leaf(-91, -1), record{Tried: now, NextTry: now.Add(leastBetween)}, rest, now.Add(leastBetween)},
 		{"out of date, after a failure", leaf(-91, -1), record{NextTry: now.Add(time.Hour)}, rest, now.Add(time.Hour)},
 	} {
 		if got, until := nextStep("mail.example.test", c.leaf, c.r, now); got != c.want || !until.Equal(c.until) {

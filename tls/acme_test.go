@@ -515,6 +515,27 @@ func TestACMEAsksOnlyForNamesThatLeadHere(t *testing.T) {
 	}
 }
 
+// TestACMEOutOfDate: a certificate that has expired is served until there is a better one, and an authority that gives nothing else
+// is not asked over and over again.
+func TestACMEOutOfDate(t *testing.T) {
+	w := newWorld(t, acmetest.Options{Life: -time.Second})
+	const name = "mail.example.test"
+	w.start(name)
+	w.until("the certificate", func() bool { return w.has(name) })
+	if leaf := w.served(name); leaf.NotAfter.After(time.Now()) {
+		t.Fatalf("it is good until %v", leaf.NotAfter)
+	}
+	if err := w.acme.Renew(t.Context(), name, false); err != nil || !w.has(name) {
+		t.Error(err)
+	}
+	if err := w.acme.Renew(t.Context(), name, false); err != nil { // takes its turn after what the worker wanted to do
+		t.Error(err)
+	}
+	if n := w.authority.Asked("new-order"); n != 3 {
+		t.Errorf("%d orders", n)
+	}
+}
+
 func TestACMEForgottenAccount(t *testing.T) {
 	w := newWorld(t, acmetest.Options{})
 	w.start("mail.example.test")

@@ -197,6 +197,7 @@ func (a *ACME) conclude(ctx context.Context, e *entry, failure error, asked time
 		a.o.Logger.Warn("no certificate", "name", e.name, "reason", r.Error, "failures", r.Failures, "next_try", r.NextTry)
 	} else {
 		leaf := e.leaf()
+		r.NextTry = now.Add(leastBetween)
 		a.o.Logger.Info("certificate fetched", "name", e.name, "issuer", issuerName(leaf), "not_after", leaf.NotAfter)
 	}
 	a.note(ctx, e, r)

@@ -47,7 +47,8 @@ func Config(source Source, p Protocol) *tls.Config {
 		MinVersion:     tls.VersionTLS12,
 		NextProtos:     alpn[p],
 		// Outlook.com breaks off STARTTLS with a Go server that sends it session
-		// tickets. Sending servers hardly ever resume a session, so nothing is lost.
+		// tickets. Sending servers hardly ever resume a session, so nothing is lost. Elsewhere
+		// the library changes their key every day, and takes none that is older than a week.
 		SessionTicketsDisabled: p == SMTP,
 	}
 }

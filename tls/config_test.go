@@ -64,6 +64,19 @@ func TestOldVersionsAreRefused(t *testing.T) {
 	}
 }
 
+// TestKeyExchange: nobody reads today's connections with tomorrow's computer.
+func TestKeyExchange(t *testing.T) {
+	ca := newCA(t, Options{})
+	leaf := newLeaf(t, ca, "localhost")
+	for p := range alpn {
+		client := &tls.Config{RootCAs: ca.Pool(), ServerName: "localhost"}
+		state, clientErr, serverErr := shake(t, Config(leaf, p), client)
+		if clientErr != nil || serverErr != nil || state.CurveID != tls.X25519MLKEM768 {
+			t.Errorf("protocol %d: %v; client %v, server %v", p, state.CurveID, clientErr, serverErr)
+		}
+	}
+}
+
 func TestSessionTickets(t *testing.T) {
 	ca := newCA(t, Options{})
 	leaf := newLeaf(t, ca, "localhost")

@@ -142,6 +142,8 @@ func (s *server) certifiedNames() []string {
 
 // renameCertificate follows a change of the domains.
 func (s *server) renameCertificate() error {
+	s.renaming.Lock()
+	defer s.renaming.Unlock()
 	if err := s.certificate.SetNames(s.names()...); err != nil {
 		return fmt.Errorf("certificate: %w", err)
 	}

@@ -62,6 +62,7 @@ type server struct {
 	certificate *tls.Issued // of our own making, for when there is no other
 	files       *tls.Files  // the operator's; nil without
 	acme        *tls.ACME   // nil where no certificates are fetched
+	renaming    sync.Mutex  // is held while certificates follow the domains
 	fronts      []front
 }
 

@@ -100,7 +100,7 @@ func (c *Conn) LoggedOut() bool {
 	if !c.strangers.add(key) {
 		return false
 	}
-	c.EndWith(nil)
+	c.EndWith(context.Background()) // with nothing
 	c.uncount()
 	c.uncount = func() { c.strangers.remove(key) }
 	return true
@@ -234,7 +234,7 @@ func (c *Conn) cut() {
 
 // end is the end of the session.
 func (c *Conn) end() {
-	c.EndWith(nil)
+	c.EndWith(context.Background()) // with nothing
 	c.cancel()
 	c.uncount()
 	c.Conn.Close()
