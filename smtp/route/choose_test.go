@@ -76,25 +76,25 @@ func TestChoose(t *testing.T) {
 // TestOneRouteForEachMail holds the rule that decides whether two routes may stand beside each other against the
 // choice: which of the two comes first makes no difference if and only if they may.
 func TestOneRouteForEachMail(t *testing.T) {
-	lists := [][]string{nil, {"a.test"}, {"b.a.test"}, {"a.test", "c.test"}, {"c.test"}}
+	lists := [][]string{nil, {"a.test"}, {"b.a.test"}, {"a.test", "c.test"}}
 	accounts := [][]mailbox.AccountID{nil, {1}, {1, 2}}
 	var all []Route
 	for _, to := range lists {
-		for _, from := range lists {
-			for _, of := range accounts {
+		for _, from := range [][]string{nil, {"a.test"}, {"a.test", "c.test"}} {
+			for _, of := range accounts[:2] {
 				for _, after := range []int{0, 2} {
 					all = append(all, Route{To: to, From: from, Accounts: of, After: after, Hop: at("x.test")})
 				}
 			}
 		}
 	}
-	domains := []string{"", "a.test", "b.a.test", "c.test", "d.test"}
+	domains := []string{"", "a.test", "b.a.test", "c.test"}
 	differs := func(x, y Route) bool {
 		x.Name, y.Name = "x", "y"
 		for _, to := range domains {
 			for _, from := range domains {
-				for account := range mailbox.AccountID(3) {
-					for attempts := range 3 {
+				for account := range mailbox.AccountID(2) {
+					for _, attempts := range []int{0, 2} {
 						m := Mail{To: to, From: "p@" + from, Account: account, Attempts: attempts}
 						if Choose([]Route{x, y}, m).Name != Choose([]Route{y, x}, m).Name {
 							return true
