@@ -180,7 +180,7 @@ func TestAutodiscover(t *testing.T) {
 		{"deep", "POST", host + "/autodiscover/autodiscover.xml", strings.Repeat("<a>", 2000), 404},
 		{"not XML", "POST", host + "/autodiscover/autodiscover.xml", "EHLO there", 404},
 		{"in UTF-16", "POST", host + "/autodiscover/autodiscover.xml", `<?xml version="1.0" encoding="utf-16"?><Autodiscover/>`, 404},
-		{"a megabyte", "POST", host + "/autodiscover/autodiscover.xml", pox(strings.Repeat("a", 1<<20)+"@example.test", ""), 413},
+		{"too long", "POST", host + "/autodiscover/autodiscover.xml", pox(strings.Repeat("a", 2*maxPOX)+"@example.test", ""), 413},
 		{"a foreign host", "POST", "https://autodiscover.other.test/autodiscover/autodiscover.xml", pox("a@example.test", outlookAnswer), 421},
 		{"JSON", "GET", host + "/autodiscover/autodiscover.json?Email=a%40example.test&Protocol=AutodiscoverV1", "", 200},
 		{"JSON by path", "GET", host + "/Autodiscover/autodiscover.json/v1.0/a%40example.test?protocol=autodiscoverv1", "", 200},
@@ -206,6 +206,25 @@ func TestAutodiscover(t *testing.T) {
 				t.Errorf("body %s", got.body)
 			}
 		})
+	}
+}
+
+// TestAutodiscoverOfAMegabyte: it is refused, or the connection ends while it is still being sent; the next one is answered.
+func TestAutodiscoverOfAMegabyte(t *testing.T) {
+	f := start(t, testOptions())
+	const url = "https://example.test/autodiscover/autodiscover.xml"
+	req, err := http.NewRequestWithContext(t.Context(), "POST", url, strings.NewReader(pox(strings.Repeat("a", 1<<20)+"@example.test", "")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := f.client(false).Do(req); err == nil {
+		got.Body.Close()
+		if got.StatusCode != http.StatusRequestEntityTooLarge {
+			t.Errorf("%s", got.Status)
+		}
+	}
+	if got := f.ask("POST", url, pox("a@example.test", "")); got.status != 200 {
+		t.Errorf("the next one: %d", got.status)
 	}
 }
 

@@ -62,7 +62,6 @@ func (s *Server) answerPOX(w http.ResponseWriter, r *http.Request) {
 	// One octet more tells what is too long from what is just not.
 	text, err := io.ReadAll(io.LimitReader(r.Body, maxPOX+1))
 	if err != nil || len(text) > maxPOX {
-		w.Header().Set("Connection", "close")
 		http.Error(w, "too long", http.StatusRequestEntityTooLarge)
 		return
 	}

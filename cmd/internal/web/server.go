@@ -152,6 +152,7 @@ func (s *Server) routes() []route {
 		// Some programs ask without TLS, too; what they are told leads to TLS and holds no secret.
 		{pattern: "GET " + autoconfigPath, handle: s.answerAutoconfig, plain: true},
 		{pattern: "GET " + autoconfigWellKnownPath, handle: s.answerAutoconfig, plain: true},
+		{pattern: "GET /{$}", handle: s.answerPage},
 		{pattern: "GET /.well-known/user-agent-configuration.json", handle: s.answerUserAgent},
 		{pattern: "GET /.well-known/mta-sts.txt", handle: s.answerPolicy},
 		{pattern: "GET /.well-known/security.txt", handle: s.answerSecurity},

@@ -113,7 +113,7 @@ func TestRequests(t *testing.T) {
 		{"GET", "http://other.test/", 404, ""},
 		{"GET", "http://192.0.2.1/", 404, ""},
 		{"GET", "https://other.test/", 421, ""},
-		{"GET", "https://mail.example.test/", 404, ""},
+		{"GET", "https://mail.example.test/none", 404, ""},
 		{"POST", "https://mail.example.test/.well-known/acme-challenge/known", 405, ""},
 	} {
 		for _, h2 := range []bool{false, true} {
