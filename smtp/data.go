@@ -75,7 +75,7 @@ func (s *session) accept() (reply, error) {
 	m, came := s.tx.message, s.server.o.Now()
 	err := m.finish()
 	if err == nil {
-		s.tx.EightBit, s.tx.UTF8 = m.eightBit, !m.asciiHeader || !s.tx.ascii()
+		s.tx.EightBit, s.tx.UTF8 = m.eightBit, !m.asciiHeader || !isASCII(s.tx.From)
 		if m.tlsOptional {
 			s.tx.TLS = queue.TLSOptional
 		}

@@ -34,11 +34,6 @@ func (t *transaction) fail() {
 	t.message, t.failed = nil, true
 }
 
-// ascii reports whether the envelope can be said without SMTPUTF8.
-func (t *transaction) ascii() bool {
-	return isASCII(t.From) && !slices.ContainsFunc(t.Recipients, func(r local.Recipient) bool { return !isASCII(r.Address) })
-}
-
 // newTransaction begins with the reverse-path.
 func (s *session) newTransaction(from path, p mailParams) *transaction {
 	now := s.server.o.Now()

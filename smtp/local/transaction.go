@@ -18,7 +18,7 @@ type Transaction struct {
 	Recipients []Recipient
 	Account    mailbox.AccountID // who submitted it; 0 for mail from outside
 	EightBit   bool              // the message has octets above 127
-	UTF8       bool              // an address or a header field has them (RFC 6531)
+	UTF8       bool              // the reverse-path or a header field has them (RFC 6531)
 	TLS        queue.TLSDemand   // what the sender wants of the connections that it goes on over
 	Received   time.Time
 	Report     bool                // the message looks like a report about our domains, from whom it says it is from

@@ -149,6 +149,7 @@ func split(env Envelope, notice noticeKind, body mailbox.BodyID, now time.Time) 
 			entries[i].Destination = destination
 		}
 		r := recipient{Address: address, Wish: env.Wishes[address]}
+		entries[i].UTF8 = entries[i].UTF8 || !isASCII(address) // of this destination only: others may know no SMTPUTF8
 		if f, ok := env.Filing[address]; ok {
 			r.Filing = &f
 		}
@@ -156,6 +157,7 @@ func split(env Envelope, notice noticeKind, body mailbox.BodyID, now time.Time) 
 	}
 	for _, s := range env.Settled { // each may belong to a copy of its own (mailbox.RoomChange.With)
 		e := blank
+		e.UTF8 = e.UTF8 || !isASCII(s.Recipient)
 		e.Recipients = []recipient{{Address: s.Recipient, Done: s.Action, Wish: s.Wish}}
 		entries = append(entries, e)
 	}

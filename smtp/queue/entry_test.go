@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"maps"
 	"testing"
 	"time"
 
@@ -37,5 +38,17 @@ func TestEntryFiling(t *testing.T) {
 		`"body":7,"size":4,"received":"2026-11-22T12:00:00Z","next":"2026-11-22T12:00:00Z"}`))
 	if err != nil || old.filing() != nil || old.TLS != "" || len(old.open()) != 1 {
 		t.Errorf("%+v, %v", old, err)
+	}
+}
+
+// TestUTF8OfADestination: an address that needs SMTPUTF8 keeps no mail from servers of others (RFC 6531 section 3.2).
+func TestUTF8OfADestination(t *testing.T) {
+	entries := split(Envelope{From: "a@us.test", Recipients: []string{"x@old.test", "j\u00fcrgen@new.test", "y@new.test"}}, ordinary, 1, time.Unix(1, 0))
+	got := map[string]bool{}
+	for _, e := range entries {
+		got[e.Destination] = e.UTF8
+	}
+	if want := map[string]bool{"old.test": false, "new.test": true}; !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }

@@ -126,7 +126,7 @@ type Envelope struct {
 	Account    mailbox.AccountID // who submitted it; 0 for mail from outside and our own notices
 	Size       int64             // octets
 	EightBit   bool
-	UTF8       bool
+	UTF8       bool // the reverse-path or a header field needs SMTPUTF8; recipients are looked at
 	TLS        TLSDemand
 	Received   time.Time // zero = now
 
