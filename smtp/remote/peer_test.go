@@ -24,7 +24,7 @@ type peer struct {
 	ended         chan struct{} // gets a value for each conversation that is over
 	mu            sync.Mutex
 	letters       []letter
-	sessions      int // begun
+	sessions      int // begun over TLS
 }
 
 type letter struct {
@@ -42,9 +42,11 @@ type peerSession struct {
 
 func (p *peer) NewSession(c *gosmtp.Conn) (gosmtp.Session, error) {
 	_, encrypted := c.TLSConnectionState()
-	p.mu.Lock()
-	p.sessions++
-	p.mu.Unlock()
+	if encrypted { // there was one in the clear before
+		p.mu.Lock()
+		p.sessions++
+		p.mu.Unlock()
+	}
 	return &peerSession{p: p, letter: letter{tls: encrypted}}, nil
 }
 
