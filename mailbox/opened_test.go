@@ -10,15 +10,15 @@ func TestFilledMailboxIsOpen(t *testing.T) {
 	for n := range 3 {
 		deliver(t, s, a, "INBOX", letter(n))
 	}
-	if n := len(s.opened.idle); n != 1 || s.opened.idle[0].size() != 3 {
+	if n, _ := unused(s); n != 1 {
 		t.Fatalf("%d mailboxes are in memory", n)
 	}
 	commit(t, s)
-	if s.opened.messages != 3 {
-		t.Errorf("%d messages are counted", s.opened.messages)
+	if n, messages := unused(s); n != 1 || messages != 3 {
+		t.Errorf("%d mailboxes are in memory, with %d messages", n, messages)
 	}
 	m := open(t, s, a, "INBOX")
-	if len(s.opened.idle) != 0 || s.opened.messages != 0 {
+	if n, messages := unused(s); n != 0 || messages != 0 {
 		t.Error("it counts as unused while a session has it open")
 	}
 	expunge(t, m, 1, 2, 3)
@@ -27,9 +27,16 @@ func TestFilledMailboxIsOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	commit(t, s)
-	if n := len(s.opened.idle); n != 1 {
+	if n, _ := unused(s); n != 1 {
 		t.Errorf("%d mailboxes are in memory, where one of two was deleted", n)
 	}
+}
+
+// unused is how many mailboxes are in memory without a session, and how many messages count as theirs.
+func unused(s *Store) (mailboxes, messages int) {
+	s.opened.mu.Lock()
+	defer s.opened.mu.Unlock()
+	return len(s.opened.idle), s.opened.messages
 }
 
 // mustCreate makes a mailbox with one message.

@@ -250,7 +250,7 @@ func TestDeletedMailbox(t *testing.T) {
 		t.Errorf("Expunge: %v", err)
 	}
 	m.Close()
-	if len(s.opened.idle) != 0 {
+	if n, _ := unused(s); n != 0 {
 		t.Error("its messages are kept")
 	}
 	if text(t, s, body) != letter(1) {
@@ -292,7 +292,7 @@ func TestUnusedMailboxesLeaveMemory(t *testing.T) {
 	for _, b := range boxes {
 		s.release(b)
 	}
-	if n := len(s.opened.idle); n != keepIdle || boxes[9].messages != nil || boxes[10].messages == nil {
+	if n, _ := unused(s); n != keepIdle || boxes[9].messages != nil || boxes[10].messages == nil {
 		t.Errorf("%d are kept", n)
 	}
 	// The longest unused one is being expunged from: the next goes instead.
@@ -301,12 +301,13 @@ func TestUnusedMailboxesLeaveMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.release(boxes[0])
-	if n := len(s.opened.idle); n != keepIdle || boxes[10].messages == nil || boxes[11].messages != nil {
+	if n, _ := unused(s); n != keepIdle || boxes[10].messages == nil || boxes[11].messages != nil {
 		t.Errorf("%d are kept; the busy one %v", n, boxes[10].messages != nil)
 	}
 	boxes[10].changes = nil
-	if err := s.hold(boxes[20]); err != nil || len(s.opened.idle) != keepIdle-1 {
-		t.Errorf("reopened: %v, %d idle", err, len(s.opened.idle))
+	err := s.hold(boxes[20])
+	if n, _ := unused(s); err != nil || n != keepIdle-1 {
+		t.Errorf("reopened: %v, %d idle", err, n)
 	}
 	s.release(boxes[20])
 }

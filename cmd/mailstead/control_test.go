@@ -307,16 +307,22 @@ func TestAdministrationBothWays(t *testing.T) {
 	startTrial(t, serving)
 	used := map[string]bool{}
 	ids := map[string]string{serving: queueID(t, serving), alone: queueID(t, alone)}
-	for _, s := range administration {
-		used[s.action] = true
-		play := func(dir string) outcome {
+	play := func(dir string, all []outcome) {
+		for i, s := range administration {
 			args := strings.Fields(s.action + " " + strings.ReplaceAll(s.args, "$id", ids[dir]))
 			got := command(t, s.stdin, append(args, "--dir", dir)...)
 			checkJSON(t, s, got)
-			got.out, got.err = anonymous(got.out, dir, ids[dir]), anonymous(got.err, dir, ids[dir])
-			return got
+			all[i] = outcome{got.code, anonymous(got.out, dir, ids[dir]), anonymous(got.err, dir, ids[dir])}
 		}
-		a, b := play(serving), play(alone)
+	}
+	byServer, byFolder := make([]outcome, len(administration)), make([]outcome, len(administration))
+	var both sync.WaitGroup
+	both.Go(func() { play(serving, byServer) })
+	both.Go(func() { play(alone, byFolder) })
+	both.Wait()
+	for i, s := range administration {
+		used[s.action] = true
+		a, b := byServer[i], byFolder[i]
 		if a.code != s.code || !strings.Contains(a.out, s.out) || (a.err == "") != (s.code == 0) {
 			t.Errorf("%s %s: %+v", s.action, s.args, a)
 		}
