@@ -303,6 +303,7 @@ var administration = []step{
 // TestAdministrationBothWays plays the script against a server that runs, and
 // on a folder alone, and compares what people see.
 func TestAdministrationBothWays(t *testing.T) {
+	t.Parallel()
 	serving, alone := folderWithMail(t), folderWithMail(t)
 	startTrial(t, serving)
 	used := map[string]bool{}

@@ -378,6 +378,7 @@ func TestFullDisk(t *testing.T) {
 	if testing.Short() {
 		t.Skip("fills 430 MiB; the short form runs under the race detector, under which this takes minutes")
 	}
+	t.Parallel() // it waits for its own disk
 	for _, size := range []int64{300 << 20, 130 << 20} {
 		t.Run(fmt.Sprintf("%d MiB", size>>20), func(t *testing.T) {
 			disk := smallDisk(t, size)

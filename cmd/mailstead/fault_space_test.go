@@ -83,6 +83,7 @@ func TestFullOfMail(t *testing.T) {
 	if testing.Short() {
 		t.Skip("fills 300 MiB; the short form runs under the race detector, under which this takes minutes")
 	}
+	t.Parallel() // it waits for its own disk
 	disk := smallDisk(t, 300<<20)
 	d := &fullDisk{instance: newInstance(t, filepath.Join(disk, "server"), "example.test", "--log-level", "warn"), filler: newFiller(t, disk)}
 	d.start()
