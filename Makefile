@@ -88,8 +88,8 @@ junk: ## the junk filter's mistakes with 6,000 real letters (fetched once, with 
 idle: ## memory of 10,000 idling IMAP connections at once: plain, TLS, with COMPRESS
 	$(GO) test ./imap -count 1 -run '^TestIdleMemory$$' -timeout 30m -v -idle 10000
 
-soak: ## mixed load, kill -9 and restarts for SOAK (5m): nothing acknowledged may be lost
-	$(GO) test ./cmd/mailstead -count 1 -run '^TestSoak$$' -timeout 0 -v -soak $(SOAK)
+soak: ## mixed load, kill -9 and restarts for SOAK (5m), and disks that fill: nothing acknowledged may be lost
+	$(GO) test ./cmd/mailstead -count 1 -run '^TestSoak$$|^TestFullDisk$$' -timeout 0 -v -soak $(SOAK) -tinydisk
 
 soak-queue: ## mail to a server that refuses, puts off and goes away, kill -9 and restarts for SOAK (5m): nothing lost, nothing twice but for kills
 	$(GO) test ./cmd/mailstead -count 1 -run '^TestQueueSoak$$' -timeout 0 -v -soak.queue $(SOAK)

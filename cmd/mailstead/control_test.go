@@ -303,6 +303,9 @@ var administration = []step{
 // TestAdministrationBothWays plays the script against a server that runs, and
 // on a folder alone, and compares what people see.
 func TestAdministrationBothWays(t *testing.T) {
+	if testing.Short() {
+		t.Skip("some hundred commands with their password hashes; the short form runs under the race detector, under which they take minutes")
+	}
 	t.Parallel()
 	serving, alone := folderWithMail(t), folderWithMail(t)
 	startTrial(t, serving)

@@ -22,7 +22,7 @@ import (
 )
 
 var (
-	soakTime = flag.Duration("soak", 8*time.Second, "how long TestSoak loads and kills the server")
+	soakTime = flag.Duration("soak", 4*time.Second, "how long TestSoak loads and kills the server")
 	soakSeed = flag.Uint64("soakseed", 0, "seed of TestSoak; 0 = another each time")
 )
 
