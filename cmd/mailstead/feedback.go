@@ -13,7 +13,7 @@ import (
 func (s *server) openFeedback() (err error) {
 	s.feedback, err = feedback.Open(feedback.Options{
 		Store: s.store, Resolver: s.resolver, From: s.reporter, Sign: s.keys.Sign, Ours: s.isOurs, Policy: s.policies.Lines,
-		Own: s.ownAddress, Off: !s.settings.SendReports, Logger: s.log,
+		Own: s.ownAddress, Private: s.settings.local, Off: !s.settings.SendReports, Logger: s.log,
 	})
 	return err
 }

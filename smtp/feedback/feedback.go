@@ -11,7 +11,6 @@ package feedback
 import (
 	"cmp"
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -78,8 +77,8 @@ type Options struct {
 	Own func(netip.Addr) bool
 	// Dial opens TCP connections. Default: that of a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Roots are the authorities of web servers' certificates. Default: the system's.
-	Roots *x509.CertPool
+	// Private allows web servers in private networks.
+	Private bool
 	// Off says that nothing is counted or sent: the operator does not want it.
 	Off    bool
 	Now    func() time.Time // nil = time.Now

@@ -7,75 +7,36 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
-	"net/netip"
-	"slices"
 	"time"
 
 	"mailstead/smtp/dns"
 )
 
 const (
-	fetchTime   = time.Minute      // for a policy in all, as RFC 8461 section 3.3 suggests
-	connectTime = 15 * time.Second // for one address of it
-	maxAddrs    = 4                // of a policy's host that are tried
-	maxHeader   = 16 << 10         // octets of HTTP's header
+	fetchTime = time.Minute // for a policy in all, as RFC 8461 section 3.3 suggests
+	maxHeader = 16 << 10    // octets of HTTP's header
 )
 
 var (
-	errStatus  = errors.New("mtasts: not answered with a policy")
-	errNoPlace = errors.New("mtasts: no address to ask")
+	errStatus = errors.New("mtasts: not answered with a policy")
 )
 
 // newClient makes the client that policies are fetched with: HTTP/1.1 with the certificates of the
 // web, no redirects, no cache, nothing kept open (RFC 8461 section 3.3).
 func newClient(o Options) *http.Client {
+	dialer := dns.Dialer{Resolver: o.Resolver, Own: o.Own, Private: o.Private, Dial: o.Dial}
 	return &http.Client{
 		Timeout:       fetchTime,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
-			DialContext:            o.connect,
+			DialContext:            dialer.DialContext,
 			TLSClientConfig:        &tls.Config{RootCAs: o.Roots, MinVersion: tls.VersionTLS12},
 			DisableKeepAlives:      true,
 			DisableCompression:     true,
 			MaxResponseHeaderBytes: maxHeader,
 		},
 	}
-}
-
-// connect connects to the host of a policy, by the addresses that our own resolver knows and that are not
-// this server's or its neighbours': anybody may publish a name that leads here.
-func (o Options) connect(ctx context.Context, network, address string) (net.Conn, error) {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, err
-	}
-	answer, err := o.Resolver.LookupAddrs(ctx, host)
-	if err != nil {
-		return nil, err
-	}
-	addrs := slices.DeleteFunc(answer.Records, func(a netip.Addr) bool {
-		return !o.Private && !dns.IsPublic(a) || o.Own != nil && o.Own(a)
-	})
-	last := fmt.Errorf("%w: %s", errNoPlace, host)
-	for _, addr := range addrs[:min(len(addrs), maxAddrs)] {
-		conn, err := o.dial(ctx, network, net.JoinHostPort(addr.String(), port))
-		if err == nil {
-			return conn, nil
-		}
-		last = err
-	}
-	return nil, last
-}
-
-func (o Options) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTime)
-	defer cancel()
-	if o.Dial != nil {
-		return o.Dial(ctx, network, address)
-	}
-	return new(net.Dialer).DialContext(ctx, network, address)
 }
 
 // download gets the policy of a domain from its web server.
