@@ -153,7 +153,7 @@ func TestLocalCA(t *testing.T) {
 	}
 	for _, ca := range []*CA{ca, again} {
 		leaf := newLeaf(t, ca, append(LoopbackNames(), DomainNames("example.test")...)...)
-		for _, name := range append(LoopbackNames(), "example.test", "mail.example.test", "autoconfig.example.test", "autodiscover.example.test", "mta-sts.example.test") {
+		for _, name := range append(LoopbackNames(), "example.test", "mail.example.test", "autoconfig.example.test", "autodiscover.example.test", "ua-auto-config.example.test", "mta-sts.example.test") {
 			if _, err, _ := shake(t, Config(leaf, SMTP), &tls.Config{RootCAs: roots, ServerName: name}); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}

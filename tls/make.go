@@ -265,9 +265,9 @@ func canonicalName(name string) (string, error) {
 
 // DomainNames are the names under which clients and other servers look for
 // the services of a mail domain: itself, mail., autoconfig. (Thunderbird),
-// autodiscover. (Outlook) and mta-sts. (RFC 8461 section 3.2).
+// autodiscover. (Outlook), ua-auto-config. (PACC) and mta-sts. (RFC 8461 section 3.2).
 func DomainNames(domain string) []string {
-	return []string{domain, "mail." + domain, "autoconfig." + domain, "autodiscover." + domain, "mta-sts." + domain}
+	return []string{domain, "mail." + domain, "autoconfig." + domain, "autodiscover." + domain, "ua-auto-config." + domain, "mta-sts." + domain}
 }
 
 func isAddress(name string) bool { return net.ParseIP(name) != nil }

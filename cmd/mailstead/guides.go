@@ -61,12 +61,20 @@ func guides(domain, hostname string, g guide) []dnsRecord {
 	if g.https == 0 {
 		return all
 	}
-	for _, role := range []string{"autoconfig", "autodiscover", "mta-sts"} {
+	for _, role := range []string{"autoconfig", "autodiscover", web.PACCHost, "mta-sts"} {
 		if name := role + "." + domain; name != host {
 			r := dnsRecord{Name: name, Type: "CNAME", Text: host + "."}
 			r.serves = func(found []string) bool { return slices.Contains(found, r.Text) }
 			all = append(all, r)
 		}
+	}
+	if document := web.PACC(domain, g.access, g.https); document != nil {
+		r := dnsRecord{Name: "_" + web.PACCHost + "." + domain, Type: "TXT", Text: web.PACCRecord(document), version: web.PACCVersion}
+		// Beside others, of documents that were and will be.
+		r.serves = func(found []string) bool {
+			return slices.ContainsFunc(found, func(f string) bool { return withoutSpace(f) == withoutSpace(r.Text) })
+		}
+		all = append(all, r)
 	}
 	if g.policy != "" {
 		r := dnsRecord{Name: "_mta-sts." + domain, Type: "TXT", Text: "v=STSv1; id=" + policyID(g.policy) + ";", version: "v=STSv1"}

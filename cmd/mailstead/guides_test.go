@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"mailstead/cmd/internal/web"
 	"mailstead/smtp/dns"
 	"mailstead/smtp/dns/dnstest"
 	"mailstead/smtp/mtasts"
@@ -28,9 +29,12 @@ _submissions._tcp.a.test. IN SRV 0 1 465 mail.us.test.
 _submission._tcp.a.test. IN SRV 10 1 587 mail.us.test.
 autoconfig.a.test. IN CNAME mail.us.test.
 autodiscover.a.test. IN CNAME mail.us.test.
+ua-auto-config.a.test. IN CNAME mail.us.test.
 mta-sts.a.test. IN CNAME mail.us.test.
 `
-	sts := "_mta-sts.a.test. IN TXT \"v=STSv1; id=" + policyID(testGuide().policy) + ";\"\n"
+	document := web.PACC("a.test", testGuide().access, 443)
+	pacc := "_ua-auto-config.a.test. IN TXT \"" + web.PACCRecord(document) + "\"\n"
+	sts := pacc + "_mta-sts.a.test. IN TXT \"v=STSv1; id=" + policyID(testGuide().policy) + ";\"\n"
 	const host = "mail.us.test. IN A 192.0.2.1\n"
 	for _, c := range []struct {
 		name, zone string
@@ -40,12 +44,13 @@ mta-sts.a.test. IN CNAME mail.us.test.
 		{"all of it", host + published + sts, []string{}},
 		{"other ways", host + `_imaps._tcp.a.test. IN SRV 5 9 993 MAIL.us.test.
 autoconfig.a.test. IN A 192.0.2.1
-` + strings.Join(strings.SplitAfter(published, "\n")[1:6], "") + "autodiscover.a.test. IN CNAME mail.us.test.\nmta-sts.a.test. IN A 192.0.2.1\n" + sts, []string{}},
+` + strings.Join(strings.SplitAfter(published, "\n")[1:6], "") + "autodiscover.a.test. IN CNAME mail.us.test.\nua-auto-config.a.test. IN CNAME mail.us.test.\n_ua-auto-config.a.test. IN TXT \"v=UAAC1; a=sha256; d=older\"\nmta-sts.a.test. IN A 192.0.2.1\n" + sts, []string{}},
 		{"what is wrong", host + `_imaps._tcp.a.test. IN SRV 0 0 0 .
 autoconfig.a.test. IN A 192.0.2.99
 _mta-sts.a.test. IN TXT "v=STSv1; id=1"
+_ua-auto-config.a.test. IN TXT "v=UAAC1; a=sha256; d=older"
 ` + strings.Join(strings.SplitAfter(published, "\n")[1:6], "") + strings.Join(strings.SplitAfter(published, "\n")[7:], ""),
-			[]string{"_imaps._tcp.a.test", "autoconfig.a.test", "_mta-sts.a.test"}},
+			[]string{"_imaps._tcp.a.test", "autoconfig.a.test", "_ua-auto-config.a.test", "_mta-sts.a.test"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r, err := dns.New(dns.Options{Servers: []string{dnstest.New(t, c.zone).Addr()}})

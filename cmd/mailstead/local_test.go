@@ -39,7 +39,7 @@ func TestLocalIsReady(t *testing.T) {
 	roots := s.authority()
 	names := []string{"localhost", "127.0.0.1", "::1"}
 	for _, domain := range []string{"xn--bcher-kva.test", "ab--cd.test", "b.test"} {
-		for _, prefix := range []string{"", "mail.", "autoconfig.", "autodiscover.", "mta-sts."} {
+		for _, prefix := range []string{"", "mail.", "autoconfig.", "autodiscover.", "ua-auto-config.", "mta-sts."} {
 			names = append(names, prefix+domain)
 		}
 	}

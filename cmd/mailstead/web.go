@@ -16,7 +16,7 @@ import (
 // webOptions are those of the HTTP front.
 func (s *server) webOptions() web.Options {
 	o := web.Options{
-		Ours: s.servesHost, Domain: s.mailDomain, Access: s.settings.access(), Certified: s.isCertified, Policy: s.settings.policy(),
+		Ours: s.servesHost, Domain: s.mailDomain, Access: s.settings.access(), Certificate: s.trusted, Policy: s.settings.policy(),
 		HTTPSPort: s.settings.port(s.settings.Listen.HTTPS), Logger: s.log,
 	}
 	if uri := s.settings.Admin; !strings.ContainsFunc(uri, unicode.IsControl) {
@@ -42,13 +42,16 @@ func (s *server) mailDomain(name string) (string, bool) {
 	return d.Name, err == nil
 }
 
-// isCertified reports whether a host's certificate is from an authority, and not of our own making.
-func (s *server) isCertified(host string) bool {
+// trusted gives a host's certificate if it is from an authority, and not of our own making; nil otherwise.
+func (s *server) trusted(host string) *cryptotls.Certificate {
 	if s.settings.local {
-		return false
+		return nil
 	}
 	c, err := s.source.GetCertificate(&cryptotls.ClientHelloInfo{ServerName: host})
-	return err == nil && c.Leaf != nil && !bytes.Equal(c.Leaf.RawIssuer, c.Leaf.RawSubject) && c.Leaf.VerifyHostname(host) == nil
+	if err != nil || c.Leaf == nil || bytes.Equal(c.Leaf.RawIssuer, c.Leaf.RawSubject) || c.Leaf.VerifyHostname(host) != nil {
+		return nil
+	}
+	return c
 }
 
 // access is what mail programs are told of the listeners.

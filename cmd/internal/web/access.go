@@ -55,7 +55,7 @@ func best(list []service, kind string) (service, bool) {
 }
 
 // roles are what stands before a domain in the names that mail programs and other servers ask for.
-var roles = []string{"autoconfig.", "autodiscover.", "mta-sts.", "mail."}
+var roles = []string{"autoconfig.", "autodiscover.", PACCHost + ".", "mta-sts.", "mail."}
 
 // domainOfHost gives the mail domain of ours that a request is for: its host, or what the host
 // stands before. "" where it is none.
@@ -104,13 +104,15 @@ func (s *Server) url(host, path string) string {
 	if s.o.HTTPSPort == 0 {
 		return ""
 	}
-	return "https://" + s.authority(host) + path
+	return httpsURL(host, path, s.o.HTTPSPort)
 }
 
+func httpsURL(host, path string, port int) string { return "https://" + authority(host, port) + path }
+
 // authority is a host with the port of HTTPS, which goes without saying where it is 443.
-func (s *Server) authority(host string) string {
-	if s.o.HTTPSPort == 443 {
+func authority(host string, port int) string {
+	if port == 443 {
 		return bracketed(host)
 	}
-	return net.JoinHostPort(host, strconv.Itoa(s.o.HTTPSPort))
+	return net.JoinHostPort(host, strconv.Itoa(port))
 }

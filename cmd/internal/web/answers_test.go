@@ -1,6 +1,7 @@
 package web
 
 import (
+	cryptotls "crypto/tls"
 	"encoding/xml"
 	"io"
 	"net/http"
@@ -274,7 +275,9 @@ func FuzzPOX(f *testing.F) {
 // TestStaysEncrypted: browsers are held to HTTPS only where they trust the certificate.
 func TestStaysEncrypted(t *testing.T) {
 	o := testOptions()
-	o.Certified = func(host string) bool { return host == "mail.example.test" }
+	o.Certificate = func(host string) *cryptotls.Certificate {
+		return map[string]*cryptotls.Certificate{"mail.example.test": {}}[host]
+	}
 	f := start(t, o)
 	for host, want := range map[string]string{"mail.example.test": "max-age=31536000", "example.test": ""} {
 		if got := f.ask("GET", "https://"+host+"/none", "").header.Get("Strict-Transport-Security"); got != want {

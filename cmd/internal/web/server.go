@@ -8,6 +8,7 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -36,9 +37,9 @@ type Options struct {
 	Policy string
 	// Contact is a URI by which the administrator is told of security problems (RFC 9116). "": nobody is named.
 	Contact string
-	// Certified reports whether the certificate for a host is one that browsers trust: only then are they told to
-	// stay with HTTPS. nil: none is.
-	Certified func(host string) bool
+	// Certificate gives the certificate for a host if it is one that browsers and devices trust, else nil: with one, browsers are told to
+	// stay with HTTPS, and profiles for devices are signed. nil: there is none.
+	Certificate func(host string) *tls.Certificate
 	// HTTPSPort is where plain requests are sent to; 0: there is no such port, and they get 404.
 	HTTPSPort int
 	// Logger hears of handlers that break. nil: nobody does.
@@ -153,7 +154,9 @@ func (s *Server) routes() []route {
 		{pattern: "GET " + autoconfigPath, handle: s.answerAutoconfig, plain: true},
 		{pattern: "GET " + autoconfigWellKnownPath, handle: s.answerAutoconfig, plain: true},
 		{pattern: "GET /{$}", handle: s.answerPage},
-		{pattern: "GET /.well-known/user-agent-configuration.json", handle: s.answerUserAgent},
+		{pattern: "GET " + applePath, handle: s.answerApple},
+		{pattern: "GET " + applePath + "/{file}", handle: s.answerProfile},
+		{pattern: "GET " + paccPath, handle: s.answerPACC},
 		{pattern: "GET /.well-known/mta-sts.txt", handle: s.answerPolicy},
 		{pattern: "GET /.well-known/security.txt", handle: s.answerSecurity},
 		// Load balancers and probers of the machine itself do not speak TLS.
@@ -196,7 +199,7 @@ func (s *Server) handler() http.Handler {
 			// RFC 9110 section 15.5.20: who came over a shared connection tries again on one of its own.
 			http.Error(w, "not a name of this server", http.StatusMisdirectedRequest)
 		default:
-			if s.o.Certified != nil && s.o.Certified(host) {
+			if s.certificate(host) != nil {
 				stayEncrypted(w.Header(), host)
 			}
 			secure.ServeHTTP(w, r)
@@ -221,6 +224,14 @@ func stayEncrypted(h http.Header, host string) {
 	}
 }
 
+// certificate is the one that a host is trusted for; nil without.
+func (s *Server) certificate(host string) *tls.Certificate {
+	if s.o.Certificate == nil {
+		return nil
+	}
+	return s.o.Certificate(host)
+}
+
 func (s *Server) ours(host string) bool { return s.o.Ours == nil || s.o.Ours(host) }
 
 // redirect sends a plain request to the same page over TLS.
@@ -237,7 +248,7 @@ func (s *Server) redirect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	u := *r.URL
-	u.Scheme, u.Host = "https", s.authority(host)
+	u.Scheme, u.Host = "https", authority(host, s.o.HTTPSPort)
 	http.Redirect(w, r, u.String(), http.StatusPermanentRedirect)
 }
 

@@ -37,47 +37,6 @@ func (s *Server) answerHealth(w http.ResponseWriter, _ *http.Request) {
 	writeText(w, "ok\n")
 }
 
-// userAgent is the answer of PACC (draft-ietf-mailmaint-pacc section 4): hosts only, as all programs use the standard ports.
-type userAgent struct {
-	Protocols      map[string]userAgentServer `json:"protocols"`
-	Authentication struct {
-		Password bool `json:"password"`
-	} `json:"authentication"`
-	Info struct {
-		Provider struct {
-			Name string `json:"name"`
-		} `json:"provider"`
-		Help struct {
-			Documentation string `json:"documentation"`
-		} `json:"help"`
-	} `json:"info"`
-}
-
-type userAgentServer struct {
-	Host string `json:"host"`
-}
-
-// answerUserAgent tells programs of PACC the hosts of the services that have the standard ports of implicit TLS.
-func (s *Server) answerUserAgent(w http.ResponseWriter, r *http.Request) {
-	domain, a := s.domainOfHost(r), s.o.Access
-	u := userAgent{Protocols: map[string]userAgentServer{}}
-	for _, p := range []struct {
-		name           string
-		port, standard int
-	}{{"imap", a.IMAPS, 993}, {"pop3", a.POP3S, 995}, {"smtp", a.Submissions, 465}} {
-		if p.port == p.standard {
-			u.Protocols[p.name] = userAgentServer{a.Host}
-		}
-	}
-	if domain == "" || len(u.Protocols) == 0 {
-		http.NotFound(w, r)
-		return
-	}
-	u.Authentication.Password = true
-	u.Info.Provider.Name, u.Info.Help.Documentation = domain, s.url(domain, "/")
-	writeJSON(w, u)
-}
-
 func writeText(w http.ResponseWriter, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	io.WriteString(w, text)

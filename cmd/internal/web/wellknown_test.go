@@ -1,6 +1,8 @@
 package web
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"reflect"
 	"strings"
@@ -32,6 +34,8 @@ func TestWellKnown(t *testing.T) {
 		{"PROPFIND", "http://example.test/.well-known/caldav", 404, ""},
 		{"GET", "http://example.test/.well-known/carddav", 404, ""},
 		{"GET", "https://example.test/.well-known/user-agent-configuration.json", 200, ""},
+		{"GET", "https://ua-auto-config.example.test/.well-known/user-agent-configuration.json", 200, string(PACC("example.test", testAccess, 443))},
+		{"GET", "http://ua-auto-config.example.test/.well-known/user-agent-configuration.json", 308, ""},
 		{"GET", "https://www.example.test/.well-known/user-agent-configuration.json", 404, ""},
 		{"GET", "https://example.test/.well-known/", 404, ""},
 		{"GET", "https://example.test/.well-known/..%2f..%2fetc/passwd", 404, ""},
@@ -81,5 +85,13 @@ func TestUserAgentConfiguration(t *testing.T) {
 		"info":{"provider":{"name":"example.test"},"help":{"documentation":"https://example.test/"}}}`), &want)
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%s", text)
+	}
+	// Programs that verify the hash take no other octets.
+	sum := sha256.Sum256([]byte(text))
+	if got := PACCRecord(PACC("example.test", o.Access, 443)); got != "v=UAAC1; a=sha256; d="+base64.StdEncoding.EncodeToString(sum[:]) {
+		t.Errorf("record %q of %q", got, text)
+	}
+	if got := PACC("example.test", Access{Host: "mail.example.test", IMAPS: 10993, IMAP: 143}, 443); got != nil {
+		t.Errorf("without standard ports: %s", got)
 	}
 }
