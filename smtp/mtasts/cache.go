@@ -206,7 +206,7 @@ func (c *Cache) fetch(ctx context.Context, domain, id string) (kept, error) {
 
 // fetchNow fetches a policy for whoever has entered it in fetching.
 func (c *Cache) fetchNow(ctx context.Context, domain, id string, used time.Time) (kept, error) {
-	policy, err := c.download(ctx, domain)
+	policy, err := download(ctx, c.client, domain)
 	now := c.o.Now()
 	k := kept{Policy: policy, ID: id, Fetched: now, Used: used}
 	var dropped string

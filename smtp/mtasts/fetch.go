@@ -18,9 +18,8 @@ const (
 	maxHeader = 16 << 10    // octets of HTTP's header
 )
 
-var (
-	errStatus = errors.New("mtasts: not answered with a policy")
-)
+// ErrStatus says that a web server answered with something else than a policy.
+var ErrStatus = errors.New("mtasts: not answered with a policy")
 
 // newClient makes the client that policies are fetched with: HTTP/1.1 with the certificates of the
 // web, no redirects, no cache, nothing kept open (RFC 8461 section 3.3).
@@ -39,24 +38,30 @@ func newClient(o Options) *http.Client {
 	}
 }
 
+// Fetch gets the policy of a domain, in lower case and A-labels, from its web server as it is now, and keeps nothing; of the
+// options Store, Now and Logger are not needed. ErrPolicy, ErrStatus, or why it could not be asked.
+func Fetch(ctx context.Context, o Options, domain string) (Policy, error) {
+	return download(ctx, newClient(o), domain)
+}
+
 // download gets the policy of a domain from its web server.
-func (c *Cache) download(ctx context.Context, domain string) (Policy, error) {
+func download(ctx context.Context, client *http.Client, domain string) (Policy, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://mta-sts."+domain+"/.well-known/mta-sts.txt", nil)
 	if err != nil {
 		return Policy{}, fmt.Errorf("mtasts: %w", err)
 	}
 	request.Header.Set("Accept", "text/plain")
-	response, err := c.client.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		return Policy{}, fmt.Errorf("mtasts: fetch: %w", err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return Policy{}, fmt.Errorf("%w: %.80q", errStatus, response.Status)
+		return Policy{}, fmt.Errorf("%w: %.80q", ErrStatus, response.Status)
 	}
 	// Web space where others may put pages and pictures must not make policies.
 	if kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type")); err != nil || kind != "text/plain" {
-		return Policy{}, fmt.Errorf("%w: it has the type %.80q", errStatus, response.Header.Get("Content-Type"))
+		return Policy{}, fmt.Errorf("%w: it has the type %.80q", ErrStatus, response.Header.Get("Content-Type"))
 	}
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxPolicy+1))
 	if err != nil {
