@@ -41,3 +41,6 @@ func (s *Server) Serve(l net.Listener) error { return s.front.Serve(l) }
 // ends the rest is cut off; Shutdown then returns its error, but not before every
 // session has ended.
 func (s *Server) Shutdown(ctx context.Context) error { return s.front.Shutdown(ctx) }
+
+// Figures counts the connections.
+func (s *Server) Figures() serve.Figures { return s.front.Figures() }

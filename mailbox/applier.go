@@ -46,6 +46,8 @@ type applier struct {
 	wake   chan struct{}
 	stop   chan struct{}
 	work   sync.WaitGroup // the applier, and a checkpoint beside it
+
+	commits commitTally
 }
 
 func (a *applier) init() {
@@ -162,7 +164,9 @@ func (s *Store) bringUp(all bool) error {
 		_ = s.applyDerivedIf(all) // has said so, and readers make what they need
 		return nil
 	}
+	began := time.Now()
 	err := s.disk.apply(appliedRecords(batch))
+	a.commits.note(time.Since(began))
 	if err != nil && !isFull(err) {
 		s.unsynced(err)
 		s.fatal(err)

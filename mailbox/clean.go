@@ -43,6 +43,7 @@ const (
 type cleaner struct {
 	cancel context.CancelFunc // ends the background
 	wanted chan struct{}      // has a value when work was refused for lack of space
+	tally  cleanTally
 
 	mu      sync.Mutex // held during a round
 	rest    int        // how many times as long as a step took the disk is left to others
@@ -231,6 +232,7 @@ func (r *cleaning) plan() (plan cleaningPlan, err error) {
 	if r.survey, err = s.disk.survey(r.covered); err != nil {
 		return plan, err
 	}
+	s.cleaner.tally.live.Store(r.survey.live)
 	old, err := s.overdueLSN(r.ctx, r.survey)
 	if err != nil {
 		return plan, err
@@ -323,6 +325,10 @@ func (r *cleaning) tell() {
 	if r.unlinked+r.forgotten == 0 && r.moved == 0 {
 		return
 	}
+	t := &r.s.cleaner.tally
+	t.segments.Add(uint64(r.unlinked))
+	t.freed.Add(uint64(r.freed))
+	t.moved.Add(uint64(r.moved))
 	r.s.logger.Info("cleaned", "segments", r.unlinked, "freed", r.freed, "moved", r.moved,
 		"forgotten", r.forgotten, "took", time.Since(r.began).Round(time.Millisecond))
 }

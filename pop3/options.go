@@ -96,3 +96,6 @@ func (s *Server) Serve(l net.Listener) error { return s.serve.Serve(l) }
 // Shutdown tells every client goodbye; when ctx ends the rest is cut off. What
 // a session has marked as deleted and not confirmed by QUIT stays.
 func (s *Server) Shutdown(ctx context.Context) error { return s.serve.Shutdown(ctx) }
+
+// Figures counts the connections.
+func (s *Server) Figures() serve.Figures { return s.serve.Figures() }

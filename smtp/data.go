@@ -89,6 +89,7 @@ func (s *session) accept() (reply, error) {
 		s.log.Info("smtp: message refused", "id", s.tx.ID, "from", s.tx.From, "size", m.size, "err", err)
 		return reply{}, err
 	}
+	s.server.taken.Add(1)
 	s.idling = 0
 	s.tellWhoIsKnown()
 	r := say(250, "2.0.0", "Accepted as "+s.tx.ID)

@@ -93,6 +93,7 @@ type Server struct {
 	conns   *serve.Server
 	records mailauth.Records
 	ledger  *ledger       // nil where nobody's conduct is watched
+	taken   atomic.Uint64 // messages
 	counter atomic.Uint64 // makes transaction names unique; begins anywhere, so that servers side by side differ
 }
 
@@ -140,3 +141,9 @@ func (s *Server) Serve(l net.Listener) error { return s.conns.Serve(l) }
 // messages that are under way finish until ctx ends; then connections are cut.
 // It returns when no session is left: ctx.Err() when some were cut.
 func (s *Server) Shutdown(ctx context.Context) error { return s.conns.Shutdown(ctx) }
+
+// Messages is how many messages were accepted since the start.
+func (s *Server) Messages() uint64 { return s.taken.Load() }
+
+// Figures counts the connections.
+func (s *Server) Figures() serve.Figures { return s.conns.Figures() }

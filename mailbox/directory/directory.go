@@ -74,6 +74,7 @@ type Directory struct {
 	throttle *throttle
 	verified *verified
 	logins   logins
+	judged   loginTally
 	hashing  chan struct{} // bounds the memory that password hashing takes
 	relief   *time.Timer   // gives that memory back
 

@@ -39,6 +39,7 @@ func (d *Directory) Login(ctx context.Context, at Attempt, user, password string
 	prepared, _ := preparePassword(password) // one that is not allowed is a wrong one, later
 	if v, ok := d.verified.find(t, prepared); ok && d.admit(ctx, t, v) {
 		d.throttle.passed(t.keys[0])
+		d.judged.note(at.Protocol, true)
 		return t.account, nil
 	}
 	if err := d.throttle.wait(ctx, t.keys[:]...); err != nil {
@@ -126,6 +127,7 @@ func (d *Directory) turnToHash(ctx context.Context) (done func(), err error) {
 // refuse counts the failure and returns when it may be answered.
 func (d *Directory) refuse(ctx context.Context, t *try) error {
 	delay := d.throttle.failed(t.keys[:]...)
+	d.judged.note(t.at.Protocol, false)
 	d.log.Info("login refused", "protocol", t.at.Protocol, "remote", t.at.Remote, "user", t.keys[1])
 	timer := time.NewTimer(delay - d.now().Sub(t.asked))
 	defer timer.Stop()
@@ -139,6 +141,7 @@ func (d *Directory) refuse(ctx context.Context, t *try) error {
 func (d *Directory) accept(t *try) {
 	d.throttle.passed(t.keys[0])
 	d.throttle.refund(t.keys[1])
+	d.judged.note(t.at.Protocol, true)
 	d.log.Debug("login", "protocol", t.at.Protocol, "remote", t.at.Remote, "account", t.account.Name)
 }
 

@@ -5,6 +5,7 @@ import (
 	"hash/crc32"
 	"runtime"
 	"slices"
+	"time"
 )
 
 // Entry is one record to be written; it is used once. From Append (or Sum)
@@ -259,12 +260,14 @@ func (l *Log) writeChunk(entries []*Entry) (int, error) {
 		}
 	}
 	n, start := l.encode(entries)
+	began := time.Now()
 	if err := w.segment.file.Writev(w.bufs, start); err != nil {
 		return 0, fmt.Errorf("writing segment %d: %w", w.segment.number, err)
 	}
 	if err := w.segment.file.Datasync(); err != nil {
 		return 0, fmt.Errorf("syncing segment %d: %w", w.segment.number, err)
 	}
+	l.flushes.note(time.Since(began))
 	w.last = entries[n-1].LSN
 	clear(w.bufs)
 	if cap(w.headers) > maxKeptHeaders {

@@ -101,7 +101,8 @@ type Log struct {
 	written  int64      // bytes of records that were written since Open
 	zeroAt   int64      // what written must reach for the next step of a spare; 0 = nobody waits
 
-	writer writer // the leader's
+	writer  writer // the leader's
+	flushes flushTally
 
 	nudge chan struct{} // wakes the preparing goroutine
 	pace  chan struct{} // wakes it where it rests between zeros

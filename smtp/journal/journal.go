@@ -25,6 +25,7 @@ type Journal struct {
 	mu      sync.Mutex
 	waiting [3]batch // for the shelves
 	dropped int      // since the writer looked
+	tally   *tally
 }
 
 // batch is lines to be written with one call.
@@ -85,6 +86,7 @@ func newJournal(dir string, o Options, s sizes) *Journal {
 	j := &Journal{
 		now: o.Now, log: o.Logger, kick: make(chan struct{}, 1), flushes: make(chan chan<- struct{}), errands: make(chan func()),
 		stop: make(chan struct{}), ended: make(chan struct{}),
+		tally: newTally(),
 	}
 	j.shelves = [3]shelf{
 		{dir: dir, name: mailShelf, budget: s.mail, fileSize: s.file},
@@ -97,16 +99,22 @@ func newJournal(dir string, o Options, s sizes) *Journal {
 // Add takes a step down; one without a time is now. It never waits: where the writer is far
 // behind the step is dropped, and the journal says so.
 func (j *Journal) Add(e Event) {
-	if j == nil {
-		return
+	if j != nil {
+		j.add(e, false)
 	}
+}
+
+// add is Add; more says that it is the rest of a step about many recipients.
+func (j *Journal) add(e Event, more bool) {
 	if e.At.IsZero() {
 		e.At = j.now()
 	}
 	j.mu.Lock()
+	j.tally.count(&e, more)
 	b := &j.waiting[e.shelf()]
 	if len(b.lines) >= maxWaiting {
 		j.dropped++
+		j.tally.f.Dropped++
 	} else {
 		b.put(&e)
 	}
@@ -140,12 +148,14 @@ func (j *Journal) AddFor(e Event, recipients []string) {
 	if j == nil {
 		return
 	}
+	more := false
 	for len(recipients) > maxList {
 		e.To, recipients = recipients[:maxList], recipients[maxList:]
-		j.Add(e)
+		j.add(e, more)
+		more = true
 	}
 	e.To = recipients
-	j.Add(e)
+	j.add(e, more)
 }
 
 // Flush returns when what was added before can be read.

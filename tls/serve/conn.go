@@ -74,7 +74,8 @@ func (c *Conn) Remote() netip.Addr { return remoteAddress(c.socket.RemoteAddr())
 // too many.
 func (c *Conn) LoggedIn(account any) bool {
 	accounts := c.server.accounts
-	if !accounts.add(account) {
+	if accounts.add(account) != noLimit {
+		c.server.tally.account.Add(1)
 		return false
 	}
 	c.uncount()
@@ -97,7 +98,7 @@ func (c *Conn) EndWith(ctx context.Context) {
 // LoggedOut counts the connection as one without login again, if there are not too many.
 func (c *Conn) LoggedOut() bool {
 	key := addressKey(c.socket.RemoteAddr())
-	if !c.strangers.add(key) {
+	if c.strangers.add(key) != noLimit {
 		return false
 	}
 	c.EndWith(context.Background()) // with nothing

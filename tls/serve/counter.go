@@ -17,16 +17,35 @@ type counter struct {
 
 func newCounter(limit int) *counter { return &counter{limit: limit, n: map[any]int{}} }
 
-// add counts one more, or reports false when a limit is reached.
-func (c *counter) add(key any) bool {
+// limit is which limit of a counter was reached.
+type limit uint8
+
+const (
+	noLimit limit = iota
+	ofKey
+	ofAll
+)
+
+// add counts one more, or says which limit is reached.
+func (c *counter) add(key any) limit {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.limit > 0 && c.n[key] >= c.limit || c.most > 0 && c.all >= c.most {
-		return false
+	switch {
+	case c.limit > 0 && c.n[key] >= c.limit:
+		return ofKey
+	case c.most > 0 && c.all >= c.most:
+		return ofAll
 	}
 	c.n[key]++
 	c.all++
-	return true
+	return noLimit
+}
+
+// total is how many are counted now.
+func (c *counter) total() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.all
 }
 
 func (c *counter) remove(key any) {
@@ -74,7 +93,7 @@ func NewCensus(perAddress, total int) *Census {
 }
 
 // Enter counts a connection, or reports false: then it is one too many and does not count.
-func (c *Census) Enter(remote net.Addr) bool { return c.c.add(addressKey(remote)) }
+func (c *Census) Enter(remote net.Addr) bool { return c.c.add(addressKey(remote)) == noLimit }
 
 // Leave takes a connection out that Enter has counted.
 func (c *Census) Leave(remote net.Addr) { c.c.remove(addressKey(remote)) }

@@ -81,7 +81,7 @@ func expect(t *testing.T, r *bufio.Reader, want string) {
 }
 
 func TestStrangersAreCountedUntilTheyLogIn(t *testing.T) {
-	_, address := start(t, Options{MaxPerAddress: 2, MaxPerAccount: 1, Busy: "busy\n"}, echo)
+	s, address := start(t, Options{MaxPerAddress: 2, MaxPerAccount: 1, Busy: "busy\n"}, echo)
 	a, ra := dial(t, address)
 	expect(t, ra, "hello\n")
 	_, rb := dial(t, address)
@@ -95,6 +95,10 @@ func TestStrangersAreCountedUntilTheyLogIn(t *testing.T) {
 	expect(t, rd, "hello\n")
 	io.WriteString(d, "login ann\n")
 	expect(t, rd, "too many\n")
+	want := Figures{Open: 3, LoggedIn: 1, Accepted: 3, RefusedAddress: 1, RefusedAccount: 1}
+	if got := s.Figures(); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
 }
 
 // All strangers together are bounded, too: they have as many addresses as they like.
@@ -112,15 +116,18 @@ func TestStrangersAreCountedTogether(t *testing.T) {
 	} {
 		if step.remove {
 			c.remove(step.key)
-		} else if got := c.add(step.key); got != step.want {
+		} else if got := c.add(step.key) == noLimit; got != step.want {
 			t.Errorf("step %d, %s: %v", i, step.key, got)
 		}
 	}
-	_, address := start(t, Options{MaxStrangers: 1, Busy: "busy\n"}, echo)
+	server, address := start(t, Options{MaxStrangers: 1, Busy: "busy\n"}, echo)
 	a, ra := dial(t, address)
 	expect(t, ra, "hello\n")
 	_, rb := dial(t, address)
 	expect(t, rb, "busy\n")
+	if got := server.Figures(); got != (Figures{Open: 1, Accepted: 1, RefusedStrangers: 1}) {
+		t.Errorf("%+v", got)
+	}
 	io.WriteString(a, "login ann\n")
 	expect(t, ra, "login ann\n")
 	_, rc := dial(t, address)

@@ -52,6 +52,7 @@ type Server struct {
 	options  Options
 	session  func(*Conn)
 	accounts *counter // logged-in connections of each account
+	tally    tally
 
 	closing atomic.Bool // set under mu
 
@@ -125,7 +126,8 @@ func isTemporary(err error) bool {
 // accept starts a session, unless its address, or all together, have too many without login.
 func (s *Server) accept(nc net.Conn, strangers *counter) {
 	key := addressKey(nc.RemoteAddr())
-	if !strangers.add(key) {
+	if by := strangers.add(key); by != noLimit {
+		s.tally.refused(by)
 		go refuse(nc, s.options.Busy)
 		return
 	}
@@ -138,6 +140,7 @@ func (s *Server) accept(nc net.Conn, strangers *counter) {
 		return
 	}
 	s.conns[c] = struct{}{}
+	s.tally.accepted.Add(1)
 	s.running.Go(func() {
 		s.run(c)
 		s.mu.Lock()
