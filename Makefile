@@ -27,7 +27,7 @@ ERASURES      ?= 200
 FLIPS         ?= 3000
 FAULTS        ?= 1
 
-.PHONY: build run test race test-acme lint fuzz bench bench-import bench-large bench-outgoing bench-slowflush clients network differential junk idle soak soak-queue model faults powercut install vuln help
+.PHONY: build run test race test-acme page-shots lint fuzz bench bench-import bench-large bench-outgoing bench-slowflush clients network differential junk idle soak soak-queue model faults powercut install vuln help
 
 build: ## the binary, ./mailstead
 	$(GO) build -trimpath -o mailstead ./cmd/mailstead
@@ -53,6 +53,9 @@ lint: ## gofmt, go vet, staticcheck
 
 fuzz: ## every fuzz target for FUZZTIME (10s) each
 	@GO=$(GO) .ci/fuzz $(FUZZTIME)
+
+page-shots: build ## pictures of the pages for people, in ./page-shots, by headless Chromium (Debian's; its driver comes with npm)
+	.ci/page-shots ./mailstead page-shots
 
 bench: ## benchmarks; BENCH=regexp picks some
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 1h ./...

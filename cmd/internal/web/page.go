@@ -44,7 +44,7 @@ var (
 	words     = []setupWords{{
 		Lang: "en", Title: "Set up your mail",
 		Easy:   "Enter your address and password in Thunderbird, or another mail program: it finds the rest by itself.",
-		ByHand: "If it asks for more", Incoming: "Incoming mail", Outgoing: "Outgoing mail", Server: "Server",
+		ByHand: "All settings", Incoming: "Incoming mail", Outgoing: "Outgoing mail", Server: "Server",
 		User: "User name", Address: "your whole address", Password: "Authentication: normal password.", Security: "Encryption",
 		Never: "Nobody who runs this server asks for your password, neither by mail nor on a page like this one.",
 		Apple: "iPhone, iPad and Mac", ByProfile: "These take their settings from a profile. It holds no password.",
@@ -58,10 +58,10 @@ var (
 	}, {
 		Lang: "de", Title: "E-Mail einrichten",
 		Easy:   "Gib in Thunderbird oder einem anderen Mailprogramm deine Adresse und dein Passwort ein: Den Rest findet es selbst.",
-		ByHand: "Falls es mehr wissen will", Incoming: "Posteingang", Outgoing: "Postausgang", Server: "Server",
+		ByHand: "Alle Einstellungen", Incoming: "Posteingang", Outgoing: "Postausgang", Server: "Server",
 		User: "Benutzername", Address: "deine ganze Adresse", Password: "Authentifizierung: Passwort, normal.", Security: "Verschlüsselung",
 		Never: "Niemand, der diesen Server betreibt, fragt nach deinem Passwort, weder per Mail noch auf einer Seite wie dieser.",
-		Apple: "iPhone, iPad und Mac", ByProfile: "Sie übernehmen ihre Einstellungen aus einem Profil. Es enthält kein Passwort.",
+		Apple: "iPhone, iPad und Mac", ByProfile: "Diese Geräte übernehmen ihre Einstellungen aus einem Profil. Es enthält kein Passwort.",
 		YourAddress: "Deine Adresse", Go: "Profil erstellen", Unknown: "Das ist keine Adresse dieses Servers.",
 		Mail: "E-Mail", ProfileIs: "Richtet ein E-Mail-Konto ein. Das Gerät fragt nach deinem Passwort; es steht nicht hierin.",
 		Get: "Profil laden", ByCamera: "Oder richte die Kamera des Geräts hierauf:",
