@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -245,33 +244,4 @@ func parseAddresses(texts []string) (list []netip.Addr, err error) {
 		list = append(list, ip.Unmap())
 	}
 	return list, nil
-}
-
-// checkACME checks the settings of certificates.
-func (s *settings) checkACME() error {
-	var errs []error
-	if _, err := parseAddresses(s.PublicAddresses); err != nil {
-		errs = append(errs, fmt.Errorf("public_addresses: %w", err))
-	}
-	if s.ACMEEmail != "" && (!strings.Contains(s.ACMEEmail, "@") || strings.ContainsFunc(s.ACMEEmail, func(r rune) bool { return r <= ' ' || r > '~' })) {
-		errs = append(errs, errors.New("acme_email must be an e-mail address"))
-	}
-	if (s.ACMEEABKeyID == "") != (s.ACMEEABKeyFile == "") {
-		errs = append(errs, errors.New("acme_eab_key_id and acme_eab_key_file belong together"))
-	}
-	if s.ACMEDNSKeyFile != "" && s.ACMEDNSServer == "" {
-		errs = append(errs, errors.New("acme_dns_key_file is for acme_dns_server"))
-	}
-	if s.ACMEDNSServer != "" {
-		if _, _, err := net.SplitHostPort(s.ACMEDNSServer); err != nil {
-			errs = append(errs, fmt.Errorf("acme_dns_server: %q is not HOST:PORT", s.ACMEDNSServer))
-		}
-	}
-	if s.ACMEEmail != "" && s.ACMEDNSServer == "" && len(s.Listen.HTTP) == 0 && len(s.Listen.HTTPS) == 0 {
-		errs = append(errs, errors.New("acme_email needs listen.http or listen.https, by which the authority sees that a name is ours, or acme_dns_server"))
-	}
-	if s.ACMEDirectory != "" && !strings.HasPrefix(s.ACMEDirectory, "https://") {
-		errs = append(errs, errors.New("acme_directory must be an https URL"))
-	}
-	return errors.Join(errs...)
 }

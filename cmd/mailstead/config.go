@@ -2,21 +2,15 @@ package main
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
-	"net/url"
 	"os"
 	"strings"
 	"time"
 
-	"github.com/pelletier/go-toml/v2"
-
 	"mailstead/mailbox"
 	"mailstead/smtp"
-	"mailstead/smtp/mailauth"
 	"mailstead/smtp/mtasts"
 )
 
@@ -131,23 +125,6 @@ type strangerLimits struct {
 // maxStrangers is the largest limit of strangers: more than one host could do here in an hour.
 const maxStrangers = 1_000_000
 
-func (s *strangerLimits) check() error {
-	var errs []error
-	for _, l := range []struct {
-		name  string
-		value int
-	}{
-		{"hourly_connections", s.HourlyConnections}, {"hourly_messages", s.HourlyMessages},
-		{"hourly_unknown_recipients", s.HourlyUnknownRecipients}, {"hourly_errors", s.HourlyErrors},
-		{"network_share", s.NetworkShare}, {"network_connections", s.NetworkConnections},
-	} {
-		if l.value < 1 || l.value > maxStrangers {
-			errs = append(errs, fmt.Errorf("strangers.%s must be 1 to %d", l.name, maxStrangers))
-		}
-	}
-	return errors.Join(errs...)
-}
-
 // limits are those of a protocol server of ours for SMTP.
 func (s *settings) limits() smtp.Limits {
 	return smtp.Limits{
@@ -201,101 +178,45 @@ func (s *settings) retention() time.Duration {
 
 // readConfig reads a configuration file. Resolvers that are not set stay nil.
 func readConfig(name string) (settings, error) {
-	f, err := os.Open(name)
+	data, err := readConfigFile(name)
 	if err != nil {
-		return settings{}, fmt.Errorf("configuration: %w", err)
+		return settings{}, err
 	}
-	defer f.Close()
-	s, err := parseConfig(io.LimitReader(f, maxConfig))
-	if err != nil {
-		return settings{}, fmt.Errorf("configuration %s: %w", name, err)
+	s, all := parseSettings(data)
+	if len(all) > 0 {
+		return settings{}, fmt.Errorf("configuration %s: %w", name, all)
 	}
 	return s, nil
 }
 
-// parseConfig reads settings and checks them. A key that is not known is an
-// error: most often it is a known one with a slip of the finger.
-func parseConfig(r io.Reader) (settings, error) {
-	s := defaultSettings()
-	err := toml.NewDecoder(r).DisallowUnknownFields().Decode(&s)
-	if strict, ok := errors.AsType[*toml.StrictMissingError](err); ok {
-		return settings{}, errors.New("unknown setting:\n" + strict.String())
-	}
-	if at, ok := errors.AsType[*toml.DecodeError](err); ok {
-		return settings{}, errors.New(at.String())
-	}
+// readConfigFile reads the text of a configuration file.
+func readConfigFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
 	if err != nil {
-		return settings{}, err
+		return nil, fmt.Errorf("configuration: %w", err)
 	}
-	return s, s.check()
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	if len(data) > maxConfig {
+		return nil, fmt.Errorf("configuration %s: it is larger than %d octets", name, maxConfig)
+	}
+	return data, nil
 }
 
-func (s *settings) check() error {
-	var errs []error
-	problem := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if s.Hostname == "" || strings.ContainsFunc(s.Hostname, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		problem("hostname must be set to the server's own name, like mail.example.org")
+// parseSettings reads settings and checks them. A key that is not known is a fault: most often it is a known one with a slip of
+// the finger. With faults the settings are not to be used.
+func parseSettings(data []byte) (settings, faults) {
+	s := defaultSettings()
+	all, filled := decodeTOML(data, &s, nearest)
+	if !filled {
+		return s, all
 	}
-	if s.Dir == "" {
-		problem("dir must not be empty")
-	}
-	if (s.Certificate == "") != (s.Key == "") {
-		problem("certificate and key belong together")
-	}
-	if s.MXPort < 1 || s.MXPort > 65535 {
-		problem("mx_port must be 1 to 65535")
-	}
-	if s.MaxMessageSize < 1<<16 || s.MaxMessageSize > 1<<30 {
-		problem("max_message_size must be 65536 to 1073741824")
-	}
-	if s.SessionsPerAccount < 0 {
-		problem("sessions_per_account must not be negative")
-	}
-	if _, err := s.newAccountQuota(); err != nil {
-		problem("quota: %v", err)
-	}
-	if s.RetentionDays < 0 || s.RetentionDays > maxRetentionDays {
-		problem("retention_days must be 0 to %d", maxRetentionDays)
-	}
-	if m := mtasts.Mode(s.MTASTS); m != mtasts.Testing && m != mtasts.Enforce && m != mtasts.None {
-		problem("mta_sts must be testing, enforce or none")
-	}
-	if u, err := url.Parse(s.Admin); s.Admin != "" && (err != nil || u.Scheme == "") {
-		problem("admin must be a URI, like mailto:postmaster@example.org")
-	}
-	errs = append(errs, s.checkJudging(), s.Strangers.check(), s.checkACME())
-	for _, r := range s.Resolvers {
-		if _, err := netip.ParseAddrPort(r); err != nil {
-			problem("resolvers: %q is not IP:PORT", r)
-		}
-	}
-	for _, l := range s.Listen.all() {
-		for _, a := range l.addresses {
-			if _, _, err := net.SplitHostPort(a); err != nil {
-				problem("listen.%s: %q is not HOST:PORT", l.name, a)
-			}
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// checkJudging checks the settings that mail from outside is judged by.
-func (s *settings) checkJudging() error {
-	var errs []error
-	note := func(name string, err error) {
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
-		}
-	}
-	_, err := parseNetworks(s.TrustedRelays)
-	note("trusted_relays", err)
-	_, err = parseLists(s.DNSLists)
-	note("dns_lists", err)
-	_, err = parseLists(s.DNSAllowLists)
-	note("dns_allow_lists", err)
-	_, err = mailauth.ParseOverrides(s.Overrides)
-	note("overrides", err)
-	return errors.Join(errs...)
+	all = append(all, s.checkAll()...)
+	all.locate(data)
+	return s, all.inOrder()
 }
 
 // newAccountQuota is what accounts that are added may hold.

@@ -22,6 +22,7 @@ type cli struct {
 
 	Local       localCommand       `cmd:"" help:"Run the whole server on loopback: to try it, and to develop and test mail clients with it."`
 	Serve       serveCommand       `cmd:"" help:"Run the server."`
+	Config      configCommand      `cmd:"" help:"The configuration file: what it says, what is wrong with it, what a setting means."`
 	Domain      domainCommand      `cmd:"" help:"Domains of this server."`
 	Account     accountCommand     `cmd:"" help:"Accounts, their addresses and passwords."`
 	Alias       aliasCommand       `cmd:"" help:"Addresses that lead to others."`

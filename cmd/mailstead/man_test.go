@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -39,7 +38,6 @@ func leaves(n *kong.Node, path []string) map[string]*kong.Node {
 var (
 	manCommand = regexp.MustCompile(`(?m)^\.It Cm ([a-z -]+?)(?: (?:Ar|Op) .*)?$`)
 	manFlag    = regexp.MustCompile(`Fl -([a-z-]+)`)
-	manSetting = regexp.MustCompile(`(?m)^\.It Ic (\w+)`)
 )
 
 // TestManHasEveryCommandAndFlag holds mailstead(1) against the command line, both ways.
@@ -85,75 +83,6 @@ func TestManHasEveryCommandAndFlag(t *testing.T) {
 			t.Errorf("the exit status %d is missing", code)
 		}
 	}
-}
-
-// TestManHasEverySetting holds mailstead.toml(5) against the settings, with
-// their defaults.
-func TestManHasEverySetting(t *testing.T) {
-	page := readPaper(t, "man/mailstead.toml.5")
-	known := map[string]bool{}
-	var look func(v reflect.Value)
-	look = func(v reflect.Value) {
-		for i := range v.NumField() {
-			f := v.Type().Field(i)
-			name := f.Tag.Get("toml")
-			switch {
-			case name == "":
-				continue
-			case f.Type.Kind() == reflect.Struct:
-				look(v.Field(i))
-				if !strings.Contains(page, "\n.Ic "+name+"\n") {
-					t.Errorf("the table %s is missing", name)
-				}
-				continue
-			}
-			known[name] = true
-			entry := settingEntry(page, name)
-			if entry == "" {
-				t.Errorf("the setting %s is missing", name)
-			}
-			if want := asTOML(v.Field(i)); !strings.Contains(entry, "Default:") && !strings.Contains(entry, "Required.") || !strings.Contains(entry, want) {
-				t.Errorf("%s: its default is %s, the page says:\n%s", name, want, entry)
-			}
-		}
-	}
-	look(reflect.ValueOf(defaultSettings()))
-	for _, m := range manSetting.FindAllStringSubmatch(page, -1) {
-		if !known[m[1]] {
-			t.Errorf("there is no setting %s", m[1])
-		}
-	}
-}
-
-// settingEntry is what the page says of a setting, up to the next one that has
-// a text of its own.
-func settingEntry(page, name string) string {
-	_, entry, ok := strings.Cut(page, "\n.It Ic "+name)
-	if !ok {
-		return ""
-	}
-	_, entry, _ = strings.Cut(entry, "\n")
-	for strings.HasPrefix(entry, ".It") { // shares its text with the next
-		_, entry, _ = strings.Cut(entry, "\n")
-	}
-	entry, _, _ = strings.Cut(entry, "\n.It")
-	return entry
-}
-
-// asTOML is how a default is written; nothing for an empty one.
-func asTOML(v reflect.Value) string {
-	switch v.Kind() {
-	case reflect.Map:
-		return "" // a table of none
-	case reflect.Slice:
-		if v.Len() == 0 {
-			return ""
-		}
-		return fmt.Sprintf("[%q]", v.Index(0))
-	case reflect.String:
-		return v.String()
-	}
-	return fmt.Sprint(v)
 }
 
 // TestManPagesAreWellFormed looks for slips that make a page unreadable: a

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// setting is one key of the configuration file. settingTable has all of them: what `config explain` prints, what is checked, and
+// what mailstead.toml(5) says come from there.
+type setting struct {
+	name string // in the table listen: listen.smtp
+	kind string // of the value, for people
+	// doc is what it does, a sentence to a line, with `words` as they are written in files and on command lines. "" = that of
+	// the next setting.
+	doc string
+	// none is what a default of nothing means.
+	none    string
+	example string // of the whole line
+	// check says what is wrong with the value, nil for nothing; an itemError where it is one of a list.
+	check func(*settings) error
+}
+
+// itemError is what is wrong with one value of a list.
+type itemError struct {
+	index int
+	err   error
+}
+
+func (e *itemError) Error() string { return e.err.Error() }
+func (e *itemError) Unwrap() error { return e.err }
+
+// findSetting gives the setting of a name.
+func findSetting(name string) (setting, bool) {
+	for _, k := range settingTable() {
+		if k.name == name {
+			return k, true
+		}
+	}
+	return setting{}, false
+}
+
+// value is what the setting is in s.
+func (k setting) value(s *settings) reflect.Value {
+	v := reflect.ValueOf(s).Elem()
+	for _, part := range strings.Split(k.name, ".") {
+		t := v.Type()
+		for i := range t.NumField() {
+			if t.Field(i).Tag.Get("toml") == part {
+				v = v.Field(i)
+				break
+			}
+		}
+	}
+	return v
+}
+
+// text is the value as it is written in the file.
+func (k setting) text(s *settings) string { return textOf(k.value(s)) }
+
+// textOf writes a value as TOML does.
+func textOf(v reflect.Value) string {
+	switch v.Kind() {
+	case reflect.String:
+		return tomlString(v.String())
+	case reflect.Slice:
+		var parts []string
+		for i := range v.Len() {
+			parts = append(parts, textOf(v.Index(i)))
+		}
+		return "[" + strings.Join(parts, ", ") + "]"
+	case reflect.Map:
+		var parts []string
+		names := v.MapKeys()
+		slices.SortFunc(names, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+		for _, name := range names {
+			parts = append(parts, tomlString(name.String())+" = "+textOf(v.MapIndex(name)))
+		}
+		return strings.TrimSpace("{ "+strings.Join(parts, ", ")) + " }"
+	}
+	return fmt.Sprint(v)
+}
+
+// tomlString is a basic string of TOML: what Go escapes otherwise is written by its number.
+func tomlString(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r == '\t':
+			b.WriteString(`\t`)
+		case r == '\r':
+			b.WriteString(`\r`)
+		case strconv.IsPrint(r):
+			b.WriteRune(r)
+		case r > 0xffff:
+			fmt.Fprintf(&b, `\U%08X`, r)
+		default:
+			fmt.Fprintf(&b, `\u%04X`, r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// initial is the default, for people.
+func (k setting) initial() string {
+	d := defaultSettings()
+	v := k.value(&d)
+	switch {
+	case k.name == "hostname":
+		return "none; it is required"
+	case v.Kind() == reflect.String && v.Len() == 0:
+		return `"", ` + cmp.Or(k.none, "none")
+	case (v.Kind() == reflect.Slice || v.Kind() == reflect.Map) && v.Len() == 0:
+		return cmp.Or(k.none, "none")
+	}
+	return k.text(&d)
+}
+
+// checkAll checks every setting, in the order of the table.
+func (s *settings) checkAll() (all []fault) {
+	for _, k := range settingTable() {
+		if k.check == nil {
+			continue
+		}
+		err := k.check(s)
+		if err == nil {
+			continue
+		}
+		f := fault{Setting: k.name, Text: err.Error(), index: -1}
+		if item, ok := errors.AsType[*itemError](err); ok {
+			f.index = item.index
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// check says what is wrong with the settings, wherever they come from.
+func (s *settings) check() error {
+	var errs []error
+	for _, f := range s.checkAll() {
+		errs = append(errs, errors.New(f.Text))
+	}
+	return errors.Join(errs...)
+}
+
+// nearest is the name of a setting that somebody may have meant, "" for none: in any table, as a setting is often put into the wrong
+// one.
+func nearest(name string) string {
+	best, distance := "", 1+min(len(name), maxCompared)/3
+	for _, k := range settingTable() {
+		d := editDistance(name, k.name)
+		if last := lastPart(name); last == lastPart(k.name) {
+			d = min(d, 1)
+		}
+		if d < distance {
+			best, distance = k.name, d
+		}
+	}
+	return best
+}
+
+func lastPart(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
+
+// maxCompared bounds what is compared, in octets: a name of a setting is shorter.
+const maxCompared = 64
+
+// editDistance is how many letters have to be put in, taken away, changed or swapped with their neighbour to make b of a.
+func editDistance(a, b string) int {
+	if len(a) > maxCompared || len(b) > maxCompared {
+		return len(a) + len(b)
+	}
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
+	}
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			change := 1
+			if a[i-1] == b[j-1] {
+				change = 0
+			}
+			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+change)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
+		}
+	}
+	return rows[len(a)][len(b)]
+}
