@@ -31,6 +31,9 @@ const idleClients = "MAILSTEAD_IDLE_CLIENTS"
 // envelopes and idle: the server's heap and stacks; the clients are another process.
 // -idle says how many there are at once (`make idle`: 10,000).
 func TestIdleMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the short form runs under the race detector, which needs memory of its own")
+	}
 	for _, kind := range []struct {
 		name string
 		most int // octets a connection

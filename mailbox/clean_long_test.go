@@ -21,10 +21,7 @@ import (
 func TestCleaningYear(t *testing.T) {
 	t.Parallel()
 	const retention, offDisk = 7, 30
-	days := 365
-	if testing.Short() {
-		days = 150 // under the race detector
-	}
+	days := trialsOf(365, 150)
 	clock := newFakeClock()
 	s := clock.open(t, t.TempDir(), retention*24*time.Hour)
 	s.cleaner.rest = 0
@@ -120,7 +117,7 @@ func TestFullDiskIsCleaned(t *testing.T) {
 		}
 		return err
 	}
-	for n := range 3 {
+	for n := range trialsOf(3, 1) {
 		var err error
 		for err == nil && stored < 20_000 {
 			err = try()

@@ -346,11 +346,7 @@ func TestDatabaseFlippedBits(t *testing.T) {
 		t.Error("something was noticed without a flip")
 	}
 	counts := make(map[flips][2]int)
-	seeds := 20
-	if testing.Short() {
-		seeds = 6
-	}
-	for seed := range uint64(max(1, number("MAILSTEAD_FLIPS", seeds))) {
+	for seed := range uint64(number("MAILSTEAD_FLIPS", trialsOf(20, 3))) {
 		rng := rand.New(rand.NewPCG(seed, 12))
 		c := flips{file: []string{stateFile, stateFile, derivedFile}[rng.IntN(3)], n: []int{1, 1, 2, 8, 64}[rng.IntN(5)]}
 		kinds := slices.Sorted(maps.Keys(f.pages[c.file]))

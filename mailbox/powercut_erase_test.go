@@ -96,7 +96,7 @@ func (e *erasure) traces() (found []string) {
 // disk has an octet of the account's mail, whatever was not synced, and all
 // others have theirs. More of it: MAILSTEAD_ERASURES.
 func TestErasurePowerCuts(t *testing.T) {
-	for seed := range uint64(number("MAILSTEAD_ERASURES", 6)) {
+	for seed := range uint64(number("MAILSTEAD_ERASURES", trialsOf(6, 2))) {
 		if err := newErasure(t, seed, nil).run(); err != nil {
 			t.Errorf("seed %d: %v", seed, err)
 		}

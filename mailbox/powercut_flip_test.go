@@ -147,7 +147,7 @@ func (f *flipping) look(d *simDisk, state bool) error {
 func TestStoreFlippedBits(t *testing.T) {
 	const perStore = 15
 	hits := 0
-	for seed := range uint64(max(1, number("MAILSTEAD_FLIPS", 30)/perStore)) {
+	for seed := range uint64(max(1, number("MAILSTEAD_FLIPS", trialsOf(30, 15))/perStore)) {
 		f := newFlipping(t, seed)
 		for range perStore {
 			if err := f.flip(); err != nil {

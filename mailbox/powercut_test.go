@@ -473,12 +473,21 @@ func number(name string, otherwise int) int {
 	return otherwise
 }
 
+// trialsOf is how often something is tried: fewer times in the short form, which runs under the race detector. That
+// is slow, and about goroutines beside each other, which few trials have all of.
+func trialsOf(usual, short int) int {
+	if testing.Short() {
+		return short
+	}
+	return usual
+}
+
 // TestStorePowerCuts cuts the power under log and databases together. A long
 // run: make powercut, or MAILSTEAD_POWERCUTS, from MAILSTEAD_POWERCUT_SEED on. Trials with
 // an even seed use one goroutine beside the log's own and are the same each time
 // but for when that prepares segments; those with an odd one race.
 func TestStorePowerCuts(t *testing.T) {
-	cuts, seed := number("MAILSTEAD_POWERCUTS", 36), number("MAILSTEAD_POWERCUT_SEED", 1)
+	cuts, seed := number("MAILSTEAD_POWERCUTS", trialsOf(36, 12)), number("MAILSTEAD_POWERCUT_SEED", 1)
 	known := &moments{cuts: make(map[string]int)}
 	if err := trials(t, uint64(seed), cuts, known, simFaults{}); err != nil {
 		t.Fatal(err)

@@ -44,7 +44,7 @@ type retentionModel struct {
 // TestRestoreModel deletes, restores, purges and crashes at random, and holds
 // the store against the model after each step.
 func TestRestoreModel(t *testing.T) {
-	for seed := range uint64(3) {
+	for seed := range uint64(trialsOf(3, 1)) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			m := &retentionModel{t: t, rand: rand.New(rand.NewPCG(seed, 7)), clock: newFakeClock(),
 				boxes: map[string]int{}, letters: map[int]*retainedLetter{}}
