@@ -80,11 +80,14 @@ func replyTo(err error) *goimap.Error {
 	}
 	var syntax *wire.SyntaxError
 	var large *wire.LiteralTooLargeError
+	var disabled *directory.DisabledError
 	switch {
 	case errors.As(err, &syntax), errors.As(err, &large):
 		return &goimap.Error{Type: goimap.StatusResponseTypeBad, Text: err.Error()}
 	case errors.Is(err, wire.ErrLineTooLong):
 		return &goimap.Error{Type: goimap.StatusResponseTypeBad, Code: goimap.ResponseCodeLimit, Text: err.Error()}
+	case errors.As(err, &disabled): // RFC 5530 section 3: only the administrator can help
+		return &goimap.Error{Type: goimap.StatusResponseTypeNo, Code: goimap.ResponseCodeContactAdmin, Text: disabled.Error()}
 	case errors.Is(err, directory.ErrMalformed):
 		return &goimap.Error{Type: goimap.StatusResponseTypeBad, Text: "malformed authentication exchange"}
 	}

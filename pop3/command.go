@@ -94,6 +94,9 @@ func replyTo(err error) (text string, known bool) {
 	if r, ok := errors.AsType[refusal](err); ok {
 		return string(r), true
 	}
+	if d, ok := errors.AsType[*directory.DisabledError](err); ok { // RFC 3206 section 4: no other password helps
+		return "[SYS/PERM] " + d.Error(), true
+	}
 	for _, r := range refusals {
 		if errors.Is(err, r.err) {
 			return r.text, true

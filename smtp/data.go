@@ -105,8 +105,12 @@ func (s *session) handOver(m *incoming) error {
 	err := s.server.o.Deliver.Accept(s.ctx(), s.tx.Transaction, m.body)
 	if err != nil {
 		s.uncountSending()
+		return err
 	}
-	return err
+	for _, r := range s.tx.Recipients {
+		s.server.o.Directory.Arrived(r.Route.Masked)
+	}
+	return nil
 }
 
 func logAccepted(tx *transaction, size int64) func(*session) bool {

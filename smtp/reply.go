@@ -80,6 +80,9 @@ var refusals = []struct {
 
 	{directory.ErrAddress, say(501, "5.1.3", "Malformed address")},
 	{directory.ErrNotLocal, say(550, "5.7.1", "Relaying denied")},
+	{directory.ErrRefusesMail, say(550, "5.2.1", "This mailbox takes no mail")},
+	{directory.ErrSwitchedOff, say(550, "5.1.1", "This address is not in use any more")},
+	{directory.ErrTimeOver, say(550, "5.1.1", "This address was for a limited time, which is over")},
 	{directory.ErrNoSuch, say(550, "5.1.1", "No such user here")},
 	{directory.ErrCredentials, say(535, "5.7.8", "Wrong user name or password")},
 	{directory.ErrBinding, say(535, "5.7.8", "Channel binding does not match")},
@@ -95,6 +98,9 @@ func replyTo(err error) (r reply, known bool) {
 	}
 	if f, ok := errors.AsType[*local.Refusal](err); ok {
 		return say(f.Code, f.Enhanced, f.Text), true
+	}
+	if d, ok := errors.AsType[*directory.DisabledError](err); ok { // the registry of RFC 5248 has X.7.13 with 525 for it
+		return say(525, "5.7.13", d.Error()), true
 	}
 	for _, known := range refusals {
 		if errors.Is(err, known.err) {

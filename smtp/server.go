@@ -32,6 +32,7 @@ const (
 type Directory interface {
 	Resolve(address string) (directory.Route, error)
 	MaySend(a mailbox.AccountID, address string) bool
+	Arrived(masked []string)
 	CheckSending(ctx context.Context, a mailbox.AccountID, n directory.Sending) error
 	CountSending(a mailbox.AccountID, n directory.Sending) (mailbox.RoomChange, error)
 	Unsend(a mailbox.AccountID, n directory.Sending)

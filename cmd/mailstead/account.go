@@ -13,6 +13,9 @@ import (
 type accountCommand struct {
 	Add         accountAddCommand         `cmd:"" help:"Add an account; the password is asked for, or read from standard input."`
 	Remove      accountRemoveCommand      `cmd:"" help:"Remove an account with all its mail; it can be restored for some days."`
+	Rename      accountRenameCommand      `cmd:"" help:"Give an account another name; the old one stays as a further address."`
+	Disable     accountDisableCommand     `cmd:"" help:"Refuse logins to an account, and end its sessions."`
+	Enable      accountEnableCommand      `cmd:"" help:"End that."`
 	Erase       accountEraseCommand       `cmd:"" help:"Remove an account, and everything of it from the disk at once."`
 	List        accountListCommand        `cmd:"" help:"List the accounts."`
 	ListDeleted accountListDeletedCommand `cmd:"" help:"List the removed accounts that can be restored."`
@@ -103,9 +106,9 @@ func (c accountShowCommand) Run(ctx context.Context, std streams, log *slog.Logg
 }
 
 func printAccounts(std streams, f format, rows []accountInfo) error {
-	heads := []string{"ACCOUNT", "MESSAGES", "OCTETS", "QUOTA", "SINCE", "FURTHER ADDRESSES"}
+	heads := []string{"ACCOUNT", "MESSAGES", "OCTETS", "QUOTA", "SINCE", "STATE", "FURTHER ADDRESSES"}
 	return print(std.out, f, rows, heads, func(a accountInfo) []any {
-		return []any{a.Name, a.Messages, a.Size, quotaText(mailbox.Quota{Storage: a.QuotaSize, Messages: a.QuotaMessages}), a.Created.Format(time.DateOnly), strings.Join(a.Addresses, " ")}
+		return []any{a.Name, a.Messages, a.Size, quotaText(mailbox.Quota{Storage: a.QuotaSize, Messages: a.QuotaMessages}), a.Created.Format(time.DateOnly), stateText(a.Disabled), strings.Join(a.Addresses, " ")}
 	})
 }
 

@@ -83,11 +83,16 @@ var actions = map[string]action{
 	"domain show":                   act((*admin).domainShow),
 	"domain catch-all":              act((*admin).domainCatchAll),
 	"domain reports":                act((*admin).domainReports),
+	"domain alias add":              act((*admin).domainAliasAdd),
+	"domain alias remove":           act((*admin).domainAliasRemove),
 	"domain dkim rotate":            act((*admin).dkimRotate),
 	"domain dkim list":              act((*admin).dkimList),
 	"domain dkim show":              act((*admin).dkimShow),
 	"account add":                   act((*admin).accountAdd),
 	"account remove":                act((*admin).accountRemove),
+	"account disable":               act((*admin).accountDisable),
+	"account enable":                act((*admin).accountEnable),
+	"account rename":                act((*admin).accountRename),
 	"account erase":                 actLong((*admin).accountErase),
 	"account list":                  act((*admin).accountList),
 	"account show":                  act((*admin).accountShow),
@@ -125,6 +130,11 @@ var actions = map[string]action{
 	"alias remove":                  act((*admin).aliasRemove),
 	"alias list":                    act((*admin).aliasList),
 	"alias show":                    act((*admin).aliasShow),
+	"alias masked add":              act((*admin).maskedAdd),
+	"alias masked list":             act((*admin).maskedList),
+	"alias masked on":               act((*admin).maskedOn),
+	"alias masked off":              act((*admin).maskedOff),
+	"alias masked remove":           act((*admin).maskedRemove),
 	"mailbox list":                  act((*admin).mailboxList),
 	"mailbox acl":                   act((*admin).mailboxACL),
 	"mailbox list-deleted":          act((*admin).mailboxListDeleted),
@@ -204,6 +214,10 @@ var failures = []struct {
 	{directory.ErrLoop, exitUsage, ""},
 	{directory.ErrVacation, exitUsage, ""},
 	{directory.ErrTooMany, exitFailed, ""},
+	{directory.ErrReason, exitUsage, ""},
+	{directory.ErrMasked, exitUsage, ""},
+	{directory.ErrTimeOver, exitUsage, ""},
+	{directory.ErrAliasDomain, exitUsage, ""},
 	{directory.ErrInUse, exitFailed, "it is still in use"},
 }
 
@@ -211,8 +225,12 @@ func failureOf(err error) *failure {
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f
 	}
+	p, told := errors.AsType[*directory.Problem](err)
 	for _, f := range failures {
 		if errors.Is(err, f.err) {
+			if told {
+				return &failure{Exit: f.exit, Text: p.Text}
+			}
 			return &failure{Exit: f.exit, Text: cmp.Or(f.text, err.Error())}
 		}
 	}
@@ -223,20 +241,30 @@ func (a *admin) domainAdd(ctx context.Context, p name) (nothing, error) {
 	if err := a.directory.AddDomain(ctx, p.Name); err != nil {
 		return nothing{}, err
 	}
-	if err := a.keys.Ensure(ctx, p.Name); err != nil {
-		return nothing{}, err // the next start makes them
+	return nothing{}, a.domainMade(ctx, p.Name)
+}
+
+// domainMade has keys and certificates follow a new domain.
+func (a *admin) domainMade(ctx context.Context, domain string) error {
+	if err := a.keys.Ensure(ctx, domain); err != nil {
+		return err // the next start makes them
 	}
-	return nothing{}, a.domainsChanged()
+	return a.domainsChanged()
 }
 
 func (a *admin) domainRemove(ctx context.Context, p name) (nothing, error) {
 	if err := a.directory.RemoveDomain(ctx, p.Name); err != nil {
 		return nothing{}, err
 	}
-	if err := a.keys.Remove(ctx, p.Name); err != nil {
-		return nothing{}, err
+	return nothing{}, a.domainGone(ctx, p.Name)
+}
+
+// domainGone has keys and certificates follow the end of one.
+func (a *admin) domainGone(ctx context.Context, domain string) error {
+	if err := a.keys.Remove(ctx, domain); err != nil {
+		return err
 	}
-	return nothing{}, a.domainsChanged()
+	return a.domainsChanged()
 }
 
 func (a *admin) domainList(context.Context, nothing) ([]directory.Domain, error) {
@@ -297,7 +325,8 @@ type accountInfo struct {
 	QuotaSize     int64 `json:"quota_size"` // octets; 0 = no limit
 	QuotaMessages int64 `json:"quota_messages"`
 
-	Hidden []string `json:"hidden_capabilities,omitempty"` // of IMAP
+	Hidden   []string            `json:"hidden_capabilities,omitempty"` // of IMAP
+	Disabled *directory.Disabled `json:"disabled,omitempty"`
 }
 
 func (a *admin) accountList(context.Context, nothing) ([]accountInfo, error) {
@@ -322,7 +351,7 @@ func (a *admin) info(e directory.Entry) (accountInfo, error) {
 		return accountInfo{}, fmt.Errorf("account %s: %w", e.Name, err)
 	}
 	return accountInfo{Name: e.Name, Addresses: e.Addresses, Created: e.Created, Messages: u.Messages, Size: u.Size,
-		QuotaSize: q.Storage, QuotaMessages: q.Messages, Hidden: e.Hidden}, nil
+		QuotaSize: q.Storage, QuotaMessages: q.Messages, Hidden: e.Hidden, Disabled: e.Disabled}, nil
 }
 
 func (a *admin) accountShow(_ context.Context, p name) (accountInfo, error) {

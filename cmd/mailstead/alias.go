@@ -15,6 +15,7 @@ type aliasCommand struct {
 	Remove aliasRemoveCommand `cmd:"" help:"Take members from an alias, or remove all of it."`
 	List   aliasListCommand   `cmd:"" help:"List the aliases."`
 	Show   aliasShowCommand   `cmd:"" help:"Show one alias."`
+	Masked maskedCommand      `cmd:"" help:"Addresses made at random that lead to an account."`
 }
 
 type aliasAddCommand struct {

@@ -34,6 +34,12 @@ var administration = []step{
 	{action: "domain add", args: "a.test"},
 	{action: "domain add", args: "A.Test.", code: exitExists},
 	{action: "domain add", args: "not_a_domain", code: exitUsage},
+	{action: "domain alias add", args: "alias.test a.test"},
+	{action: "domain alias add", args: "alias.test a.test", code: exitExists},
+	{action: "domain alias add", args: "b.test alias.test", code: exitUsage},
+	{action: "domain list", out: "alias.test - a.test"},
+	{action: "domain show", args: "alias.test", out: "mailstead-rsa._domainkey.alias.test. IN TXT \"v=DKIM1;"},
+	{action: "domain remove", args: "a.test", code: exitFailed},
 	{action: "domain show", args: "a.test", out: "mailstead-rsa._domainkey.a.test. IN TXT \"v=DKIM1;"},
 	{action: "domain show", args: "a.test", out: "_dmarc.a.test. IN TXT \"v=DMARC1; p=none; rua=mailto:postmaster@a.test\""},
 	{action: "domain show", args: "a.test --json", out: `"name": "mailstead-ed25519._domainkey.a.test"`},
@@ -61,6 +67,29 @@ var administration = []step{
 	{action: "account add", args: "bob", stdin: "secret\n", code: exitUsage},
 	{action: "account add", args: "bob@a.test", stdin: "\n", code: exitUsage},
 	{action: "account add", args: "bob@a.test", stdin: "a\x00b\n", code: exitUsage},
+	{action: "account show", args: "ann@alias.test", out: "ann@a.test"},
+	{action: "domain alias remove", args: "a.test", code: exitNoSuch},
+	{action: "domain alias remove", args: "alias.test"},
+	{action: "account show", args: "ann@alias.test", code: exitNoSuch},
+	{action: "account disable", args: "ann@a.test --reason moved --refuse-mail"},
+	{action: "account disable", args: "ann@a.test --reason moved --refuse-mail", code: exitExists},
+	{action: "account disable", args: "bob@a.test", code: exitNoSuch},
+	{action: "account list", out: "refuses mail: moved"},
+	{action: "account enable", args: "ann@a.test"},
+	{action: "account enable", args: "ann@a.test", code: exitExists},
+	{action: "account rename", args: "ann@a.test user@example.test", code: exitExists},
+	{action: "account rename", args: "ann@a.test anna@a.test", out: "The account is anna@a.test now"},
+	{action: "account rename", args: "bob@a.test bob@example.test", code: exitNoSuch},
+	{action: "account rename", args: "anna@a.test ann@a.test --drop-old"},
+	{action: "account show", args: "anna@a.test", code: exitNoSuch},
+	{action: "alias masked add", args: "ann@a.test --label shop --expires 2999-12-31", out: "MASKEDa.test"},
+	{action: "alias masked add", args: "ann@a.test --domain b.test", code: exitNoSuch},
+	{action: "alias masked add", args: "ann@a.test --expires soon", code: exitUsage},
+	{action: "alias masked list", out: "ann@a.test shop on"},
+	{action: "alias masked list", args: "ann@a.test --json", out: `"letters": 0`},
+	{action: "alias masked off", args: "nobody@a.test", code: exitNoSuch},
+	{action: "alias masked on", args: "nobody@a.test --expires never", code: exitNoSuch},
+	{action: "alias masked remove", args: "nobody@a.test", code: exitNoSuch},
 	{action: "account password", args: "ann@a.test", stdin: "better"},
 	{action: "account password", args: "bob@a.test", stdin: "better", code: exitNoSuch},
 	{action: "account app-password add", args: "ann@a.test phone --scope imap,smtp --expires 2999-12-31", out: "PASSWORD"},
@@ -378,10 +407,13 @@ func anonymous(s, dir, id string) string {
 	s = publicKey.ReplaceAllString(s, "p=KEY")
 	s = records.ReplaceAllString(s, "RECORDS")
 	s = appPassword.ReplaceAllString(s, "PASSWORD")
+	s = maskedAddress.ReplaceAllString(s, "MASKED")
 	return strings.Join(strings.Fields(s), " ")
 }
 
 var (
+	maskedAddress = regexp.MustCompile(`\b([bdfghjklmnprstvz][aeio]){3}-([bdfghjklmnprstvz][aeio]){3}@`)
+
 	appPassword = regexp.MustCompile(`(?m)^([a-z2-7]{5}-){3}[a-z2-7]{5}$`)
 	publicKey   = regexp.MustCompile(`p=[A-Za-z0-9+/]{20}[A-Za-z0-9+/=" \\]+`) // made at random, with its strings in JSON or a zone file
 	// Nobody knows the server's name in a folder alone, nor its ports.

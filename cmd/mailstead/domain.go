@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -15,6 +16,7 @@ type domainCommand struct {
 	List     domainListCommand     `cmd:"" help:"List the domains."`
 	Show     domainShowCommand     `cmd:"" help:"Show one domain."`
 	CatchAll domainCatchAllCommand `cmd:"" name:"catch-all" help:"Lead addresses that nobody has to an account."`
+	Alias    domainAliasCommand    `cmd:"" help:"Domains that stand for another."`
 	Reports  domainReportsCommand  `cmd:"" help:"Reports that are sent to other domains."`
 	DKIM     domainDKIMCommand     `cmd:"" name:"dkim" help:"The keys that a domain's mail is signed with."`
 }
@@ -78,8 +80,8 @@ func (c domainShowCommand) Run(ctx context.Context, std streams, log *slog.Logge
 }
 
 func printDomains(std streams, f format, rows []directory.Domain) error {
-	return print(std.out, f, rows, []string{"DOMAIN", "CATCH-ALL"}, func(d directory.Domain) []any {
-		return []any{d.Name, d.CatchAll}
+	return print(std.out, f, rows, []string{"DOMAIN", "CATCH-ALL", "STANDS FOR"}, func(d directory.Domain) []any {
+		return []any{d.Name, cmp.Or(d.CatchAll, "-"), cmp.Or(d.AliasOf, "-")}
 	})
 }
 

@@ -52,8 +52,8 @@ func (a *admin) accountErase(ctx context.Context, p name, tell report) (erasedAc
 		}
 	}
 	lines := 0
-	e, result, err := a.directory.EraseAccount(ctx, p.Name, func(e directory.Entry) (err error) {
-		lines, err = a.eraseFromJournal(ctx, spellings(e))
+	e, result, err := a.directory.EraseAccount(ctx, p.Name, func(_ directory.Entry, addresses []string) (err error) {
+		lines, err = a.eraseFromJournal(ctx, spellings(addresses))
 		return err
 	}, func(doing string, done, total int64) {
 		tell(progress{Doing: doing, Done: done, Total: total, Unit: octets})
@@ -69,9 +69,9 @@ func (a *admin) eraseFromJournal(ctx context.Context, addresses []string) (lines
 	return a.journal.Erase(ctx, addresses)
 }
 
-// spellings are the addresses of an account as clients may write them: their domains in A-labels, too.
-func spellings(e directory.Entry) (all []string) {
-	for _, address := range append([]string{e.Name}, e.Addresses...) {
+// spellings are addresses as clients may write them: their domains in A-labels, too.
+func spellings(addresses []string) (all []string) {
+	for _, address := range addresses {
 		all = append(all, address)
 		local, domain, _ := strings.Cut(address, "@")
 		if ascii, err := dns.ASCII(domain); err == nil && ascii != domain {

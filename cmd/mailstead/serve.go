@@ -318,6 +318,7 @@ func (s *server) run(ctx context.Context, ready func() error) error {
 	})
 	running.Go(func() { s.policies.Run(working) })
 	running.Go(func() { s.keys.Run(working) })
+	running.Go(func() { s.directory.Run(working) })
 	running.Go(func() { s.feedback.Run(working) })
 	if s.acme != nil {
 		running.Go(func() { s.acme.Run(working) })

@@ -5,11 +5,13 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"mailstead/mailbox"
 )
@@ -33,12 +35,15 @@ func accountPath(id mailbox.AccountID) string {
 func (d *Directory) AddDomain(ctx context.Context, name string) error {
 	d.change.Lock()
 	defer d.change.Unlock()
-	name = foldDomain(name)
-	if !validDomain(name) {
-		return ErrAddress
+	given := name
+	if name = foldDomain(name); !validDomain(name) {
+		return domainProblem(given)
 	}
-	if d.IsLocal(name) {
-		return ErrExists
+	if v, ok := d.names.domains[name]; ok {
+		if v.AliasOf != "" {
+			return problem(ErrExists, "%s is a domain of this server already: it stands for %s", name, v.AliasOf)
+		}
+		return problem(ErrExists, "%s is a domain of this server already", name)
 	}
 	return d.keepDomain(ctx, Domain{Name: name})
 }
@@ -53,40 +58,16 @@ func (d *Directory) keepDomain(ctx context.Context, v Domain) error {
 	return nil
 }
 
-// RemoveDomain removes a domain without accounts and aliases. ErrNoSuch, ErrInUse.
-func (d *Directory) RemoveDomain(ctx context.Context, name string) error {
-	d.change.Lock()
-	defer d.change.Unlock()
-	name = foldDomain(name)
-	if !d.IsLocal(name) {
-		return ErrNoSuch
-	}
-	for addr := range d.names.addresses {
-		if addr.domain == name {
-			return ErrInUse
-		}
-	}
-	for addr := range d.names.aliases {
-		if addr.domain == name {
-			return ErrInUse
-		}
-	}
-	if err := d.store.Change(ctx, remove(domainKey+name)); err != nil {
-		return fmt.Errorf("remove domain %s: %w", name, err)
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.names.domains, name)
-	return nil
-}
-
-// SetCatchAll leads unknown addresses of domain to account; "" ends that. ErrNoSuch.
+// SetCatchAll leads unknown addresses of domain to account; "" ends that. ErrNoSuch, ErrAliasDomain.
 func (d *Directory) SetCatchAll(ctx context.Context, domain, account string) error {
 	d.change.Lock()
 	defer d.change.Unlock()
-	v, ok := d.names.domains[foldDomain(domain)]
-	if !ok {
-		return ErrNoSuch
+	v, err := d.Domain(domain)
+	if err != nil {
+		return err
+	}
+	if v.AliasOf != "" {
+		return problem(ErrAliasDomain, "%s stands for %s; set the catch-all there, and it is one of both: mailstead domain catch-all %s", v.Name, v.AliasOf, v.AliasOf)
 	}
 	v.CatchAll = ""
 	if account != "" {
@@ -112,25 +93,33 @@ func (d *Directory) Domain(name string) (Domain, error) {
 	defer d.mu.RUnlock()
 	v, ok := d.names.domains[foldDomain(name)]
 	if !ok {
-		return Domain{}, ErrNoSuch
+		return Domain{}, noDomain(name)
 	}
 	return v, nil
 }
 
-// free checks an address that is to be made: its domain is ours and nobody has it.
+// free checks an address that is to be made: its domain is ours and nobody has it. ErrAddress, ErrNotLocal,
+// ErrAliasDomain, ErrExists.
 func (d *Directory) free(s string) (address, error) {
 	addr, err := newAddress(s)
 	if err != nil {
-		return address{}, err
+		return address{}, addressProblem(s)
 	}
-	if _, ok := d.names.domains[addr.domain]; !ok {
-		return address{}, ErrNotLocal
+	v, ok := d.names.domains[addr.domain]
+	switch {
+	case !ok:
+		return address{}, problem(ErrNotLocal, "%s is no domain of this server; add it first: mailstead domain add %s", addr.domain, addr.domain)
+	case v.AliasOf != "":
+		return address{}, problem(ErrAliasDomain, "%s stands for %s; make %s@%s, and it is the same at both", v.Name, v.AliasOf, addr.local, v.AliasOf)
 	}
-	if _, ok := d.names.addresses[addr]; ok {
-		return address{}, ErrExists
+	if a := d.names.addresses[addr]; a != nil {
+		return address{}, problem(ErrExists, "%s exists already: it is an address of the account %s", addr, a.Name)
 	}
 	if _, ok := d.names.aliases[addr]; ok {
-		return address{}, ErrExists
+		return address{}, problem(ErrExists, "%s exists already: it is an alias; mailstead alias show %s tells where it leads", addr, addr)
+	}
+	if _, ok := d.names.masked[addr]; ok {
+		return address{}, problem(ErrExists, "%s exists already: it is a masked address", addr)
 	}
 	return addr, nil
 }
@@ -184,35 +173,67 @@ func (d *Directory) hash(ctx context.Context, password string) (credentials, err
 
 // edit changes a copy of an account's record and keeps it.
 func (d *Directory) edit(ctx context.Context, name string, f func(*accountRecord) error) error {
+	_, err := d.editAccount(ctx, name, f)
+	return err
+}
+
+// editAccount is edit, and returns the record.
+func (d *Directory) editAccount(ctx context.Context, name string, f func(*accountRecord) error) (*accountRecord, error) {
 	d.change.Lock()
 	defer d.change.Unlock()
 	old, err := d.find(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	record := *old
 	record.Addresses, record.Forward.To = slices.Clone(old.Addresses), slices.Clone(old.Forward.To)
 	if err := f(&record); err != nil {
-		return err
-	}
-	if err := d.store.Change(ctx, put(accountPath(record.ID), &record)); err != nil {
-		return fmt.Errorf("keep account %s: %w", record.Name, err)
-	}
-	d.replace(&record)
-	return nil
-}
-
-func (d *Directory) find(name string) (*accountRecord, error) {
-	addr, err := parseAddress(name)
-	if err != nil {
 		return nil, err
 	}
+	if err := d.store.Change(ctx, put(accountPath(record.ID), &record)); err != nil {
+		return nil, fmt.Errorf("keep account %s: %w", record.Name, err)
+	}
+	d.replace(&record)
+	return &record, nil
+}
+
+// find finds an account by any of its addresses. ErrNoSuch, ErrAddress.
+func (d *Directory) find(name string) (*accountRecord, error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
+	addr, err := d.names.parse(name)
+	if err != nil {
+		return nil, addressProblem(name)
+	}
 	if a := d.names.addresses[addr]; a != nil {
 		return a, nil
 	}
-	return nil, ErrNoSuch
+	return nil, noAccount(addr.String())
+}
+
+// noAccount is the error for an account that is not here.
+func noAccount(name string) error {
+	return problem(ErrNoSuch, "%s is no address of an account; mailstead account list has them", quoted(name))
+}
+
+// addressProblem says what is wrong with a text that is no address that can be used here.
+func addressProblem(s string) error {
+	local, domain, _ := strings.Cut(s, "@")
+	why := "it is to be like ann@example.org"
+	switch {
+	case !utf8.ValidString(s):
+		why = "it is not UTF-8"
+	case local == "" || domain == "":
+	case strings.ContainsAny(local, "\"\\ "):
+		why = "a name with spaces or quotes cannot be typed into every mail program; take a dot or a hyphen"
+	case strings.Contains(local, "+"):
+		why = "what stands behind a plus is a detail: every address has all of them without being told"
+	case len(local) > 64:
+		why = "what is in front of the @ has 64 octets at most"
+	case !validDomain(foldDomain(domain)):
+		why = "what is behind the @ is no domain name"
+	}
+	return problem(ErrAddress, "%s is no address that can be used here: %s", quoted(s), why)
 }
 
 // SetPassword replaces the password; app passwords stay. ErrNoSuch, ErrPassword.
@@ -281,18 +302,19 @@ func (d *Directory) AddAddress(ctx context.Context, account, further string) err
 // RemoveAddress takes a further address back; the first one stays. ErrNoSuch, ErrInUse.
 func (d *Directory) RemoveAddress(ctx context.Context, account, further string) error {
 	return d.edit(ctx, account, func(a *accountRecord) error {
-		addr, err := parseAddress(further)
+		addr, err := d.names.parse(further)
 		if err != nil {
-			return err
+			return addressProblem(further)
 		}
 		if addr.String() == a.Name {
-			return ErrInUse
+			return problem(ErrInUse, "%s is still in use: it is the account's name; give it another first: mailstead account rename %s NEW", addr, addr)
 		}
 		i := slices.Index(a.Addresses, addr.String())
 		if i < 0 {
-			return ErrNoSuch
+			return problem(ErrNoSuch, "%s is no further address of %s", addr, a.Name)
 		}
 		a.Addresses = slices.Delete(a.Addresses, i, i+1)
+		a.leave(addr.String(), d.now())
 		return nil
 	})
 }
@@ -307,8 +329,7 @@ func (d *Directory) RemoveAccount(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	changes := []mailbox.RoomChange{remove(accountPath(a.ID)), d.keepRemoved(a)}
-	var aliases []Alias
+	r := revision{changes: []mailbox.RoomChange{remove(accountPath(a.ID)), d.keepRemoved(a)}}
 	for _, v := range d.names.aliases {
 		kept := slices.DeleteFunc(slices.Clone(v.Members), func(m string) bool { return d.owns(a, m) })
 		gone := v.Owner != "" && d.owns(a, v.Owner)
@@ -316,36 +337,24 @@ func (d *Directory) RemoveAccount(ctx context.Context, name string) error {
 			if v.Members = kept; gone {
 				v.Owner = ""
 			}
-			aliases = append(aliases, v)
-			changes = append(changes, keepAlias(v))
+			r.alias(v)
 		}
 	}
-	forwarding, unforward := d.withoutForwardsTo(a)
-	changes = append(changes, unforward...)
-	var domains []Domain
+	d.withoutForwardsTo(a, &r)
 	for _, v := range d.names.domains {
 		if v.CatchAll == a.Name {
 			v.CatchAll = ""
-			domains = append(domains, v)
-			changes = append(changes, put(domainKey+v.Name, v))
+			r.domain(v)
 		}
 	}
-	if err := d.store.DeleteAccount(ctx, a.ID, changes...); err != nil {
+	if err := d.store.DeleteAccount(ctx, a.ID, r.changes...); err != nil {
 		return fmt.Errorf("remove account %s: %w", a.Name, err)
 	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.names.dropAccount(a)
-	for _, v := range aliases {
-		d.names.setAlias(v)
-	}
-	for _, v := range domains {
-		d.names.domains[v.Name] = v
-	}
-	for _, r := range forwarding {
-		d.names.dropAccount(r)
-		d.names.addAccount(r)
-	}
+	d.mu.Unlock()
+	d.show(&r)
+	d.logins.endAll(a.ID)
 	return nil
 }
 
@@ -370,146 +379,11 @@ func (d *Directory) Accounts() []Entry {
 // Account finds an account by any of its addresses. ErrNoSuch.
 func (d *Directory) Account(name string) (Entry, error) {
 	a, err := d.find(name)
+	if errors.Is(err, ErrAddress) {
+		return Entry{}, noAccount(name)
+	}
 	if err != nil {
-		return Entry{}, ErrNoSuch
+		return Entry{}, err
 	}
 	return a.Entry, nil
-}
-
-// keepAlias keeps an alias, or ends it when it leads nowhere.
-func keepAlias(v Alias) mailbox.RoomChange {
-	if len(v.Members) == 0 {
-		return remove(aliasKey + v.Address)
-	}
-	return put(aliasKey+v.Address, v)
-}
-
-func (n *names) setAlias(v Alias) {
-	addr, err := parseAddress(v.Address)
-	if err != nil {
-		return
-	}
-	if len(v.Members) == 0 {
-		delete(n.aliases, addr)
-		return
-	}
-	n.aliases[addr] = v
-}
-
-// AddAlias makes or extends an alias. ErrExists when all members are there or
-// an account has the address; ErrAddress, ErrNotLocal, ErrTangle.
-func (d *Directory) AddAlias(ctx context.Context, name string, members ...string) error {
-	d.change.Lock()
-	defer d.change.Unlock()
-	addr, err := newAddress(name)
-	if err != nil {
-		return err
-	}
-	v, ok := d.names.aliases[addr]
-	if !ok {
-		if _, err := d.free(name); err != nil {
-			return err
-		}
-		v = Alias{Address: addr.String()}
-	}
-	v.Members = slices.Clone(v.Members)
-	before := len(v.Members)
-	for _, m := range members {
-		member, err := parseAddress(m)
-		if err != nil {
-			return fmt.Errorf("member %q: %w", m, err)
-		}
-		if memberIndex(v.Members, member) < 0 {
-			v.Members = append(v.Members, d.memberText(member, m))
-		}
-	}
-	switch {
-	case len(v.Members) == before:
-		return ErrExists
-	case len(v.Members) >= maxExpansion:
-		return ErrTangle
-	}
-	return d.commitAlias(ctx, v)
-}
-
-// memberText is how a member is kept: an address of this server in the form that
-// is compared; of one elsewhere only the domain, since what its local part
-// means is that server's matter (RFC 5321 section 2.4).
-func (d *Directory) memberText(member address, given string) string {
-	if _, ok := d.names.domains[member.domain]; ok {
-		return member.String()
-	}
-	return given[:strings.LastIndexByte(given, '@')+1] + member.domain
-}
-
-// memberIndex is where a member stands in whatever spelling, -1 for nowhere.
-func memberIndex(members []string, member address) int {
-	return slices.IndexFunc(members, func(m string) bool {
-		a, err := parseAddress(m)
-		return err == nil && a == member
-	})
-}
-
-func (d *Directory) commitAlias(ctx context.Context, v Alias) error {
-	if err := d.store.Change(ctx, keepAlias(v)); err != nil {
-		return fmt.Errorf("keep alias %s: %w", v.Address, err)
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.names.setAlias(v)
-	return nil
-}
-
-// RemoveAlias removes members, or the whole alias when none is named or left.
-// ErrNoSuch.
-func (d *Directory) RemoveAlias(ctx context.Context, name string, members ...string) error {
-	d.change.Lock()
-	defer d.change.Unlock()
-	addr, err := parseAddress(name)
-	if err != nil {
-		return err
-	}
-	v, ok := d.names.aliases[addr]
-	if !ok {
-		return ErrNoSuch
-	}
-	kept := slices.Clone(v.Members)
-	for _, m := range members {
-		member, err := parseAddress(m)
-		if err != nil {
-			return fmt.Errorf("member %q: %w", m, err)
-		}
-		i := memberIndex(kept, member)
-		if i < 0 {
-			return ErrNoSuch
-		}
-		kept = slices.Delete(kept, i, i+1)
-	}
-	if len(members) == 0 {
-		kept = nil
-	}
-	v.Members = kept
-	return d.commitAlias(ctx, v)
-}
-
-// Alias returns one alias. ErrNoSuch.
-func (d *Directory) Alias(name string) (Alias, error) {
-	addr, err := parseAddress(name)
-	if err != nil {
-		return Alias{}, err
-	}
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	v, ok := d.names.aliases[addr]
-	if !ok {
-		return Alias{}, ErrNoSuch
-	}
-	return v, nil
-}
-
-// Aliases lists the aliases by address.
-func (d *Directory) Aliases() []Alias {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	return slices.SortedFunc(maps.Values(d.names.aliases), func(a, b Alias) int { return cmp.Compare(a.Address, b.Address) })
 }

@@ -181,22 +181,42 @@ func (v verifier) admits(at Attempt, now time.Time) bool {
 }
 
 // admit makes t's account the one that logged in with one of its passwords, if that may be used so, and notes
-// the use.
-func (d *Directory) admit(ctx context.Context, t *try, v verifier) bool {
-	switch {
-	case !v.admits(t.at, d.now()):
+// the use. ErrCredentials, *DisabledError.
+func (d *Directory) admit(ctx context.Context, t *try, v verifier) error {
+	if !v.admits(t.at, d.now()) {
 		d.log.Info("an app password was used for what it is not for, or after its end", "account", t.account.Name, "label", v.App.Label, "protocol", t.at.Protocol)
-		return false
-	case v.App == nil:
-		return true
+		return ErrCredentials
 	}
-	t.account.Ends = d.logins.of(t.account.ID, v.App.Label)
+	label := ""
+	if v.App != nil {
+		label = v.App.Label
+	}
+	// First what ends the session, then the look at what would have ended it.
+	t.account.Ends = d.logins.of(t.account.ID, label)
+	if err := d.stands(t.account.ID, v); err != nil || v.App == nil {
+		return err
+	}
 	if last := v.App.LastUse; last == nil || d.now().Sub(last.At).Abs() >= noteUseEvery {
 		if err := d.noteUse(ctx, t, v); err != nil {
 			d.log.Warn("the use of an app password could not be written down", "account", t.account.Name, "label", v.App.Label, "err", err)
 		}
 	}
-	return true
+	return nil
+}
+
+// stands asks whether a password is still one of the account's, and the account is not disabled. ErrCredentials,
+// *DisabledError.
+func (d *Directory) stands(id mailbox.AccountID, v verifier) error {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	a := d.names.accounts[id]
+	switch {
+	case a == nil || !slices.ContainsFunc(a.Password.Verifiers, func(o verifier) bool { return bytes.Equal(o.Argon2id, v.Argon2id) }):
+		return ErrCredentials
+	case a.Disabled != nil:
+		return &DisabledError{Reason: a.Disabled.said()}
+	}
+	return nil
 }
 
 // noteUse writes down when and from where an app password was used.
@@ -215,13 +235,13 @@ func (d *Directory) noteUse(ctx context.Context, t *try, v verifier) error {
 	})
 }
 
-// logins has what ends when an app password is taken back.
+// logins has what ends when a password is taken back, or the account.
 type logins struct {
 	mu  sync.Mutex
 	all map[appName]lifetime
 }
 
-// appName names an app password.
+// appName names a password: an app password by its label, the account's own by none.
 type appName struct {
 	account mailbox.AccountID
 	label   string
@@ -232,7 +252,7 @@ type lifetime struct {
 	end context.CancelFunc
 }
 
-// of is done when the app password is taken back.
+// of is done when the sessions of a password are to end.
 func (l *logins) of(account mailbox.AccountID, label string) context.Context {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -256,5 +276,17 @@ func (l *logins) end(account mailbox.AccountID, label string) {
 	if life, ok := l.all[key]; ok {
 		life.end()
 		delete(l.all, key)
+	}
+}
+
+// endAll ends all sessions of an account.
+func (l *logins) endAll(account mailbox.AccountID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key, life := range l.all {
+		if key.account == account {
+			life.end()
+			delete(l.all, key)
+		}
 	}
 }

@@ -223,7 +223,7 @@ func TestSessionsEndWithTheirPassword(t *testing.T) {
 			ends[label] = a.Ends
 		}
 		own, err := d.Login(t.Context(), Attempt{Protocol: "imap"}, "ann@example.test", "own secret")
-		if err != nil || own.Ends != nil {
+		if err != nil || own.Ends == nil || own.Ends.Err() != nil {
 			t.Errorf("with the account's own password: %+v, %v", own, err)
 		}
 		if err := d.RemoveAppPassword(t.Context(), "ann@example.test", "PHONE"); err != nil {

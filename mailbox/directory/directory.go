@@ -31,6 +31,7 @@ var (
 	ErrMalformed   = errors.New("directory: malformed authentication exchange")
 	ErrLoop        = errors.New("directory: it would lead back to where it comes from")
 	ErrBinding     = errors.New("directory: channel binding does not match")
+	ErrRefusesMail = errors.New("directory: the account takes no mail") // RCPT: 550 5.2.1
 )
 
 // room is where the directory's state is kept in the store. Its keys:
@@ -40,6 +41,7 @@ var (
 //	alias/ADDRESS    Alias
 //	removed/ID       removedRecord, until the account's mail is past retention
 //	sent/ID          sent: what the account has sent, as long
+//	masked/ADDRESS   maskedRecord, also of removed accounts for as long
 //	secret           random bytes that salts of unknown users are made of
 //	srs              random bytes that return addresses of handed-on mail are made with
 const (
@@ -75,6 +77,7 @@ type Directory struct {
 	verified *verified
 	logins   logins
 	judged   loginTally
+	arrived  arrived       // at masked addresses
 	hashing  chan struct{} // bounds the memory that password hashing takes
 	relief   *time.Timer   // gives that memory back
 
@@ -89,12 +92,22 @@ type names struct {
 	accounts  map[mailbox.AccountID]*accountRecord
 	addresses map[address]*accountRecord // first and further addresses
 	aliases   map[address]Alias
+	masked    map[address]maskedRecord // those of removed accounts, too
+	now       func() time.Time         // nil = time.Now
+}
+
+func (n *names) time() time.Time {
+	if n.now == nil {
+		return time.Now()
+	}
+	return n.now()
 }
 
 // Domain is a domain of this server.
 type Domain struct {
 	Name     string `json:"name"`
 	CatchAll string `json:"catch_all,omitempty"` // the account's name
+	AliasOf  string `json:"alias_of,omitempty"`  // the domain it stands for: every address of that is one of this, too
 }
 
 // Entry is an account as administrators see it.
@@ -105,6 +118,8 @@ type Entry struct {
 	Created   time.Time         `json:"created"`
 	// Hidden are IMAP capabilities that the account's clients are not told of, in upper case.
 	Hidden []string `json:"hidden_capabilities,omitempty"`
+	// Disabled says that nobody may log in, and why; nil = the account is enabled. It does not change: an edit makes a new one.
+	Disabled *Disabled `json:"disabled,omitempty"`
 }
 
 // Alias is an address that leads to others, here or elsewhere. Members elsewhere
@@ -127,6 +142,7 @@ type accountRecord struct {
 	Sending  Sending     `json:"sending,omitzero"` // limits of its own
 	Forward  forward     `json:"forward,omitzero"`
 	Vacation *Vacation   `json:"vacation,omitempty"` // does not change: an edit makes a new one
+	Former   []former    `json:"former,omitempty"`   // addresses it had
 }
 
 // Open loads the directory from the store.
@@ -145,6 +161,8 @@ func Open(s *mailbox.Store, o Options) (*Directory, error) {
 			accounts:  map[mailbox.AccountID]*accountRecord{},
 			addresses: map[address]*accountRecord{},
 			aliases:   map[address]Alias{},
+			masked:    map[address]maskedRecord{},
+			now:       o.Now,
 		},
 	}
 	if d.log == nil {
@@ -154,11 +172,14 @@ func Open(s *mailbox.Store, o Options) (*Directory, error) {
 		d.now = time.Now
 	}
 	d.throttle = newThrottle(d.now)
-	err := d.load()
+	err := d.loadDomains()
+	if err == nil {
+		err = d.load()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("load directory: %w", err)
 	}
-	s.AtPurge(forgetRemoved)
+	s.AtPurge(d.forgetRemoved)
 	if d.secret, err = d.loadSecret(secretKey, secretBytes); err != nil {
 		return nil, err
 	}
@@ -177,15 +198,23 @@ func newRelief() *time.Timer {
 	return t
 }
 
+// loadDomains comes first: what addresses are the same depends on them.
+func (d *Directory) loadDomains() error {
+	return d.store.Room(room).Each(domainKey, func(key string, value []byte) error {
+		var v Domain
+		if err := json.Unmarshal(value, &v); err != nil {
+			return fmt.Errorf("entry %q: %w", key, err)
+		}
+		d.names.domains[strings.TrimPrefix(key, domainKey)] = v
+		return nil
+	})
+}
+
 func (d *Directory) load() error {
 	return d.store.Room(room).Each("", func(key string, value []byte) error {
 		kind, rest, _ := strings.Cut(key, "/")
 		var err error
 		switch kind + "/" {
-		case domainKey:
-			var v Domain
-			err = json.Unmarshal(value, &v)
-			d.names.domains[rest] = v
 		case accountKey:
 			v := &accountRecord{}
 			if err = json.Unmarshal(value, v); err == nil {
@@ -198,6 +227,8 @@ func (d *Directory) load() error {
 			if err = json.Unmarshal(value, &v); err == nil {
 				d.names.setAlias(v)
 			}
+		case maskedKey:
+			err = d.names.readMasked(rest, value)
 		}
 		if err != nil {
 			return fmt.Errorf("entry %q: %w", key, err)
@@ -209,7 +240,7 @@ func (d *Directory) load() error {
 func (n *names) addAccount(a *accountRecord) {
 	n.accounts[a.ID] = a
 	for _, s := range append([]string{a.Name}, a.Addresses...) {
-		if addr, err := parseAddress(s); err == nil {
+		if addr, err := n.parse(s); err == nil {
 			n.addresses[addr] = a
 		}
 	}

@@ -39,24 +39,24 @@ func (d *Directory) AddForward(ctx context.Context, account string, keep *bool, 
 			a.Forward.Keep = true
 		}
 		for _, text := range to {
-			next, err := parseAddress(text)
+			next, err := d.names.parse(text)
 			if err != nil {
-				return fmt.Errorf("address %q: %w", text, err)
+				return addressProblem(text)
 			}
 			if d.leadsTo(next, a.ID) {
-				return fmt.Errorf("address %q: %w", text, ErrLoop)
+				return problem(ErrLoop, "%s leads back to %s: its mail would go round", quoted(text), a.Name)
 			}
-			if memberIndex(a.Forward.To, next) < 0 {
+			if d.names.memberIndex(a.Forward.To, next) < 0 {
 				a.Forward.To = append(a.Forward.To, d.memberText(next, text))
 			}
 		}
 		switch {
 		case len(a.Forward.To) == 0:
-			return ErrNoSuch
+			return problem(ErrNoSuch, "%s does not forward; say to which address it is to", a.Name)
 		case len(a.Forward.To) == len(before.To) && a.Forward.Keep == before.Keep:
-			return ErrExists
+			return problem(ErrExists, "%s forwards so already", a.Name)
 		case len(a.Forward.To) > maxForwards:
-			return fmt.Errorf("%w: an account forwards to %d addresses at most", ErrTooMany, maxForwards)
+			return problem(ErrTooMany, "an account forwards to %d addresses at most", maxForwards)
 		}
 		return nil
 	})
@@ -67,16 +67,16 @@ func (d *Directory) AddForward(ctx context.Context, account string, keep *bool, 
 func (d *Directory) RemoveForward(ctx context.Context, account string, to ...string) error {
 	return d.edit(ctx, account, func(a *accountRecord) error {
 		if len(a.Forward.To) == 0 {
-			return ErrNoSuch
+			return problem(ErrNoSuch, "%s does not forward", a.Name)
 		}
 		for _, text := range to {
-			next, err := parseAddress(text)
+			next, err := d.names.parse(text)
 			if err != nil {
-				return fmt.Errorf("address %q: %w", text, err)
+				return addressProblem(text)
 			}
-			i := memberIndex(a.Forward.To, next)
+			i := d.names.memberIndex(a.Forward.To, next)
 			if i < 0 {
-				return ErrNoSuch
+				return problem(ErrNoSuch, "%s does not forward to %s", a.Name, next)
 			}
 			a.Forward.To = slices.Delete(a.Forward.To, i, i+1)
 		}
@@ -99,6 +99,7 @@ func (d *Directory) Forwarding(account string) (Forwarding, error) {
 // leadsTo reports whether mail for an address gets to an account, kept there or not.
 func (d *Directory) leadsTo(at address, id mailbox.AccountID) bool {
 	n := &d.names
+	at = n.canonical(at)
 	w := walk{names: n, forwards: true, seen: map[address]bool{at: true}, queue: []step{{at: at}}}
 	if _, ok := n.domains[at.domain]; !ok {
 		return false
@@ -112,9 +113,8 @@ func (d *Directory) leadsTo(at address, id mailbox.AccountID) bool {
 	return slices.ContainsFunc(w.route.Local, is) || slices.ContainsFunc(w.silent, is)
 }
 
-// withoutForwardsTo gives the records of other accounts that forward to a, without
-// that, and the changes that keep them so. Those for whom nothing is left keep their mail.
-func (d *Directory) withoutForwardsTo(a *accountRecord) (records []*accountRecord, changes []mailbox.RoomChange) {
+// withoutForwardsTo ends what other accounts forward to a. Those for whom nothing is left keep their mail.
+func (d *Directory) withoutForwardsTo(a *accountRecord, r *revision) {
 	for _, other := range d.names.accounts {
 		to := slices.DeleteFunc(slices.Clone(other.Forward.To), func(m string) bool { return d.owns(a, m) })
 		if other.ID == a.ID || len(to) == len(other.Forward.To) {
@@ -124,20 +124,22 @@ func (d *Directory) withoutForwardsTo(a *accountRecord) (records []*accountRecor
 		if record.Forward.To = to; len(to) == 0 {
 			record.Forward = forward{}
 		}
-		records, changes = append(records, &record), append(changes, put(accountPath(record.ID), &record))
+		r.account(&record)
 	}
-	return records, changes
 }
 
 // Owner is the account that has an address, with a plus-detail or without, whatever it
 // forwards. ErrNoSuch.
 func (d *Directory) Owner(s string) (Delivery, error) {
-	addr, err := parseAddress(s)
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	addr, err := d.names.parse(s)
 	if err != nil {
 		return Delivery{}, err
 	}
-	d.mu.RLock()
-	defer d.mu.RUnlock()
+	if a := d.names.formerOwner(s, d.now()); a != nil {
+		return Delivery{Account: a.ID, Name: a.Name}, nil
+	}
 	if a := d.names.addresses[addr]; a != nil {
 		return Delivery{Account: a.ID, Name: a.Name}, nil
 	}
@@ -181,7 +183,7 @@ func (d *Directory) returnRoute(given string, addr address) (Route, error) {
 	if err != nil {
 		return Route{}, fmt.Errorf("%w: %w", ErrNoSuch, err)
 	}
-	to, err := parseAddress(sender)
+	to, err := d.names.parse(sender)
 	if err != nil || srs.Is(to.local) && d.names.domains[to.domain].Name != "" {
 		return Route{}, ErrNoSuch // a return address of a return address would go round here
 	}

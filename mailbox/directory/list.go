@@ -2,7 +2,6 @@ package directory
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -28,12 +27,12 @@ func (d *Directory) SetOwner(ctx context.Context, alias, owner string) error {
 		if owner == "" {
 			return nil
 		}
-		at, err := parseAddress(owner)
+		at, err := d.names.parse(owner)
 		if err != nil {
-			return fmt.Errorf("owner %q: %w", owner, err)
+			return addressProblem(owner)
 		}
 		if at.String() == v.Address || d.names.ownerOf(at) != "" {
-			return fmt.Errorf("owner %q: %w", owner, ErrLoop)
+			return problem(ErrLoop, "%s cannot own %s: its notices would come back to it; name an account, or an address elsewhere", at, v.Address)
 		}
 		v.Owner = d.memberText(at, owner)
 		return nil
@@ -43,13 +42,9 @@ func (d *Directory) SetOwner(ctx context.Context, alias, owner string) error {
 func (d *Directory) editAlias(ctx context.Context, name string, change func(*Alias) error) error {
 	d.change.Lock()
 	defer d.change.Unlock()
-	addr, err := parseAddress(name)
+	v, err := d.findAlias(name)
 	if err != nil {
 		return err
-	}
-	v, ok := d.names.aliases[addr]
-	if !ok {
-		return ErrNoSuch
 	}
 	if err := change(&v); err != nil {
 		return err
@@ -69,23 +64,23 @@ func (n *names) ownerOf(at address) string {
 // IsMember reports whether the writer with one of these addresses may write to a list of Route.Closed: its members,
 // by the address that stands there or by any that gets to the same account, and its owner.
 func (d *Directory) IsMember(list string, writers ...string) bool {
-	at, err := parseAddress(list)
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	at, err := d.names.parse(list)
 	if err != nil {
 		return false
 	}
-	d.mu.RLock()
-	defer d.mu.RUnlock()
 	alias := d.names.aliases[at]
 	members, _ := d.names.resolve(at, false)
 	return slices.ContainsFunc(writers, func(w string) bool {
-		writer, err := parseAddress(w)
+		writer, err := d.names.parse(w)
 		if err != nil {
 			return false
 		}
 		base, _, _ := splitDetail(writer.local)
 		plain := address{base, writer.domain}
 		for _, listed := range [][]string{alias.Members, members.Remote, {alias.Owner}} {
-			if memberIndex(listed, writer) >= 0 || memberIndex(listed, plain) >= 0 {
+			if d.names.memberIndex(listed, writer) >= 0 || d.names.memberIndex(listed, plain) >= 0 {
 				return true
 			}
 		}

@@ -19,7 +19,8 @@ import (
 type Account struct {
 	ID   mailbox.AccountID
 	Name string // the address it was made with
-	// Ends is done when the password is taken back that they logged in with, and the session is to end; nil = never.
+	// Ends is done when the session is to end: the password is taken back that they logged in with, or the account is
+	// disabled, renamed or removed.
 	Ends context.Context
 }
 
@@ -37,10 +38,17 @@ type Attempt struct {
 func (d *Directory) Login(ctx context.Context, at Attempt, user, password string) (Account, error) {
 	t := d.try(at, user)
 	prepared, _ := preparePassword(password) // one that is not allowed is a wrong one, later
-	if v, ok := d.verified.find(t, prepared); ok && d.admit(ctx, t, v) {
-		d.throttle.passed(t.keys[0])
-		d.judged.note(at.Protocol, true)
-		return t.account, nil
+	if v, ok := d.verified.find(t, prepared); ok {
+		err := d.admit(ctx, t, v)
+		switch {
+		case err == nil:
+			d.throttle.passed(t.keys[0])
+			d.judged.note(at.Protocol, true)
+			return t.account, nil
+		case isDisabled(err):
+			d.judged.note(at.Protocol, false)
+			return Account{}, err
+		}
 	}
 	if err := d.throttle.wait(ctx, t.keys[:]...); err != nil {
 		return Account{}, err
@@ -49,11 +57,26 @@ func (d *Directory) Login(ctx context.Context, at Attempt, user, password string
 	if err != nil {
 		return Account{}, err
 	}
-	if !right || !d.admit(ctx, t, v) {
+	if !right {
 		return Account{}, d.refuse(ctx, t)
+	}
+	if err := d.admit(ctx, t, v); err != nil {
+		return Account{}, d.notAdmitted(ctx, t, err)
 	}
 	d.accept(t)
 	return t.account, nil
+}
+
+// notAdmitted is the end of an attempt with a right password: that the account is disabled is said to
+// whoever has it, anything else is a wrong one.
+func (d *Directory) notAdmitted(ctx context.Context, t *try, err error) error {
+	if isDisabled(err) {
+		d.throttle.passed(t.keys[0])
+		d.throttle.refund(t.keys[1])
+		d.judged.note(t.at.Protocol, false)
+		return err
+	}
+	return d.refuse(ctx, t)
 }
 
 // try is one attempt to log in as somebody, who may not exist.
@@ -70,15 +93,15 @@ type try struct {
 func (d *Directory) try(at Attempt, user string) *try {
 	t := &try{at: at, asked: d.now()}
 	name := strings.ToLower(user)
-	if addr, err := parseAddress(user); err == nil {
+	d.mu.RLock()
+	if addr, err := d.names.parse(user); err == nil {
 		name = addr.String()
-		d.mu.RLock()
 		if a := d.names.addresses[addr]; a != nil {
 			t.known, t.account, t.credentials = true, Account{ID: a.ID, Name: a.Name}, a.Password
 			name = a.Name // all addresses of an account count as one
 		}
-		d.mu.RUnlock()
 	}
+	d.mu.RUnlock()
 	if !t.known {
 		t.credentials = d.decoy(name)
 	}

@@ -42,8 +42,8 @@ func (d *Directory) keepRemoved(a *accountRecord) mailbox.RoomChange {
 }
 
 // forgetRemoved ends that when the account's mail is past retention.
-func forgetRemoved(id mailbox.AccountID) []mailbox.RoomChange {
-	return []mailbox.RoomChange{remove(removedPath(id)), remove(sentPath(id))}
+func (d *Directory) forgetRemoved(id mailbox.AccountID) []mailbox.RoomChange {
+	return append(d.forgetMasked(id), remove(removedPath(id)), remove(sentPath(id)))
 }
 
 // removed returns the removed accounts, the one removed first first.

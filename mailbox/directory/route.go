@@ -26,6 +26,8 @@ type Route struct {
 	Remote []string
 	// By says through whom mail gets to an address of Remote.
 	By map[string]Leading
+	// Masked are the masked addresses on the way, see Directory.Arrived.
+	Masked []string
 	// Closed are the lists on the way that only members may write to.
 	Closed []string
 	// Bounces says that the address is the return address of mail that was handed on. It
@@ -44,14 +46,14 @@ type Leading struct {
 // Resolve follows aliases, forwards, plus-details, catch-all and the postmaster
 // and abuse rules. Loops end silently. "postmaster" without a domain is the
 // server's (RFC 5321 section 4.5.1). ErrAddress, ErrNotLocal, ErrNoSuch,
-// ErrTangle.
+// ErrTangle; ErrRefusesMail, ErrSwitchedOff and ErrTimeOver where all that it leads to takes no mail.
 func (d *Directory) Resolve(s string) (Route, error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	if strings.EqualFold(s, "postmaster") {
 		return d.names.role("")
 	}
-	addr, err := parseAddress(s)
+	addr, err := d.names.parse(s)
 	if err != nil {
 		return Route{}, err
 	}
@@ -80,12 +82,12 @@ func (d *Directory) MaySend(a mailbox.AccountID, address string) bool {
 
 // isTheirs reports whether an address leads to an account without a forward on the way.
 func (d *Directory) isTheirs(a mailbox.AccountID, address string) bool {
-	addr, err := parseAddress(address)
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	addr, err := d.names.parse(address)
 	if err != nil {
 		return false
 	}
-	d.mu.RLock()
-	defer d.mu.RUnlock()
 	route, err := d.names.resolve(addr, false)
 	return err == nil && slices.ContainsFunc(route.Local, func(l Delivery) bool { return l.Account == a })
 }
@@ -99,6 +101,13 @@ type walk struct {
 	seen     map[address]bool
 	queue    []step
 	silent   []Delivery // accounts that forward and keep nothing
+	refused  error      // why something on the way takes no mail; the first reason
+}
+
+func (w *walk) refuse(err error) {
+	if w.refused == nil {
+		w.refused = err
+	}
 }
 
 // step is an address on the way, and through whom it was reached.
@@ -109,6 +118,7 @@ type step struct {
 
 // resolve walks from addr.
 func (n *names) resolve(addr address, forwards bool) (Route, error) {
+	addr = n.canonical(addr)
 	if _, ok := n.domains[addr.domain]; !ok {
 		return Route{}, ErrNotLocal
 	}
@@ -126,6 +136,8 @@ func (n *names) resolve(addr address, forwards bool) (Route, error) {
 		return w.route, nil
 	case isRole(addr.local): // an alias of that name leads nowhere
 		return n.role(addr.domain)
+	case w.refused != nil:
+		return Route{}, w.refused
 	}
 	return Route{}, ErrNoSuch
 }
@@ -163,6 +175,9 @@ func (w *walk) exactly(at address, detail string, by Leading) (bool, error) {
 	if a := w.addresses[at]; a != nil {
 		return true, w.account(a, detail, by)
 	}
+	if m, ok := w.masked[at]; ok {
+		return true, w.unmask(at, m, detail, by)
+	}
 	alias, ok := w.aliases[at]
 	if !ok {
 		return false, nil
@@ -179,6 +194,10 @@ func (w *walk) exactly(at address, detail string, by Leading) (bool, error) {
 
 // account brings mail to an account, and to where it forwards.
 func (w *walk) account(a *accountRecord, detail string, by Leading) error {
+	if !a.takesMail() {
+		w.refuse(ErrRefusesMail)
+		return nil
+	}
 	d := Delivery{Account: a.ID, Name: a.Name, Detail: detail}
 	if !w.forwards || len(a.Forward.To) == 0 {
 		w.route.addLocal(d)
@@ -196,7 +215,7 @@ func (w *walk) account(a *accountRecord, detail string, by Leading) error {
 // lose their mail.
 func (w *walk) follow(addresses []string, by Leading) error {
 	for _, m := range addresses {
-		next, err := parseAddress(m)
+		next, err := w.parse(m)
 		if err != nil || w.seen[next] {
 			continue
 		}
@@ -217,10 +236,11 @@ func (w *walk) follow(addresses []string, by Leading) error {
 	return nil
 }
 
-// has reports whether an account or an alias has the address.
+// has reports whether an account or an alias has the address, or it is a masked one.
 func (n *names) has(a address) bool {
 	_, alias := n.aliases[a]
-	return alias || n.addresses[a] != nil
+	_, masked := n.masked[a]
+	return alias || masked || n.addresses[a] != nil
 }
 
 // isRole reports whether a local part is one that every domain must have
@@ -232,16 +252,22 @@ func isRole(local string) bool {
 
 // role is who answers for a domain where nobody has the role's name: its
 // oldest account, else the server's (RFC 2142 section 5, RFC 5321 section
-// 4.5.1). Without a domain, the server's postmaster.
+// 4.5.1). One that takes no mail answers only where all are so. Without a domain, the server's postmaster.
 func (n *names) role(domain string) (Route, error) {
 	var own, any *accountRecord
+	before := func(a, than *accountRecord) bool {
+		return than == nil || a.takesMail() && !than.takesMail() || a.takesMail() == than.takesMail() && a.ID < than.ID
+	}
 	for _, a := range n.accounts {
-		if any == nil || a.ID < any.ID {
+		if before(a, any) {
 			any = a
 		}
-		if strings.HasSuffix(a.Name, "@"+domain) && (own == nil || a.ID < own.ID) {
+		if strings.HasSuffix(a.Name, "@"+domain) && before(a, own) {
 			own = a
 		}
+	}
+	if own != nil && !own.takesMail() && any.takesMail() {
+		own = any
 	}
 	if domain == "" && any != nil {
 		if _, home, ok := strings.Cut(any.Name, "@"); ok {
@@ -262,7 +288,7 @@ func (n *names) catchAll(domain string) *accountRecord {
 	if name == "" {
 		return nil
 	}
-	addr, err := parseAddress(name)
+	addr, err := n.parse(name)
 	if err != nil {
 		return nil
 	}

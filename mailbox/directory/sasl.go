@@ -258,8 +258,8 @@ func (s *scramExchange) final(ctx context.Context, response string) ([]byte, err
 		if err != nil || !c.Valid() || !s.try.known {
 			continue
 		}
-		if !s.directory.admit(ctx, s.try, s.try.credentials.Verifiers[i]) {
-			break
+		if err := s.directory.admit(ctx, s.try, s.try.credentials.Verifiers[i]); err != nil {
+			return nil, s.directory.notAdmitted(ctx, s.try, err)
 		}
 		if ok, err := s.become(s.try.account, s.authz); !ok {
 			return nil, errors.Join(err, s.directory.refuse(ctx, s.try))

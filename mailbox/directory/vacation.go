@@ -103,7 +103,10 @@ func (d *Directory) Away(id mailbox.AccountID, now time.Time) (Away, bool) {
 	if a == nil || a.Vacation == nil || now.Before(a.Vacation.From) || !a.Vacation.Until.IsZero() && !now.Before(a.Vacation.Until) {
 		return Away{}, false
 	}
-	return Away{Vacation: *a.Vacation, Own: append([]string{a.Name}, a.Addresses...)}, true
+	own := d.names.spelled(append([]string{a.Name}, a.Addresses...))
+	i := slices.Index(own, a.Name)
+	own[0], own[i] = own[i], own[0]
+	return Away{Vacation: *a.Vacation, Own: own}, true
 }
 
 // SameAddress reports whether two addresses are one here: in any case, and with a plus-detail or without on

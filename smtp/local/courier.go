@@ -23,6 +23,7 @@ import (
 // Directory says where an address leads; mailbox/directory is one.
 type Directory interface {
 	Resolve(address string) (directory.Route, error)
+	ResolveQueued(address string) (directory.Route, error)
 	Owner(address string) (directory.Delivery, error)
 	ReversePath(sender string, by directory.Leading) string
 }

@@ -28,6 +28,10 @@ func (d fakeDirectory) Resolve(address string) (directory.Route, error) {
 	return directory.Route{}, directory.ErrNoSuch
 }
 
+func (d fakeDirectory) ResolveQueued(address string) (directory.Route, error) {
+	return d.Resolve(address)
+}
+
 func (d fakeDirectory) Owner(address string) (directory.Delivery, error) {
 	if r, ok := d[address]; ok && len(r.Local) > 0 {
 		return r.Local[0], nil

@@ -117,7 +117,7 @@ func (c *Courier) routeQueued(address string, m queue.Message) (directory.Route,
 		d, err := c.directory.Owner(address)
 		return directory.Route{Local: []directory.Delivery{d}}, err
 	}
-	route, err := c.directory.Resolve(address)
+	route, err := c.directory.ResolveQueued(address)
 	if err == nil && route.Bounces && m.From != "" {
 		return directory.Route{}, &Refusal{550, "5.7.1", "This address takes notices of delivery only"}
 	}
