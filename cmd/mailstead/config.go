@@ -66,6 +66,9 @@ type settings struct {
 	// TrustedRelays are addresses and networks of hosts that hand mail on to us.
 	// Default: none.
 	TrustedRelays []string `toml:"trusted_relays"`
+	// ProxyFrom are addresses and networks of proxies in front of this server: their connections, to all ports, begin with the
+	// PROXY protocol, and have the address of their client. Default: none.
+	ProxyFrom []string `toml:"proxy_from"`
 	// DNSLists and DNSAllowLists are lists of clients, as mailauth.ParseDNSList
 	// reads them: of those whose mail is refused, and of those that are trusted.
 	// Default: none.

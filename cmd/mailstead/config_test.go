@@ -47,6 +47,7 @@ func TestParseConfig(t *testing.T) {
 			quota = "5GB"
 			mta_sts = "enforce"
 			trusted_relays = ["192.0.2.7", "2001:db8:1::/48"]
+			proxy_from = ["10.0.0.5", "2001:db8:2::/64"]
 			dns_lists = ["bad.example.test"]
 			dns_allow_lists = ["good.example.test=127.0.0.2"]
 			greylist = true
@@ -64,7 +65,7 @@ func TestParseConfig(t *testing.T) {
 			s.PublicAddresses = []string{"192.0.2.9"}
 			s.Resolvers = []string{"192.0.2.1:53", "[2001:db8::1]:5353"}
 			s.MXPort, s.MaxMessageSize, s.SessionsPerAccount, s.Quota = 2525, 1000000, 0, "5GB"
-			s.TrustedRelays = []string{"192.0.2.7", "2001:db8:1::/48"}
+			s.TrustedRelays, s.ProxyFrom = []string{"192.0.2.7", "2001:db8:1::/48"}, []string{"10.0.0.5", "2001:db8:2::/64"}
 			s.DNSLists, s.DNSAllowLists = []string{"bad.example.test"}, []string{"good.example.test=127.0.0.2"}
 			s.Greylist, s.MTASTS = true, "enforce"
 			s.Strangers.HourlyMessages, s.Strangers.NetworkShare = 1, 1000000
@@ -100,6 +101,7 @@ func TestParseConfig(t *testing.T) {
 		{"huge messages", host + "max_message_size = 1073741825", "max_message_size", nil},
 		{"fewer than no sessions", host + "sessions_per_account = -1", "sessions_per_account", nil},
 		{"a quota of no size", host + `quota = "much"`, `quota: "much" is no size`, nil},
+		{"a proxy by name", host + `proxy_from = ["proxy.example.test"]`, `proxy_from: "proxy.example.test" is no address`, nil},
 		{"a relay by name", host + `trusted_relays = ["mx.example.test"]`, `trusted_relays: "mx.example.test" is no address`, nil},
 		{"a list of nothing", host + `dns_lists = [""]`, "dns_lists: not a DNS list", nil},
 		{"a list of good ones with wrong answers", host + `dns_allow_lists = ["a.test=192.0.2.0/24"]`, "dns_allow_lists: not a DNS list", nil},

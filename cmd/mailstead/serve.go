@@ -357,14 +357,14 @@ func (s *server) listen(ctx context.Context) (all []bound, err error) {
 			if err != nil {
 				return all, fmt.Errorf("%s: %w", f.name, err)
 			}
-			all = append(all, bound{f, l})
+			all = append(all, bound{f, s.proxied(l)})
 		}
 		for _, address := range f.implicit {
 			l, err := tls.Listen(ctx, "tcp", address)
 			if err != nil {
 				return all, fmt.Errorf("%ss: %w", f.name, err)
 			}
-			all = append(all, bound{f, serve.ListenTLS(l, tls.Config(s.source, f.protocol))})
+			all = append(all, bound{f, serve.ListenTLS(s.proxied(l), tls.Config(s.source, f.protocol))})
 		}
 	}
 	return all, nil

@@ -142,6 +142,19 @@ func networkSettings() []setting {
 			},
 		},
 		{
+			name: "proxy_from", kind: "[string, ...]", example: `proxy_from = ["10.0.0.5"]`,
+			doc: "Addresses and networks of proxies in front of this server, like `10.0.0.5` or `2001:db8::/64` , that speak the PROXY protocol, version 1 or 2 (in HAProxy `send-proxy-v2` ).\n" +
+				"Each connection from there, to any port, has to begin with its header, before TLS, and is closed without.\n" +
+				"The client that the header names is whom limits count, whom logins and mail are held against, and who is in the journal; what others send is never taken for a header.\n" +
+				"Name the proxies only: other programs on such a machine cannot connect without a header, either.",
+			check: func(s *settings) error {
+				return each(s.ProxyFrom, func(p string) error {
+					_, err := parseNetworks([]string{p})
+					return named("proxy_from", err)
+				})
+			},
+		},
+		{
 			name: "resolvers", kind: "[string, ...]", none: "those of resolv.conf(5)", example: `resolvers = ["127.0.0.1:53"]`,
 			doc: "DNS servers, IP:PORT.\n" +
 				"An empty list: no name is looked up, and mail to other domains waits in the queue.\n" +

@@ -57,6 +57,9 @@ func newConn(s *Server, nc net.Conn, strangers *counter) *Conn {
 	if s, ok := under.(*socket); ok {
 		under = s.Conn
 	}
+	if p, ok := under.(*proxied); ok {
+		under = p.Conn
+	}
 	if tcp, ok := under.(*net.TCPConn); ok {
 		tcp.SetKeepAliveConfig(keepAlive)
 	}

@@ -5,6 +5,7 @@ package serve
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -153,7 +154,7 @@ func (s *Server) accept(nc net.Conn, strangers *counter) {
 // implicit TLS nothing is said, since that would cost a handshake.
 func refuse(nc net.Conn, busy string) {
 	defer nc.Close()
-	if _, plain := nc.(*net.TCPConn); !plain || busy == "" {
+	if _, secure := nc.(*tls.Conn); secure || busy == "" {
 		return
 	}
 	if nc.SetWriteDeadline(time.Now().Add(time.Second)) == nil {
