@@ -34,6 +34,14 @@ func addresses(ctx context.Context, v *visit) (results []Result) {
 			results = append(results, ok(host, "%s", ip))
 		}
 	}
+	if slices.ContainsFunc(results, func(r Result) bool { return r.State == Wrong }) {
+		return results
+	}
+	for _, ip := range v.Host.Sending {
+		if dns.IsPublic(ip) && !slices.Contains(a.Records, ip) {
+			results = append(results, wrong(host, "publish  "+addressRecord(host, ip).ZoneLine(), "mail leaves from %s, to which it does not lead", ip))
+		}
+	}
 	return results
 }
 
@@ -99,7 +107,7 @@ func (v *visit) reverseOf(ctx context.Context, ip address) Result {
 			return unknown(subject, err)
 		}
 		if slices.Contains(a.Records, host) {
-			return wrong(subject, "publish  "+addressRecord(host, ip).ZoneLine(), "its name %s does not lead back to it", host)
+			return ok(subject, "%s", host) // that it does not lead back, host.address says
 		}
 		return wrong(subject, remedy, "its name %s does not lead back to it", a.Records[0])
 	default:
@@ -137,7 +145,7 @@ const validated = "ietf.org"
 // resolvers judges whether names can be looked up, and whether the answers are validated (DNSSEC), as far as they can be believed:
 // what comes over a network anybody there can change.
 func resolvers(ctx context.Context, v *visit) []Result {
-	const subject = "the resolver"
+	const subject = ""
 	if mailauth.Offline(v.Resolver) {
 		return []Result{{Subject: subject, State: Unknown, Found: "no name is looked up here, so nothing of the DNS was checked",
 			Remedy: `in the configuration file:  resolvers = ["127.0.0.1:53"]`}}

@@ -83,7 +83,8 @@ func senders(ctx context.Context, v *visit) []Result {
 		return []Result{wrong(d.Name, "make one of them, with the terms of all in front of its end: \"v=spf1 mx … ~all\"",
 			"there are %d SPF records, so none counts: %s", len(found), quoted(found))}
 	}
-	return []Result{v.permits(ctx, d.Name, found[0], replaceBy(line), func(s *mailauth.SPF, ip address) mailauth.SPFResult {
+	ours := []string{"mx", "a:" + v.Host.Name}
+	return []Result{v.permits(ctx, d.Name, found[0], ours, func(s *mailauth.SPF, ip address) mailauth.SPFResult {
 		return s.CheckMailFrom(ctx, ip, v.Host.Name, "postmaster@"+d.Name)
 	})}
 }
@@ -108,25 +109,29 @@ func greetingSender(ctx context.Context, v *visit) []Result {
 	case len(found) > 1:
 		return []Result{wrong(host, "leave one of them: "+line.ZoneLine(), "there are %d SPF records, so none counts: %s", len(found), quoted(found))}
 	}
-	return []Result{v.permits(ctx, host, found[0], replaceBy(line), func(s *mailauth.SPF, ip address) mailauth.SPFResult {
+	return []Result{v.permits(ctx, host, found[0], []string{"a", "a:" + host}, func(s *mailauth.SPF, ip address) mailauth.SPFResult {
 		return s.CheckHelo(ctx, ip, host)
 	})}
 }
 
 // permits judges one SPF record: that it can be read to its end, with as few look-ups as are allowed, lets not everybody
-// send, and lets us.
-func (v *visit) permits(ctx context.Context, name, text, remedy string, check func(*mailauth.SPF, address) mailauth.SPFResult) Result {
+// send, and lets us: by one of the terms that name us, which then lead where other checks say, or else by its result.
+func (v *visit) permits(ctx context.Context, name, text string, ours []string, check func(*mailauth.SPF, address) mailauth.SPFResult) Result {
+	changed := func(terms []string) string {
+		return replaceBy(Record{Name: name, Type: "TXT", Text: strings.Join(terms, " ")})
+	}
+	terms := strings.Fields(text)
 	s := &mailauth.SPF{Resolver: v.Resolver}
 	switch r := check(s, nobody); r.Result {
 	case mailauth.Pass:
-		return wrong(name, remedy, "it permits everybody to send in this name: %s", quote(text, maxQuote))
+		return wrong(name, changed(append(slices.Clone(terms[:len(terms)-1]), "~all")), "it permits everybody to send in this name: %s", quote(text, maxQuote))
 	case mailauth.PermError:
-		return wrong(name, remedy, "it cannot be used: %s: %s", words(r.Err), quote(text, maxQuote))
+		return wrong(name, "take that term out of it, or correct it, so that at most ten ask the DNS and two of them find nothing", "it cannot be used: %s: %s", words(r.Err), quote(text, maxQuote))
 	case mailauth.TempError:
 		return unknown(name, r.Err)
 	}
-	if v.Host.Smarthost != "" {
-		return ok(name, "%s", text) // whether it permits the smarthost is not known: nobody knows where that sends from
+	if v.Host.Smarthost != "" || slices.ContainsFunc(terms, func(t string) bool { return slices.Contains(ours, strings.TrimPrefix(strings.ToLower(t), "+")) }) {
+		return ok(name, "%s", text) // whether it permits a smarthost is not known: nobody knows where that sends from
 	}
 	addresses, err := v.sending(ctx)
 	if err != nil {
@@ -138,7 +143,7 @@ func (v *visit) permits(ctx context.Context, name, text, remedy string, check fu
 		case mailauth.TempError:
 			return unknown(name, r.Err)
 		default:
-			return wrong(name, remedy, "it does not permit %s, from which this server sends: %s", ip, quote(text, maxQuote))
+			return wrong(name, changed(slices.Insert(terms, 1, ours[0])), "it does not permit %s, from which this server sends: %s", ip, quote(text, maxQuote))
 		}
 	}
 	return ok(name, "%s", text)

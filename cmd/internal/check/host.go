@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"net/netip"
 	"time"
 )
@@ -9,6 +10,8 @@ import (
 type Host struct {
 	// Name is the server's own name, in A-labels; "" = it is not known here, and most cannot be judged.
 	Name string
+	// TLSName is the name that certificates of its listeners are to have; "" = Name.
+	TLSName string
 	// Version is the program's.
 	Version string
 	// Running tells whether the server runs.
@@ -38,6 +41,8 @@ type Host struct {
 	Backup Backup
 	Queue  Queue
 }
+
+func (h *Host) tlsName() string { return cmp.Or(h.TLSName, h.Name) }
 
 // Certificate is what is known of the certificate of a name.
 type Certificate struct {

@@ -24,7 +24,7 @@ const (
 // clock judges whether something keeps the machine's clock right. The kernel is asked, and no server of the network: it knows
 // whether a time service steers it.
 func clock(_ context.Context, v *visit) []Result {
-	const subject = "the clock"
+	const subject = ""
 	switch c := v.Host.Clock; {
 	case !c.Known:
 		return nil
@@ -36,7 +36,7 @@ func clock(_ context.Context, v *visit) []Result {
 
 // disk judges the space that is left, and for how long it will do.
 func disk(_ context.Context, v *visit) []Result {
-	const subject = "the disk"
+	const subject = ""
 	d := v.Host.Disk
 	if !d.Known {
 		return nil
@@ -89,7 +89,7 @@ func (d Disk) forecast() (days int, known bool) {
 }
 
 func memory(_ context.Context, v *visit) []Result {
-	const subject = "memory"
+	const subject = ""
 	m := v.Host.Memory
 	if !m.Known {
 		return nil
@@ -105,7 +105,7 @@ func memory(_ context.Context, v *visit) []Result {
 }
 
 func files(_ context.Context, v *visit) []Result {
-	const subject = "open files"
+	const subject = ""
 	f := v.Host.Files
 	if !f.Known {
 		return nil
@@ -117,7 +117,7 @@ func files(_ context.Context, v *visit) []Result {
 }
 
 func backups(_ context.Context, v *visit) []Result {
-	const subject = "the backup"
+	const subject = ""
 	last := v.Host.Backup.Last
 	age := v.Now().Sub(last)
 	switch {
@@ -160,7 +160,7 @@ func because(reason string) string {
 }
 
 func outgoing(_ context.Context, v *visit) []Result {
-	const subject = "the queue"
+	const subject = ""
 	q := v.Host.Queue
 	switch {
 	case q.Waiting >= stuckTo:
@@ -183,7 +183,7 @@ func version(_ context.Context, v *visit) []Result {
 	if v.Host.Version == "" {
 		return nil
 	}
-	return []Result{ok("mailstead", "version %s", v.Host.Version)}
+	return []Result{ok("", "%s", v.Host.Version)}
 }
 
 // octets are a size in the unit that leaves few digits.

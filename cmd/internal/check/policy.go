@@ -83,6 +83,12 @@ func domainAuthority(ctx context.Context, v *visit) []Result {
 	if v.Host.Issuer == "" {
 		return nil
 	}
+	if !v.DomainsOnly {
+		of, _, err := v.nearestCAA(ctx, v.Host.Name)
+		if at, _, e := v.nearestCAA(ctx, v.domain.Name); err == nil && e == nil && of != "" && at == of {
+			return nil // the same records: host.caa tells of them
+		}
+	}
 	return []Result{v.authority(ctx, v.domain.Name)}
 }
 

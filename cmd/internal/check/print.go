@@ -42,7 +42,7 @@ func Print(w io.Writer, results []Result, utf8 bool) error {
 			group = g
 		}
 		text := r.Found
-		if r.Subject != r.Domain {
+		if r.Subject != "" && r.Subject != r.Domain {
 			text = r.Subject + ": " + text
 		}
 		_, name, _ := strings.Cut(r.ID, ".")

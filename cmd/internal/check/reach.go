@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -44,7 +45,7 @@ const (
 // listeners judges whether each port of the server answers as it should, with a certificate of its name.
 func listeners(ctx context.Context, v *visit) []Result {
 	if !v.Host.Running {
-		return []Result{wrong("the server", "systemctl start mailstead", "no server runs in this folder")}
+		return []Result{wrong("", "systemctl start mailstead", "no server runs in this folder")}
 	}
 	if v.Dial == nil {
 		return nil
@@ -55,15 +56,28 @@ func listeners(ctx context.Context, v *visit) []Result {
 		trying.Go(func() { results[i] = v.listener(ctx, l) })
 	}
 	trying.Wait()
-	return results
+	return together(results)
+}
+
+// together are results in which what is wrong for the same reason is told once.
+func together(results []Result) (all []Result) {
+	for _, r := range results {
+		i := slices.IndexFunc(all, func(o Result) bool { return r.State == Wrong && o.Found == r.Found && o.Remedy == r.Remedy })
+		if i < 0 {
+			all = append(all, r)
+			continue
+		}
+		all[i].Subject += ", " + r.Subject
+	}
+	return all
 }
 
 func (v *visit) listener(ctx context.Context, l Listener) Result {
 	subject := l.Name + " " + l.Address
 	remedy := "see what the server logs, and whether listen." + l.Name + " is right:  journalctl -u mailstead"
-	err := talk(ctx, v.Dial, l.Address, v.Host.Name, dialogues[l.Name], nil)
+	err := talk(ctx, v.Dial, l.Address, v.Host.tlsName(), dialogues[l.Name], nil)
 	if name, isName := errors.AsType[x509.HostnameError](err); isName {
-		return wrong(subject, "mailstead certificate renew "+v.Host.Name, "the certificate is not of %s: it is of %s", v.Host.Name, strings.Join(name.Certificate.DNSNames, ", "))
+		return wrong(subject, "mailstead certificate renew "+v.Host.Name, "the certificate is not of %s: it is of %s", v.Host.tlsName(), strings.Join(name.Certificate.DNSNames, ", "))
 	}
 	if err != nil {
 		return wrong(subject, remedy, "it does not answer as it should: %s", words(err))
@@ -161,7 +175,7 @@ var wellKnown = []string{"gmail.com", "outlook.com", "yahoo.com", "icloud.com"}
 
 // outward judges whether connections to other mail servers are possible. Many providers hold port 25 back until they are asked.
 func outward(ctx context.Context, v *visit) []Result {
-	const subject = "port 25"
+	const subject = ""
 	if v.DialWorld == nil {
 		return nil
 	}
@@ -211,7 +225,7 @@ func loop(ctx context.Context, v *visit) []Result {
 	}
 	for _, ip := range a.Records[:min(len(a.Records), maxHosts)] {
 		at := net.JoinHostPort(ip.String(), "25")
-		err = talk(ctx, v.Dial, at, v.Host.Name, dialogues["smtp"], []step{
+		err = talk(ctx, v.Dial, at, v.Host.tlsName(), dialogues["smtp"], []step{
 			{"EHLO [" + literal(v.Host.Sending, ip) + "]", "250 "}, {"MAIL FROM:<>", "250 "}, {"RCPT TO:<" + subject + ">", "250 "}, {"RSET", "250 "},
 		})
 		if _, isDial := errors.AsType[*net.OpError](err); isDial {

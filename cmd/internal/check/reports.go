@@ -115,10 +115,10 @@ func (k *Key) judge(found []string) []Result {
 		return []Result{wrong(k.Name, publish(k.Record), "the key's record is missing")}
 	case len(found) > 1:
 		return []Result{wrong(k.Name, "leave one of them: "+k.ZoneLine(), "there are %d records, and others may take either", len(found))}
-	case !right:
-		return []Result{wrong(k.Name, replaceBy(k.Record), "the record is not that of the key: %s", quote(found[0], maxQuote))}
 	case slices.Contains(strings.Split(tags(found[0])["t"], ":"), "y"):
 		return []Result{wrong(k.Name, replaceBy(k.Record), "the record says that the key is only tried out (t=y), so its signatures prove nothing")}
+	case !right:
+		return []Result{wrong(k.Name, replaceBy(k.Record), "the record is not that of the key: %s", quote(found[0], maxQuote))}
 	}
 	return []Result{ok(k.Name, "the record is that of the key")}
 }
