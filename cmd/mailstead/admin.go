@@ -42,6 +42,7 @@ type admin struct {
 	hostTLSA       func() []string // nil where the key is not known
 	domainsChanged func() error
 	alone          bool // no server runs
+	settings       *settings
 }
 
 // admin is that of the running server.
@@ -50,7 +51,7 @@ func (s *server) admin() *admin {
 		store: s.store, directory: s.directory, queue: s.queue, keys: s.keys, feedback: s.feedback, routes: s.routes, world: s.world, journal: s.journal,
 		trainer: s.trainer, hostname: s.settings.Hostname, resolvers: s.settings.Resolvers, domainsChanged: s.renameCertificate,
 		acme: s.acme, certificates: s.certificateStates, hostTLSA: s.hostTLSA,
-		guide: s.settings.guide(),
+		guide: s.settings.guide(), settings: &s.settings,
 	}
 }
 
@@ -160,6 +161,7 @@ var actions = map[string]action{
 	"report dmarc":                  act((*admin).reportDMARC),
 	"report tls":                    act((*admin).reportTLS),
 	"report sent":                   act((*admin).reportSent),
+	"check":                         act((*admin).check),
 	"log flush":                     act((*admin).logFlush),
 	"verify":                        actLong((*admin).verify),
 	"verify --reindex":              actLong((*admin).reindex),

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"mailstead/cmd/internal/check"
 	"mailstead/mailbox"
 	"mailstead/mailbox/backup"
 )
@@ -46,11 +47,12 @@ func (c backupCommand) Run(ctx context.Context, std streams, log *slog.Logger) e
 	if err != nil {
 		return err
 	}
-	defer release()
+	copied := false
+	defer func() { release(copied) }()
 	if c.To != "" {
 		r, err := backup.WriteArchive(ctx, std.out, src, o)
 		bar.end()
-		if err == nil {
+		if copied = err == nil; copied {
 			fmt.Fprintf(std.err, "archive: %d files, %s\n", r.Files, amount(r.Size, octets))
 		}
 		return err
@@ -60,6 +62,7 @@ func (c backupCommand) Run(ctx context.Context, std streams, log *slog.Logger) e
 	if err != nil {
 		return err
 	}
+	copied = true
 	return c.tell(std, r)
 }
 
@@ -91,17 +94,28 @@ func (a *admin) backupSnapshot(ctx context.Context, _ nothing, tell report) (sna
 	return snapshotResult{Snapshot: snap, Complete: a.alone}, err
 }
 
-func (a *admin) backupDrop(_ context.Context, p name) (nothing, error) {
-	return nothing{}, a.store.DropSnapshot(p.Name)
+// dropParams name a snapshot that is not needed any more.
+type dropParams struct {
+	Name   string `json:"name"`
+	Copied bool   `json:"copied"` // it is in a backup
 }
 
-func (a *admin) backupLog(context.Context, nothing) ([]mailbox.LogSegment, error) {
-	return a.store.Log(), nil
+func (a *admin) backupDrop(ctx context.Context, p dropParams) (nothing, error) {
+	err := a.store.DropSnapshot(p.Name)
+	if p.Copied {
+		err = errors.Join(err, check.NoteBackup(ctx, a.store, time.Now()))
+	}
+	return nothing{}, err
 }
 
-// snapshot has one made and holds it until release is called. Where a server
+// backupLog is asked by who ships the log, again and again: what was written until shortly before is in a backup.
+func (a *admin) backupLog(ctx context.Context, _ nothing) ([]mailbox.LogSegment, error) {
+	return a.store.Log(), check.NoteBackup(ctx, a.store, time.Now())
+}
+
+// snapshot has one made and holds it until release is called, which is told whether it was copied. Where a server
 // must do it, ErrNoSource says that none runs.
-func (c backupCommand) snapshot(ctx context.Context, log *slog.Logger, bar *progressBar, served bool) (backup.Source, func(), error) {
+func (c backupCommand) snapshot(ctx context.Context, log *slog.Logger, bar *progressBar, served bool) (backup.Source, func(copied bool), error) {
 	settings, err := c.settings()
 	if err != nil {
 		return backup.Source{}, nil, err
@@ -121,14 +135,14 @@ func (c backupCommand) snapshot(ctx context.Context, log *slog.Logger, bar *prog
 	if err != nil {
 		return backup.Source{}, nil, err
 	}
-	release := func() {
-		if err := errors.Join(hold.Close(), c.drop(dir, made.Snapshot)); err != nil {
+	release := func(copied bool) {
+		if err := errors.Join(hold.Close(), c.drop(dir, made.Snapshot, copied)); err != nil {
 			log.Warn("the snapshot stays for a while", "error", err)
 		}
 	}
 	beside, err := c.beside(dir, log)
 	if err != nil {
-		release()
+		release(false)
 		return backup.Source{}, nil, err
 	}
 	return backup.Source{Snapshot: made.Snapshot, Beside: beside, Complete: made.Complete}, release, nil
@@ -164,10 +178,10 @@ func isCutOff(err error) bool {
 const dropTime = time.Minute
 
 // drop removes a snapshot that was copied, also when the copying was interrupted.
-func (c backupCommand) drop(dir string, snap mailbox.Snapshot) error {
+func (c backupCommand) drop(dir string, snap mailbox.Snapshot, copied bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), dropTime)
 	defer cancel()
-	params, err := json.Marshal(name{snap.Name})
+	params, err := json.Marshal(dropParams{snap.Name, copied})
 	if err != nil {
 		return err
 	}
@@ -232,18 +246,20 @@ func (c backupCommand) follow(ctx context.Context, std streams, log *slog.Logger
 	if err != nil {
 		return err
 	}
-	dir, first := settings.Dir, true
+	dir, first, begun := settings.Dir, true, false
 	f := backup.Following{
 		Store: storeDir(dir),
 		Snapshot: func(ctx context.Context) (backup.Source, func(), error) {
 			served := !first
-			first = false
-			return c.snapshot(ctx, log, bar, served)
+			first, begun = false, false
+			src, release, err := c.snapshot(ctx, log, bar, served)
+			return src, func() { release(begun) }, err
 		},
 		Log: func(ctx context.Context) (segments []mailbox.LogSegment, err error) {
 			return segments, c.served(ctx, dir, "backup log", unheard, &segments)
 		},
 		Begun: func(r backup.Report) {
+			begun = true
 			bar.end()
 			if err := c.tell(std, r); err != nil {
 				log.Warn("the report could not be written", "error", err)

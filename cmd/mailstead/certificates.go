@@ -166,7 +166,7 @@ func (s *server) leadsHere(ctx context.Context, name string) error {
 	if s.settings.ACMEDNSServer != "" && !s.directory.IsLocal(name) {
 		return nil // nobody connects, and all that are not domains, with perhaps a web server elsewhere, are for mail only
 	}
-	ours, err := s.ownAddresses()
+	ours, err := s.settings.ownAddresses()
 	if err != nil {
 		return err
 	}
@@ -207,8 +207,8 @@ func (s *server) lookUpFresh(ctx context.Context, name string) ([]netip.Addr, er
 }
 
 // ownAddresses are those of the machine that others could reach, and what the operator says.
-func (s *server) ownAddresses() ([]netip.Addr, error) {
-	ours, err := parseAddresses(s.settings.PublicAddresses)
+func (s *settings) ownAddresses() ([]netip.Addr, error) {
+	ours, err := parseAddresses(s.PublicAddresses)
 	if err != nil {
 		return nil, err
 	}

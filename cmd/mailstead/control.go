@@ -294,7 +294,7 @@ func alone(s *settings, log *slog.Logger, f func(*admin) error) error {
 	}
 	a, err := newAdmin(store, d, log)
 	if err == nil {
-		a.journalDir, a.hostname, a.guide = journalDir(s.Dir), s.Hostname, s.guide()
+		a.journalDir, a.hostname, a.guide, a.settings = journalDir(s.Dir), s.Hostname, s.guide(), s
 		err = f(a)
 	}
 	if closed := store.Close(); err == nil {

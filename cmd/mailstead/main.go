@@ -31,6 +31,7 @@ type cli struct {
 	Queue       queueCommand       `cmd:"" help:"Mail on its way out."`
 	Route       routeCommand       `cmd:"" help:"Ways of mail: over which servers it leaves."`
 	Report      reportCommand      `cmd:"" help:"What other servers report about mail in the name of our domains."`
+	Check       checkCommand       `cmd:"" help:"Say whether this host is in order: DNS, reachability, certificates, machine; with what to do about what is wrong."`
 	Log         logCommand         `cmd:"" help:"What became of messages: where is my mail?"`
 	Backup      backupCommand      `cmd:"" help:"Copy all that the server keeps, while it runs, into a folder or an archive."`
 	Restore     restoreCommand     `cmd:"" help:"Bring a backup back, into a folder without a store."`

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"mailstead/cmd/internal/check"
 	"mailstead/smtp/dns"
 	"mailstead/smtp/keyring"
 	"mailstead/smtp/mailauth"
@@ -38,10 +39,7 @@ const (
 
 // zoneLine is a record as a line of a zone file (RFC 1035 section 5).
 func (r *dnsRecord) zoneLine() string {
-	if r.Type != "TXT" {
-		return r.Name + ". IN " + r.Type + " " + r.Text
-	}
-	return mailauth.ZoneRecord(r.Name, r.Text)
+	return check.Record{Name: r.Name, Type: r.Type, Text: r.Text}.ZoneLine()
 }
 
 // proposals are the records of a domain whose server has a hostname, "" when it is not known here: those
@@ -99,24 +97,7 @@ func ofVersion(found []string, version string) (list []string) {
 // isReported reports whether there is one record of a version, and it has reports sent to us.
 func isReported(found []string, version string, isLocal func(string) bool) bool {
 	list := ofVersion(found, version)
-	if len(list) != 1 {
-		return false
-	}
-	for tag := range strings.SplitSeq(list[0], ";") {
-		name, uris, _ := strings.Cut(withoutSpace(tag), "=")
-		if !strings.EqualFold(name, "rua") {
-			continue
-		}
-		for uri := range strings.SplitSeq(uris, ",") {
-			address, ok := strings.CutPrefix(strings.ToLower(uri), "mailto:")
-			_, domain, _ := strings.Cut(address, "@")
-			domain, _, _ = strings.Cut(domain, "!") // a size limit
-			if ok && isLocal(domain) {
-				return true
-			}
-		}
-	}
-	return false
+	return len(list) == 1 && check.ReportsTo(list[0], isLocal)
 }
 
 // permitsExchangers reports whether there is one SPF record, and it names us in plain words. What else may permit
@@ -218,13 +199,18 @@ func printRecords(w io.Writer, records []dnsRecord) error {
 	return err
 }
 
-// records are what the owner of a domain is to publish; with a resolver, what of it is there.
-func (a *admin) records(ctx context.Context, domain string) ([]dnsRecord, error) {
+// proposed are what the owner of a domain is to publish.
+func (a *admin) proposed(domain string) []dnsRecord {
 	all := proposals(domain, a.hostname, a.keyRecords(domain), func(d string) bool { return a.directory.IsLocal(d) })
 	if a.hostTLSA != nil {
 		all = append(all, tlsaRecords(a.hostname, a.hostTLSA())...)
 	}
-	all = append(all, guides(domain, a.hostname, a.guide)...)
+	return append(all, guides(domain, a.hostname, a.guide)...)
+}
+
+// records are what the owner of a domain is to publish; with a resolver, what of it is there.
+func (a *admin) records(ctx context.Context, domain string) ([]dnsRecord, error) {
+	all := a.proposed(domain)
 	if len(a.resolvers) == 0 {
 		return all, nil
 	}

@@ -329,6 +329,9 @@ func (s *server) run(ctx context.Context, ready func() error) error {
 	running.Go(func() { s.trainer.Run(working) })
 	running.Go(func() { s.replies.Run(working, s.queue) })
 	running.Go(func() { s.sweepRejected(working) })
+	if !s.settings.local || len(s.settings.Resolvers) > 0 {
+		running.Go(func() { s.watch().Run(working) })
+	}
 	err = ready()
 	if err == nil {
 		select {

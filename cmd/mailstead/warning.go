@@ -42,8 +42,8 @@ func (s *server) tellOverSending(id mailbox.AccountID, o *directory.OverSending)
 	}
 }
 
-// warn puts a letter of the server into the INBOXes of addresses of ours, each account's once.
-func (s *server) warn(ctx context.Context, addresses []string, subject, text string) error {
+// warn puts a letter of the server into the INBOXes of addresses of ours, each account's once, and makes changes with it.
+func (s *server) warn(ctx context.Context, addresses []string, subject, text string, changes ...mailbox.RoomChange) error {
 	var targets []mailbox.Target
 	now := time.Now()
 	for _, address := range addresses {
@@ -62,7 +62,7 @@ func (s *server) warn(ctx context.Context, addresses []string, subject, text str
 	if _, err := b.Write(s.warning(addresses[0], subject, text, now)); err != nil {
 		return fmt.Errorf("warn %s: %w", addresses[0], err)
 	}
-	placed, err := s.store.Deliver(ctx, b, targets, nil)
+	placed, err := s.store.Deliver(ctx, b, targets, func(mailbox.BodyID) []mailbox.RoomChange { return changes })
 	for _, p := range placed {
 		if p.Err != nil {
 			s.log.Warn("a warning found no place", "subject", subject, "err", p.Err)

@@ -8,7 +8,6 @@ package check
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -76,8 +75,6 @@ type Options struct {
 	DialWorld func(ctx context.Context, network, address string) (net.Conn, error)
 	// Policy fetches the MTA-STS policy of a domain as other servers would.
 	Policy func(ctx context.Context, domain string) (mtasts.Policy, error)
-	// Roots are the authorities that certificates are held against. nil = the system's.
-	Roots *x509.CertPool
 	// Now is the clock. nil = time.Now.
 	Now func() time.Time
 	// Timeout bounds the whole round. 0 = 20 s.

@@ -31,6 +31,7 @@ var domainChecks = []kind{
 	{"domain.policy", "servers that hold to a policy that is wrong do not deliver", true, policyServed},
 	{"domain.tlsrpt", "by it others tell when their connections fail", true, reportsOfTLS},
 	{"domain.names", "by them mail programs find their settings, and other servers the policy", true, leads},
+	{"domain.voucher", "", true, vouchers},
 	{"domain.srv", "by them mail programs find their settings", true, services},
 	{"domain.caa", "certificates of the domain's names cannot be renewed", true, domainAuthority},
 	{"domain.wildcard", "it is taken for each record of ours that is missing", true, wildcard},

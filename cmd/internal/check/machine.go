@@ -15,11 +15,13 @@ const (
 	leastFiles     = 1024                // descriptors: a connection takes one
 	fullFiles      = 0.8                 // of them
 	oldBackup      = 8 * 24 * time.Hour  // for those who make one a week
-	stuckAfter     = 4 * time.Hour       // of mail on its way out: by then a server that was busy has taken it
 	stuckTo        = 3                   // destinations at the same time: then it is not one of them that is down
 	forecastWindow = 30 * 24 * time.Hour // of growth
 	forecastLeast  = 7 * 24 * time.Hour  // less says nothing
 )
+
+// StuckAfter is how long mail on its way out waits at most where all is well: by then a server that was busy has taken it.
+const StuckAfter = 4 * time.Hour
 
 // clock judges whether something keeps the machine's clock right. The kernel is asked, and no server of the network: it knows
 // whether a time service steers it.
@@ -164,7 +166,7 @@ func outgoing(_ context.Context, v *visit) []Result {
 	q := v.Host.Queue
 	switch {
 	case q.Waiting >= stuckTo:
-		return []Result{wrong(subject, "see what other servers said:  mailstead queue destinations", "mail to %d destinations waits for more than %d hours, the oldest for %s", q.Waiting, int(stuckAfter.Hours()), long(q.Oldest))}
+		return []Result{wrong(subject, "see what other servers said:  mailstead queue destinations", "mail to %d destinations waits for more than %d hours, the oldest for %s", q.Waiting, int(StuckAfter.Hours()), long(q.Oldest))}
 	case q.Entries == 0:
 		return []Result{ok(subject, "empty")}
 	}

@@ -36,6 +36,30 @@ func leads(ctx context.Context, v *visit) (results []Result) {
 	return results
 }
 
+// vouchers judges the texts that are to be published and that no other check is about: each is there, beside others.
+func vouchers(ctx context.Context, v *visit) (results []Result) {
+	d := v.domain
+	for _, r := range d.Records {
+		if r.Type != "TXT" || r.Gone || !strings.HasPrefix(r.Name, "_ua-auto-config.") {
+			continue
+		}
+		found, err := v.texts(ctx, r.Name, func(t string) bool { return withoutSpace(t) == withoutSpace(r.Text) })
+		switch {
+		case err != nil:
+			results = append(results, unknown(r.Name, err))
+		case len(found) == 0:
+			results = append(results, info(r.Name, publish(r), "the record that vouches for the settings of mail programs is missing"))
+		default:
+			results = append(results, ok(r.Name, "%s", r.Text))
+		}
+	}
+	return results
+}
+
+func withoutSpace(s string) string {
+	return strings.TrimRight(strings.Join(strings.Fields(s), ""), ";")
+}
+
 // services judges the SRV records of what mail programs connect to (RFC 6186). Priorities and weights are the owner's to choose.
 func services(ctx context.Context, v *visit) (results []Result) {
 	good := 0
