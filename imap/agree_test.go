@@ -297,10 +297,7 @@ func TestSessionsAgree(t *testing.T) {
 		{name: "uidonly", enable: "UIDONLY", uidOnly: true}, {name: "uidonly and qresync", enable: "UIDONLY QRESYNC", uidOnly: true, qresync: true},
 		{name: "notify", notify: "SELECTED", byUID: true}, {name: "notify and qresync", enable: "QRESYNC", qresync: true, notify: "SELECTED-DELAYED"},
 	}
-	turns := 60
-	if testing.Short() {
-		turns = 20
-	}
+	turns := trialsOf(60, 20)
 	ts.fill(t, "INBOX", 60) // so many that not all are gone at the end
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

@@ -146,7 +146,7 @@ func TestSearchWithIndex(t *testing.T) {
 	}
 	compare := func(n int) {
 		t.Helper()
-		for range n {
+		for range trialsOf(n, n/5) {
 			key, needle := keys[rng.IntN(len(keys))], randomNeedle(rng, corpus)
 			name, command := key, strings.ToUpper(key)
 			if rest, ok := strings.CutPrefix(key, "HEADER "); ok {
@@ -181,4 +181,12 @@ func TestSearchWithIndex(t *testing.T) {
 	}
 	s.say(t, "EXPUNGE")
 	compare(30)
+}
+
+// trialsOf is how often something is tried: fewer times in the short form, which runs under the race detector.
+func trialsOf(usual, short int) int {
+	if testing.Short() {
+		return short
+	}
+	return usual
 }

@@ -68,7 +68,7 @@ func TestSearchTreesWithIndex(t *testing.T) {
 		}
 		return "(" + a + " " + b + ")", func(i int) bool { return inA(i) && inB(i) }
 	}
-	for range 150 {
+	for range trialsOf(150, 30) {
 		keys, has := tree(3)
 		var want strings.Builder
 		for i := range corpus {
@@ -88,7 +88,7 @@ func TestFuzzySearchWithIndex(t *testing.T) {
 	rng := rand.New(rand.NewPCG(19, 20))
 	s, corpus := indexedCorpus(t, rng, 300)
 	isWord := func(r rune) bool { return unicode.In(r, unicode.L, unicode.M, unicode.N) }
-	for range 60 {
+	for range trialsOf(60, 12) {
 		var phrase []string
 		for range 1 + rng.IntN(4) {
 			phrase = append(phrase, randomNeedle(rng, corpus))

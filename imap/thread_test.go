@@ -104,7 +104,7 @@ func TestThreads(t *testing.T) {
 // TestThreadsAreBounded proves that messages made for it can make THREAD neither slow nor
 // deep.
 func TestThreadsAreBounded(t *testing.T) {
-	const n = 3000
+	n := trialsOf(3000, 1000)
 	var comb, loops []string
 	all := make([]string, 0, 400)
 	for i := range n {
