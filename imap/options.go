@@ -7,6 +7,7 @@ import (
 
 	"mailstead/mailbox"
 	"mailstead/mailbox/directory"
+	"mailstead/tls/serve"
 )
 
 // Options are the settings of a server. Store and Directory must be set, the zero
@@ -30,6 +31,8 @@ type Options struct {
 	MaxPerAddress int
 	// MaxPerAccount is how many logged-in sessions an account may have. 0 = any number.
 	MaxPerAccount int
+	// Known are addresses of users, who get a connection when strangers have all. nil = of those who have logged in here.
+	Known *serve.Known
 	// LoginTimeout is the time from connecting to being logged in. 0 = 60 s.
 	LoginTimeout time.Duration
 	// IdleTimeout is how long a logged-in client may be silent, in IDLE too. Clients

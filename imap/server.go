@@ -24,6 +24,7 @@ func New(o Options) *Server {
 		Name:          "imap",
 		MaxPerAddress: s.options.MaxPerAddress,
 		MaxPerAccount: s.options.MaxPerAccount,
+		Known:         s.options.Known,
 		Busy:          "* BYE [UNAVAILABLE] too many connections from your address\r\n",
 		WriteTimeout:  s.options.WriteTimeout,
 		Logger:        s.options.Logger,

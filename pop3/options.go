@@ -34,6 +34,8 @@ type Options struct {
 	MaxPerAddress int
 	// MaxPerAccount is how many logged-in sessions an account may have. 0 = any number.
 	MaxPerAccount int
+	// Known are addresses of users, who get a connection when strangers have all. nil = of those who have logged in here.
+	Known *serve.Known
 	// LoginTimeout is the time from connecting to being logged in. 0 = 60 s.
 	LoginTimeout time.Duration
 	// IdleTimeout is how long a logged-in client may be silent: RFC 1939 section 3
@@ -82,6 +84,7 @@ func New(o Options) *Server {
 		Name:          "pop3",
 		MaxPerAddress: o.MaxPerAddress,
 		MaxPerAccount: o.MaxPerAccount,
+		Known:         o.Known,
 		Busy:          "-ERR [SYS/TEMP] too many connections from your address\r\n",
 		WriteTimeout:  o.WriteTimeout,
 		Logger:        o.Logger,

@@ -70,6 +70,7 @@ type Options struct {
 	TLSConfig     *tls.Config // for STARTTLS; nil = not offered. Implicit TLS is the listener's matter
 	CleartextAuth bool        // submission accepts AUTH without TLS; it is never announced
 	Limits        Limits
+	Known         *serve.Known     // addresses of users, who get a connection when strangers have all; nil = of those who have logged in here
 	Journal       *journal.Journal // is told what becomes of each message; nil = nobody is
 	Checks        *Checks          // of mail from outside, for the receiver; nil = nothing is checked
 	// SigningKeys gives the keys that sign for a domain, in A-labels: for submission that of
@@ -117,7 +118,7 @@ func New(o Options) *Server {
 	s.counter.Store(minFirstName + rand.Uint64N(maxFirstName-minFirstName))
 	s.conns = serve.New(serve.Options{
 		Name: "smtp", Logger: o.Logger, WriteTimeout: writeTimeout,
-		MaxPerAddress: s.limits.ConnectionsPerAddress, MaxPerAccount: s.limits.ConnectionsPerAccount,
+		MaxPerAddress: s.limits.ConnectionsPerAddress, MaxPerAccount: s.limits.ConnectionsPerAccount, Known: o.Known,
 		Busy: bye(421, "4.7.0", "Too many connections from your address").Error(),
 	}, func(c *serve.Conn) { newSession(s, c).serve() })
 	return s

@@ -254,9 +254,10 @@ func (s *server) makeFronts() error {
 	if err != nil {
 		return err
 	}
+	known := serve.NewKnown()
 	base := smtp.Options{
 		Hostname: s.settings.Hostname, Directory: s.directory, Deliver: s.here, Journal: s.journal, Logger: s.log,
-		Limits: s.settings.limits(),
+		Limits: s.settings.limits(), Known: known,
 	}
 	receiver, submission := base, base
 	receiver.Role, submission.Role = smtp.Receiver, smtp.Submission
@@ -270,11 +271,11 @@ func (s *server) makeFronts() error {
 		{name: "submission", protocol: tls.Submission, plain: l.Submission, implicit: l.Submissions, server: smtp.New(submission)},
 		{name: "imap", protocol: tls.IMAP, plain: l.IMAP, implicit: l.IMAPS, server: imap.New(imap.Options{
 			Store: s.store, Directory: s.directory, TLSConfig: tls.Config(s.source, tls.IMAP), AllowInsecureAuth: s.settings.local,
-			MaxMessageSize: s.settings.MaxMessageSize, MaxPerAccount: s.settings.SessionsPerAccount, Admin: s.settings.Admin, Logger: s.log,
+			MaxMessageSize: s.settings.MaxMessageSize, MaxPerAccount: s.settings.SessionsPerAccount, Admin: s.settings.Admin, Known: known, Logger: s.log,
 		})},
 		{name: "pop3", protocol: tls.POP3, plain: l.POP3, implicit: l.POP3S, server: pop3.New(pop3.Options{
 			Store: s.store, Directory: s.directory, TLSConfig: tls.Config(s.source, tls.POP3), AllowInsecureAuth: s.settings.local,
-			MaxPerAccount: s.settings.SessionsPerAccount, Logger: s.log,
+			MaxPerAccount: s.settings.SessionsPerAccount, Known: known, Logger: s.log,
 		})},
 		{name: "http", protocol: tls.HTTP, plain: l.HTTP, implicit: l.HTTPS, server: web.New(s.webOptions())},
 	}

@@ -83,6 +83,7 @@ func (c *Conn) LoggedIn(account any) bool {
 	}
 	c.uncount()
 	c.uncount = func() { accounts.remove(account) }
+	c.server.options.Known.remember(addressKey(c.socket.RemoteAddr()), time.Now())
 	return true
 }
 
@@ -101,7 +102,7 @@ func (c *Conn) EndWith(ctx context.Context) {
 // LoggedOut counts the connection as one without login again, if there are not too many.
 func (c *Conn) LoggedOut() bool {
 	key := addressKey(c.socket.RemoteAddr())
-	if c.strangers.add(key) != noLimit {
+	if c.server.admit(key, c.strangers) != noLimit {
 		return false
 	}
 	c.EndWith(context.Background()) // with nothing

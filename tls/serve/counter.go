@@ -9,6 +9,7 @@ import (
 // counter counts by key, up to a limit for each and one for all; 0 is no limit.
 type counter struct {
 	limit, most int
+	reserve     int // how many more there may be of those that are known
 
 	mu  sync.Mutex
 	n   map[any]int
@@ -27,13 +28,18 @@ const (
 )
 
 // add counts one more, or says which limit is reached.
-func (c *counter) add(key any) limit {
+func (c *counter) add(key any) limit { return c.addWithin(key, c.most) }
+
+// addKnown is add for those for whom there is a reserve.
+func (c *counter) addKnown(key any) limit { return c.addWithin(key, c.most+c.reserve) }
+
+func (c *counter) addWithin(key any, most int) limit {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.limit > 0 && c.n[key] >= c.limit:
 		return ofKey
-	case c.most > 0 && c.all >= c.most:
+	case c.most > 0 && c.all >= most:
 		return ofAll
 	}
 	c.n[key]++

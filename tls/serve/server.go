@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,9 @@ type Options struct {
 	// MaxStrangers is how many connections to one listener may be without login at
 	// a time, from all addresses together. 0 = 1000.
 	MaxStrangers int
+	// Known are addresses of users, for which a quarter of MaxStrangers is kept beside it; logins here add to them. nil = those of this
+	// server's own logins.
+	Known *Known
 	// MaxPerAccount is how many logged-in connections an account may have. 0 = any number.
 	MaxPerAccount int
 	// Busy is sent to a connection that is one too many, before it is closed.
@@ -72,6 +76,9 @@ func New(o Options, session func(*Conn)) *Server {
 	if o.MaxStrangers <= 0 {
 		o.MaxStrangers = defaultMaxStrangers
 	}
+	if o.Known == nil {
+		o.Known = NewKnown()
+	}
 	if o.WriteTimeout <= 0 {
 		o.WriteTimeout = 5 * time.Minute
 	}
@@ -97,7 +104,7 @@ func (s *Server) Serve(l net.Listener) error {
 	}
 	defer s.removeListener(l)
 	strangers := newCounter(s.options.MaxPerAddress)
-	strangers.most = s.options.MaxStrangers
+	strangers.most, strangers.reserve = s.options.MaxStrangers, s.options.MaxStrangers/reservePart
 	for pause := time.Duration(0); ; {
 		nc, err := l.Accept()
 		switch {
@@ -127,7 +134,7 @@ func isTemporary(err error) bool {
 // accept starts a session, unless its address, or all together, have too many without login.
 func (s *Server) accept(nc net.Conn, strangers *counter) {
 	key := addressKey(nc.RemoteAddr())
-	if by := strangers.add(key); by != noLimit {
+	if by := s.admit(key, strangers); by != noLimit {
 		s.tally.refused(by)
 		go refuse(nc, s.options.Busy)
 		return
@@ -148,6 +155,15 @@ func (s *Server) accept(nc net.Conn, strangers *counter) {
 		delete(s.conns, c)
 		s.mu.Unlock()
 	})
+}
+
+// admit counts a connection among the strangers; where there are too many of all together only from an address of users.
+func (s *Server) admit(key netip.Prefix, strangers *counter) limit {
+	by := strangers.add(key)
+	if by == ofAll && s.options.Known.has(key, time.Now()) {
+		by = strangers.addKnown(key)
+	}
+	return by
 }
 
 // refuse says busy and closes. The few octets fit the socket's buffer; with
