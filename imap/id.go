@@ -15,21 +15,25 @@ const (
 // what its session does.
 func (s *session) id(*request) (reply, error) {
 	s.dec.SP()
-	fields := s.idFields()
+	fields, client := s.idFields()
 	s.dec.End()
 	if err := s.dec.Err(); err != nil {
 		return reply{}, err
+	}
+	if s.client = client; s.state&stateUser != 0 {
+		s.options.Directory.Identify(s.attempt(), s.account)
 	}
 	s.log.Debug("imap: client", "id", fields)
 	s.enc.Text("* ID (\"name\" \"mailstead\")\r\n")
 	return reply{}, nil
 }
 
-// idFields reads NIL or a list of fields and values.
-func (s *session) idFields() string {
+// idFields reads NIL or a list of fields and values, and returns all of them, and name with version.
+func (s *session) idFields() (all, client string) {
 	var b strings.Builder
+	var name, version string
 	if s.dec.Keyword("NIL") {
-		return ""
+		return "", ""
 	}
 	n := 0
 	s.dec.List(func() {
@@ -41,6 +45,12 @@ func (s *session) idFields() string {
 			return
 		}
 		b.WriteString(field + "=" + value + " ")
+		switch strings.ToLower(field) {
+		case "name":
+			name = value
+		case "version":
+			version = value
+		}
 	})
-	return b.String()
+	return b.String(), strings.TrimSpace(name + " " + version)
 }

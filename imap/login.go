@@ -13,7 +13,7 @@ import (
 
 // attempt says who tries to log in.
 func (s *session) attempt() directory.Attempt {
-	return directory.Attempt{Protocol: "imap", Remote: s.conn.Remote(), TLS: s.conn.TLS(), Shown: s.conn.Certificate()}
+	return directory.Attempt{Protocol: "imap", Remote: s.conn.Remote(), TLS: s.conn.TLS(), Shown: s.conn.Certificate(), Client: s.client}
 }
 
 // passwordAllowed reports whether a password may be sent over the connection.

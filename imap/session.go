@@ -36,6 +36,7 @@ type session struct {
 
 	state      state
 	account    directory.Account // once logged in
+	client     string            // what the mail program says of itself by ID; "" = nothing
 	hidden     []string          // capabilities that its clients are not to see, in upper case
 	selected   *selected         // in stateSelected
 	condstore  bool              // the client knows MODSEQ (RFC 7162 section 3.1)

@@ -16,7 +16,7 @@ var errCancelled = say(501, "5.7.0", "Cancelled")
 
 // attempt says to the directory where and how somebody logs in.
 func (s *session) attempt() directory.Attempt {
-	return directory.Attempt{Protocol: "submission", Remote: s.remote, TLS: s.tls, Shown: s.conn.Certificate()}
+	return directory.Attempt{Protocol: "submission", Remote: s.remote, TLS: s.tls, Shown: s.conn.Certificate(), Client: s.helo}
 }
 
 // auth is RFC 4954.

@@ -16,6 +16,7 @@ type accountCommand struct {
 	Rename      accountRenameCommand      `cmd:"" help:"Give an account another name; the old one stays as a further address."`
 	Disable     accountDisableCommand     `cmd:"" help:"Refuse logins to an account, and end its sessions."`
 	Enable      accountEnableCommand      `cmd:"" help:"End that."`
+	Logins      accountLoginsCommand      `cmd:"" help:"Who logged in to an account, and who tried to."`
 	Erase       accountEraseCommand       `cmd:"" help:"Remove an account, and everything of it from the disk at once."`
 	List        accountListCommand        `cmd:"" help:"List the accounts."`
 	ListDeleted accountListDeletedCommand `cmd:"" help:"List the removed accounts that can be restored."`
@@ -106,9 +107,13 @@ func (c accountShowCommand) Run(ctx context.Context, std streams, log *slog.Logg
 }
 
 func printAccounts(std streams, f format, rows []accountInfo) error {
-	heads := []string{"ACCOUNT", "MESSAGES", "OCTETS", "QUOTA", "SINCE", "STATE", "FURTHER ADDRESSES"}
+	heads := []string{"ACCOUNT", "MESSAGES", "OCTETS", "QUOTA", "SINCE", "LAST LOGIN", "STATE", "FURTHER ADDRESSES"}
 	return print(std.out, f, rows, heads, func(a accountInfo) []any {
-		return []any{a.Name, a.Messages, a.Size, quotaText(mailbox.Quota{Storage: a.QuotaSize, Messages: a.QuotaMessages}), a.Created.Format(time.DateOnly), stateText(a.Disabled), strings.Join(a.Addresses, " ")}
+		login := "-"
+		if a.LastLogin != nil {
+			login = a.LastLogin.Last.Format(time.RFC3339)
+		}
+		return []any{a.Name, a.Messages, a.Size, quotaText(mailbox.Quota{Storage: a.QuotaSize, Messages: a.QuotaMessages}), a.Created.Format(time.DateOnly), login, stateText(a.Disabled), strings.Join(a.Addresses, " ")}
 	})
 }
 

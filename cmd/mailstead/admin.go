@@ -11,6 +11,7 @@ import (
 
 	"mailstead/mailbox"
 	"mailstead/mailbox/directory"
+	"mailstead/mailbox/directory/loginlog"
 	"mailstead/mailbox/junk/training"
 	"mailstead/smtp/feedback"
 	"mailstead/smtp/journal"
@@ -93,6 +94,7 @@ var actions = map[string]action{
 	"account remove":                act((*admin).accountRemove),
 	"account disable":               act((*admin).accountDisable),
 	"account enable":                act((*admin).accountEnable),
+	"account logins":                act((*admin).accountLogins),
 	"account rename":                act((*admin).accountRename),
 	"account erase":                 actLong((*admin).accountErase),
 	"account list":                  act((*admin).accountList),
@@ -329,6 +331,8 @@ type accountInfo struct {
 
 	Hidden   []string            `json:"hidden_capabilities,omitempty"` // of IMAP
 	Disabled *directory.Disabled `json:"disabled,omitempty"`
+
+	LastLogin *loginlog.Line `json:"last_login,omitempty"` // that succeeded
 }
 
 func (a *admin) accountList(context.Context, nothing) ([]accountInfo, error) {
@@ -352,8 +356,16 @@ func (a *admin) info(e directory.Entry) (accountInfo, error) {
 	if err != nil {
 		return accountInfo{}, fmt.Errorf("account %s: %w", e.Name, err)
 	}
-	return accountInfo{Name: e.Name, Addresses: e.Addresses, Created: e.Created, Messages: u.Messages, Size: u.Size,
-		QuotaSize: q.Storage, QuotaMessages: q.Messages, Hidden: e.Hidden, Disabled: e.Disabled}, nil
+	last, ok, err := a.directory.LastLogin(e.ID)
+	if err != nil {
+		return accountInfo{}, fmt.Errorf("account %s: %w", e.Name, err)
+	}
+	info := accountInfo{Name: e.Name, Addresses: e.Addresses, Created: e.Created, Messages: u.Messages, Size: u.Size,
+		QuotaSize: q.Storage, QuotaMessages: q.Messages, Hidden: e.Hidden, Disabled: e.Disabled}
+	if ok {
+		info.LastLogin = &last
+	}
+	return info, nil
 }
 
 func (a *admin) accountShow(_ context.Context, p name) (accountInfo, error) {

@@ -67,12 +67,22 @@ func TestSessionsOfAccountsThatChange(t *testing.T) {
 	sessions := all()
 	other := s.dial(143, "* OK")
 	other.say("a LOGIN other@example.test word", "a OK")
+	named := s.dial(143, "* OK")
+	named.say("a LOGIN other@example.test nonsense", "a NO")
+	named.say("b LOGIN other@example.test word", "b OK")
+	named.say("c ID (\"name\" \"Owl Mail\" \"version\" \"7\")", "c OK")
+	if got := flat(do("account", "logins", "other@example.test")); !strings.Contains(got, " 2 imap 127.0.0.1 Owl Mail 7 own password ok") || !strings.Contains(got, " 1 imap 127.0.0.0/24 - - wrong password") {
+		t.Errorf("%s", got)
+	}
 	do("account", "disable", "user@example.test", "--reason", "not paid")
 	ended(sessions)
 	other.say("b NOOP", "b OK")
 	login["imap"]("NO [CONTACTADMIN] this account is disabled: not paid")
 	login["pop3"]("-ERR [SYS/PERM] this account is disabled: not paid")
 	login["submission"]("525 5.7.13 this account is disabled: not paid")
+	if got := flat(do("account", "logins", "user@example.test")); !strings.Contains(got, " 1 pop3 127.0.0.0/24 - own password account disabled") {
+		t.Errorf("%s", got)
+	}
 	to("user@example.test", "250 ")
 	do("account", "disable", "user@example.test", "--refuse-mail")
 	to("user@example.test", "550 5.2.1 ")

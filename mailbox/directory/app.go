@@ -183,13 +183,14 @@ func (v verifier) admits(at Attempt, now time.Time) bool {
 // admit makes t's account the one that logged in with one of its passwords, if that may be used so, and notes
 // the use. ErrCredentials, *DisabledError.
 func (d *Directory) admit(ctx context.Context, t *try, v verifier) error {
-	if !v.admits(t.at, d.now()) {
-		d.log.Info("an app password was used for what it is not for, or after its end", "account", t.account.Name, "label", v.App.Label, "protocol", t.at.Protocol)
-		return ErrCredentials
-	}
 	label := ""
 	if v.App != nil {
 		label = v.App.Label
+	}
+	t.account.App = label
+	if !v.admits(t.at, d.now()) {
+		d.log.Info("an app password was used for what it is not for, or after its end", "account", t.account.Name, "label", v.App.Label, "protocol", t.at.Protocol)
+		return ErrCredentials
 	}
 	// First what ends the session, then the look at what would have ended it.
 	t.account.Ends = d.logins.of(t.account.ID, label)

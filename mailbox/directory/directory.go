@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"mailstead/mailbox"
+	"mailstead/mailbox/directory/loginlog"
 	"mailstead/mailbox/directory/srs"
 )
 
@@ -77,6 +78,7 @@ type Directory struct {
 	verified *verified
 	logins   logins
 	judged   loginTally
+	logbook  *loginlog.Log
 	arrived  arrived       // at masked addresses
 	hashing  chan struct{} // bounds the memory that password hashing takes
 	relief   *time.Timer   // gives that memory back
@@ -172,6 +174,7 @@ func Open(s *mailbox.Store, o Options) (*Directory, error) {
 		d.now = time.Now
 	}
 	d.throttle = newThrottle(d.now)
+	d.logbook = loginlog.New(s, d.now)
 	err := d.loadDomains()
 	if err == nil {
 		err = d.load()

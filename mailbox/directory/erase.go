@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"mailstead/mailbox"
+	"mailstead/mailbox/directory/loginlog"
 )
 
 // EraseAccount removes an account as RemoveAccount does, and everything of it
@@ -19,10 +20,14 @@ func (d *Directory) EraseAccount(ctx context.Context, name string, also func(e E
 		return Entry{}, mailbox.Erasure{}, err
 	}
 	addresses := d.namesOf(a)
+	if err := d.logbook.Forget(ctx, a.ID); err != nil {
+		return a.Entry, mailbox.Erasure{}, fmt.Errorf("erase account %s: %w", a.Name, err)
+	}
 	if err := also(a.Entry, addresses); err != nil {
 		return a.Entry, mailbox.Erasure{}, fmt.Errorf("erase account %s: %w", a.Name, err)
 	}
-	result, err := d.store.EraseAccount(ctx, a.ID, addresses, tell, d.forgetRemoved(a.ID)...)
+	words := append(addresses, loginlog.Prefix(a.ID))
+	result, err := d.store.EraseAccount(ctx, a.ID, words, tell, d.forgetRemoved(a.ID)...)
 	if err != nil {
 		return a.Entry, result, fmt.Errorf("erase account %s: %w", a.Name, err)
 	}

@@ -13,12 +13,14 @@ import (
 	"time"
 
 	"mailstead/mailbox"
+	"mailstead/mailbox/directory/loginlog"
 )
 
 // Account is who logged in.
 type Account struct {
 	ID   mailbox.AccountID
 	Name string // the address it was made with
+	App  string // the label of the app password they logged in with; "" = the account's own
 	// Ends is done when the session is to end: the password is taken back that they logged in with, or the account is
 	// disabled, renamed or removed.
 	Ends context.Context
@@ -30,6 +32,7 @@ type Attempt struct {
 	Remote   netip.Addr
 	TLS      *tls.ConnectionState // nil without; channel bindings come from it
 	Shown    *x509.Certificate    // the server's own in that; nil = not known
+	Client   string               // what the mail program says of itself; "" = nothing, or not yet
 }
 
 // Login checks user name (any address of the account) and password. A wrong
@@ -44,9 +47,11 @@ func (d *Directory) Login(ctx context.Context, at Attempt, user, password string
 		case err == nil:
 			d.throttle.passed(t.keys[0])
 			d.judged.note(at.Protocol, true)
+			d.note(t, loginlog.OK)
 			return t.account, nil
 		case isDisabled(err):
 			d.judged.note(at.Protocol, false)
+			d.note(t, loginlog.Disabled)
 			return Account{}, err
 		}
 	}
@@ -74,8 +79,10 @@ func (d *Directory) notAdmitted(ctx context.Context, t *try, err error) error {
 		d.throttle.passed(t.keys[0])
 		d.throttle.refund(t.keys[1])
 		d.judged.note(t.at.Protocol, false)
+		d.note(t, loginlog.Disabled)
 		return err
 	}
+	t.notFor = true
 	return d.refuse(ctx, t)
 }
 
@@ -87,6 +94,18 @@ type try struct {
 	known       bool
 	account     Account
 	credentials credentials // a decoy when unknown
+	notFor      bool        // the password is right, and may not be used so
+}
+
+// note takes down what became of an attempt to log in to an account. Of names that nobody has, nothing is.
+func (d *Directory) note(t *try, result loginlog.Result) {
+	if t.known {
+		d.logbook.Note(t.login(result))
+	}
+}
+
+func (t *try) login(result loginlog.Result) loginlog.Login {
+	return loginlog.Login{Account: t.account.ID, Protocol: t.at.Protocol, Remote: t.at.Remote, Client: t.at.Client, App: t.account.App, Result: result}
 }
 
 // try looks the user up. Nothing it does tells known from unknown.
@@ -151,6 +170,11 @@ func (d *Directory) turnToHash(ctx context.Context) (done func(), err error) {
 func (d *Directory) refuse(ctx context.Context, t *try) error {
 	delay := d.throttle.failed(t.keys[:]...)
 	d.judged.note(t.at.Protocol, false)
+	if t.notFor {
+		d.note(t, loginlog.NotFor)
+	} else {
+		d.note(t, loginlog.Wrong)
+	}
 	d.log.Info("login refused", "protocol", t.at.Protocol, "remote", t.at.Remote, "user", t.keys[1])
 	timer := time.NewTimer(delay - d.now().Sub(t.asked))
 	defer timer.Stop()
@@ -165,6 +189,7 @@ func (d *Directory) accept(t *try) {
 	d.throttle.passed(t.keys[0])
 	d.throttle.refund(t.keys[1])
 	d.judged.note(t.at.Protocol, true)
+	d.note(t, loginlog.OK)
 	d.log.Debug("login", "protocol", t.at.Protocol, "remote", t.at.Remote, "account", t.account.Name)
 }
 
