@@ -38,11 +38,7 @@ func (c checkCommand) Run(ctx context.Context, std streams, log *slog.Logger) er
 		err = check.Print(std.out, results, check.IsUTF8(os.Getenv))
 	}
 	if n := check.Failed(results); err == nil && n > 0 {
-		verb := "are"
-		if n == 1 {
-			verb = "is"
-		}
-		err = &failure{Exit: exitFailed, Text: fmt.Sprintf("%d of %d checks %s wrong", n, len(results), verb)}
+		err = &failure{Exit: exitFailed, Text: fmt.Sprintf("what is wrong: %d of %d", n, len(results))}
 	}
 	return err
 }

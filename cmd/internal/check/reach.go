@@ -59,15 +59,23 @@ func listeners(ctx context.Context, v *visit) []Result {
 	return together(results)
 }
 
-// together are results in which what is wrong for the same reason is told once.
+// together are results in which what is wrong for the same reason is told once, and what is right in one line.
 func together(results []Result) (all []Result) {
+	good := 0
 	for _, r := range results {
+		if r.State == OK {
+			good++
+			continue
+		}
 		i := slices.IndexFunc(all, func(o Result) bool { return r.State == Wrong && o.Found == r.Found && o.Remedy == r.Remedy })
 		if i < 0 {
 			all = append(all, r)
 			continue
 		}
 		all[i].Subject += ", " + r.Subject
+	}
+	if good > 0 {
+		all = append(all, ok("", "%d of %d ports answer", good, len(results)))
 	}
 	return all
 }

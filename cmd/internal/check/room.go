@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"mailstead/mailbox"
@@ -97,8 +98,16 @@ func addSample(ctx context.Context, store *mailbox.Store, s Sample) error {
 	return store.Change(ctx, c)
 }
 
-// key is what a result is known by from one round to the next.
-func (r *Result) key() string { return r.ID + " " + r.Domain + " " + r.Subject }
+// key is what a result is known by from one round to the next, kind what it has in common with the others of its check.
+func (r *Result) key() string  { return r.kind() + " " + r.Subject }
+func (r *Result) kind() string { return r.ID + " " + r.Domain }
+
+// kindOf is the kind of the result with a key.
+func kindOf(key string) string {
+	id, rest, _ := strings.Cut(key, " ")
+	domain, _, _ := strings.Cut(rest, " ")
+	return id + " " + domain
+}
 
 // errNothingFound is about a round without results, which says nothing.
 var errNothingFound = errors.New("check: the round has no results")

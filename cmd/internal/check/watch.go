@@ -130,9 +130,12 @@ type news struct {
 
 // compare finds what a round has that was not told. What nobody could find out stays as it was told.
 func compare(told []string, results []Result) (n news) {
-	seen := make(map[string]bool)
+	seen, looked := make(map[string]bool), make(map[string]bool)
 	for _, r := range results {
 		key := r.key()
+		if said, known := looked[r.kind()]; !known || said {
+			looked[r.kind()] = r.State != Unknown
+		}
 		known := slices.Contains(told, key)
 		first := !seen[key]
 		seen[key] = true
@@ -152,8 +155,12 @@ func compare(told []string, results []Result) (n news) {
 	}
 	n.right = slices.DeleteFunc(n.right, func(r Result) bool { return slices.Contains(n.told, r.key()) })
 	for _, key := range told {
-		if !seen[key] {
+		switch {
+		case seen[key]:
+		case looked[kindOf(key)]:
 			n.gone = append(n.gone, key)
+		default: // nobody could look
+			n.told = append(n.told, key)
 		}
 	}
 	return n

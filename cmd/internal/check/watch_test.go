@@ -27,6 +27,8 @@ func dkim(s State) Result {
 
 // TestCompare: what is told is what became wrong, and what is right again or gone; what nobody could find out says nothing.
 func TestCompare(t *testing.T) {
+	other, nobody := spf(OK), spf(Unknown)
+	other.Subject, nobody.Subject = "other", "nobody"
 	told := func(all ...Result) (keys []string) {
 		for _, r := range all {
 			keys = append(keys, r.key())
@@ -46,7 +48,9 @@ func TestCompare(t *testing.T) {
 		"good enough again":            {told: told(spf(Wrong)), now: []Result{spf(Info)}, right: 1},
 		"nobody knows whether":         {told: told(spf(Wrong)), now: []Result{spf(Unknown)}, after: told(spf(Wrong))},
 		"nobody knows, nor did before": {now: []Result{spf(Unknown)}},
-		"not looked at any more":       {told: told(spf(Wrong), dkim(Wrong)), now: []Result{dkim(Wrong)}, gone: 1, after: told(dkim(Wrong))},
+		"not there any more":           {told: told(spf(Wrong), dkim(Wrong)), now: []Result{dkim(Wrong), other}, gone: 1, after: told(dkim(Wrong))},
+		"nobody could look":            {told: told(spf(Wrong), dkim(Wrong)), now: []Result{dkim(Wrong)}, after: told(dkim(Wrong), spf(Wrong))},
+		"nobody could look for it":     {told: told(spf(Wrong)), now: []Result{other, nobody}, after: told(spf(Wrong))},
 		"one wrong, one right":         {told: told(spf(Wrong)), now: []Result{spf(OK), dkim(Wrong)}, wrong: 1, right: 1, after: told(dkim(Wrong))},
 		"two faults of one thing":      {now: []Result{spf(Wrong), spf(Wrong)}, wrong: 2, after: told(spf(Wrong))},
 		"one of two mended":            {told: told(spf(Wrong)), now: []Result{spf(OK), spf(Wrong)}, after: told(spf(Wrong))},
@@ -125,7 +129,9 @@ You are told of each change once.
 	if l.all[1] != want {
 		t.Errorf("%s\nwant\n%s", l.all[1], want)
 	}
-	round(3, spf(OK))
+	next := dkim(OK)
+	next.Subject = "new._domainkey.a.test"
+	round(3, spf(OK), next)
 	if !strings.Contains(l.all[2], "Subject: It is right again\n") || !strings.Contains(l.all[2], "domain.dkim a.test k._domainkey.a.test") {
 		t.Error(l.all[2])
 	}
@@ -168,12 +174,18 @@ func TestRoundsAreMadeDaily(t *testing.T) {
 		}
 		between(tc.name, tc.least, tc.most)
 	}
-	for i := range 2 * maxSamples {
-		if err := addSample(t.Context(), store, Sample{statesNow.AddDate(0, 0, i), int64(i)}); err != nil {
-			t.Fatal(err)
-		}
+	var many []Sample
+	for i := range maxSamples {
+		many = append(many, Sample{statesNow.AddDate(0, 0, i), int64(i)})
 	}
-	if list, err := Samples(store); err != nil || len(list) != maxSamples || list[0].Used != maxSamples {
+	c, err := change(samplesKey, many)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(store.Change(t.Context(), c), addSample(t.Context(), store, Sample{statesNow.AddDate(0, 0, maxSamples), maxSamples})); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := Samples(store); err != nil || len(list) != maxSamples || list[0].Used != 1 {
 		t.Errorf("%d samples from %+v, %v", len(list), list[0], err)
 	}
 }
