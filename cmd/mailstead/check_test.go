@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"io"
+	"net"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -9,6 +11,33 @@ import (
 	"mailstead/cmd/internal/check"
 	"mailstead/smtp/dns/dnstest"
 )
+
+// TestDialSelf: behind a proxy on the same machine the server's own connections say that they are for themselves; others say
+// nothing.
+func TestDialSelf(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, tc := range []struct{ from, want string }{{"127.0.0.0/8", "PROXY UNKNOWN\r\n"}, {"10.0.0.5", ""}} {
+		s := settings{ProxyFrom: []string{tc.from}}
+		conn, err := s.dialSelf(t.Context(), "tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		peer, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+		got, err := io.ReadAll(peer)
+		peer.Close()
+		if err != nil || string(got) != tc.want {
+			t.Errorf("%s: %q, %v", tc.from, got, err)
+		}
+	}
+}
 
 // TestCheckLikesWhatIsProposed: who publishes what `domain show` prints has no fault in the domain, whose records are all missing
 // before; the server's ports answer, and a backup that it was asked for is known to it.

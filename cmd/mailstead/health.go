@@ -34,7 +34,7 @@ func (a *admin) checkOptions() (check.Options, error) {
 		return o, err
 	}
 	o.Resolver = resolver
-	o.Dial = new(net.Dialer).DialContext
+	o.Dial = a.settings.dialSelf
 	if !resolver.Disabled() && !a.settings.local {
 		o.DialWorld = dns.Dialer{Resolver: resolver}.DialContext
 	}
@@ -42,6 +42,29 @@ func (a *admin) checkOptions() (check.Options, error) {
 		return mtasts.Fetch(ctx, mtasts.Options{Resolver: resolver, Private: true}, domain)
 	}
 	return o, nil
+}
+
+// dialSelf connects to a listener of this server, as a proxy where the machine itself is one of proxy_from: that has to say for whom
+// it connects, and says that it does for itself.
+func (s *settings) dialSelf(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	proxies, err := parseNetworks(s.ProxyFrom)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	from, err := netip.ParseAddrPort(conn.LocalAddr().String())
+	if err != nil || !slices.ContainsFunc(proxies, func(n netip.Prefix) bool { return n.Contains(from.Addr().Unmap()) }) {
+		return conn, nil
+	}
+	if _, err := conn.Write([]byte("PROXY UNKNOWN\r\n")); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
 }
 
 // freshResolver is one that remembers nothing, so that what was mended is seen. Nothing is looked up where the server's own
