@@ -79,6 +79,7 @@ type name struct {
 
 // actions is the table of all of them.
 var actions = map[string]action{
+	"setup":                         act((*admin).furnish),
 	"domain add":                    act((*admin).domainAdd),
 	"domain remove":                 act((*admin).domainRemove),
 	"domain list":                   act((*admin).domainList),

@@ -21,6 +21,7 @@ type cli struct {
 	LogLevel slog.Level `default:"info" placeholder:"LEVEL" help:"Least level of what is logged: debug, info, warn or error."`
 
 	Local       localCommand       `cmd:"" help:"Run the whole server on loopback: to try it, and to develop and test mail clients with it."`
+	Setup       setupCommand       `cmd:"" help:"Set a server up on this machine: asks, does the rest, says what is left to do."`
 	Serve       serveCommand       `cmd:"" help:"Run the server."`
 	Config      configCommand      `cmd:"" help:"The configuration file: what it says, what is wrong with it, what a setting means."`
 	Domain      domainCommand      `cmd:"" help:"Domains of this server."`

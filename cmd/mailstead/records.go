@@ -18,7 +18,7 @@ import (
 // dnsRecord is a record that a domain's owner is to publish, with what is there.
 type dnsRecord struct {
 	Name  string   `json:"name"` // without final dot
-	Type  string   `json:"type"` // MX, TXT, TLSA, SRV or CNAME
+	Type  string   `json:"type"` // MX, TXT, TLSA, SRV, CNAME, A, AAAA, or PTR, whose name is the address
 	Text  string   `json:"text"` // of MX preference and host
 	State string   `json:"state,omitempty"`
 	Found []string `json:"found,omitempty"` // what is there instead
@@ -141,6 +141,10 @@ func (r *dnsRecord) ask(ctx context.Context, resolver *dns.Resolver) ([]string, 
 		return askSRV(ctx, resolver, r.Name)
 	case "CNAME":
 		return askAlias(ctx, resolver, r.Name, r.Text)
+	case "A", "AAAA":
+		return askAddresses(ctx, resolver, r.Name)
+	case "PTR":
+		return askReverse(ctx, resolver, r.Name)
 	case "TXT":
 		a, err := resolver.LookupTXT(ctx, r.Name)
 		return a.Records, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 
@@ -58,7 +59,7 @@ func parseName(s, kind, example string) (string, error) {
 		return "", refuse("%s is an IP address; %s is meant, like %s", s, kind, example)
 	}
 	name, err := directory.CheckDomain(s)
-	if err != nil || !strings.Contains(name, ".") {
+	if err != nil || !strings.Contains(name, ".") || !utf8.ValidString(s) {
 		return "", refuse("%.80q is not %s, like %s", s, kind, example)
 	}
 	return name, nil

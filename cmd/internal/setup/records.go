@@ -118,8 +118,8 @@ func (s *Setup) watch(ctx context.Context) {
 	t := s.Terminal
 	width, height := t.Size()
 	redraw := width > 0 && len(records)+2 < height
-	if redraw {
-		t.say("\nWhat the DNS has of them; Enter ends the watch, and harms nothing.\n")
+	if width > 0 {
+		t.say("\nWhat the DNS has of them (Enter ends the watch, and harms nothing):\n")
 	} else {
 		t.say("\nWhat the DNS has of them:\n")
 	}

@@ -91,7 +91,9 @@ func (s *Setup) Run(ctx context.Context) error {
 	if err := s.answer(ctx); err != nil {
 		return err
 	}
-	s.Terminal.say("")
+	if s.Terminal.asked {
+		s.Terminal.say("")
+	}
 	s.warn(ctx)
 	if err := s.perform(ctx, s.steps()); err != nil {
 		return fmt.Errorf("%w\nWhat was done stays; running setup again goes on from there", err)
@@ -250,7 +252,7 @@ func (s *Setup) answerContact(ctx context.Context) error {
 		def = "postmaster@" + s.Answers.Domain
 	}
 	if !s.Yes && s.Contact == "" {
-		s.Terminal.say("Certificates come from Let's Encrypt, free of charge; your address for its notices agrees to\nits terms at %s (\"none\": no certificates).", Terms)
+		s.Terminal.say("Certificates come from Let's Encrypt, free of charge. An address for its notices\nagrees to its terms, %s; \"none\" does without.", Terms)
 	}
 	return s.question(ctx, "Address for notices", s.Contact, def, func(text string) (err error) {
 		s.Answers.Contact, err = ParseContact(text)

@@ -17,7 +17,7 @@ func (s *Setup) tellPrograms() {
 		account = s.accounts[0]
 	}
 	t := s.Terminal
-	t.say("\nIn Thunderbird, or on a phone, type your address and password, and nothing else, once the records are there:")
+	t.say("\nOnce the records are there, Thunderbird or a phone wants this and nothing else:")
 	t.say("    address   %s", account)
 	switch {
 	case s.made.Account && s.generated:
@@ -27,7 +27,7 @@ func (s *Setup) tellPrograms() {
 	default:
 		t.say("    password  as it was set (`mailstead account password %s` sets another)", shellWord(account))
 	}
-	t.say("Until then, by hand: IMAP %s port 993, SMTP %s port 465, both SSL/TLS,\nuser name: the whole address.", s.Answers.Hostname, s.Answers.Hostname)
+	t.say("By hand: server %s, IMAP port 993, SMTP port 465,\nboth with SSL/TLS; the user name is the whole address.", s.Answers.Hostname)
 }
 
 // tellService says what is left to do here.

@@ -25,6 +25,8 @@ type Terminal struct {
 	Size func() (width, height int)
 	// ASCII leaves signs out that need UTF-8.
 	ASCII bool
+
+	asked bool // something
 }
 
 // Signs in front of lines.
@@ -64,6 +66,7 @@ const maxTries = 10
 
 // ask asks until take takes an answer; an empty one is the default.
 func (t *Terminal) ask(ctx context.Context, question, def string, take func(string) error) error {
+	t.asked = true
 	for range maxTries {
 		fmt.Fprintf(t.Out, "%s [%s]: ", question, def)
 		line, err := t.ReadLine(ctx)
@@ -88,6 +91,7 @@ func (t *Terminal) ask(ctx context.Context, question, def string, take func(stri
 
 // askPassword asks for a password; Enter takes the generated one, which is shown, and another one is typed twice.
 func (t *Terminal) askPassword(ctx context.Context, generated string) (string, error) {
+	t.asked = true
 	for range maxTries {
 		fmt.Fprintf(t.Out, "Password (not shown while you type) [%s]: ", generated)
 		first, err := t.ReadSecret(ctx)
