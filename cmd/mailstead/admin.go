@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"mailstead/mailbox"
 	"mailstead/mailbox/directory"
 	"mailstead/mailbox/directory/loginlog"
 	"mailstead/mailbox/junk/training"
+	"mailstead/mailbox/transfer"
 	"mailstead/smtp/feedback"
 	"mailstead/smtp/journal"
 	"mailstead/smtp/keyring"
@@ -44,6 +46,7 @@ type admin struct {
 	domainsChanged func() error
 	alone          bool // no server runs
 	settings       *settings
+	importing      sync.Map // imports that are under way, see importParams.key
 }
 
 // admin is that of the running server.
@@ -166,6 +169,7 @@ var actions = map[string]action{
 	"report sent":                   act((*admin).reportSent),
 	"check":                         act((*admin).check),
 	"log flush":                     act((*admin).logFlush),
+	"import taken":                  act((*admin).importTaken),
 	"verify":                        actLong((*admin).verify),
 	"verify --reindex":              actLong((*admin).reindex),
 	"backup snapshot":               actLong((*admin).backupSnapshot),
@@ -316,7 +320,14 @@ func (a *admin) accountPassword(ctx context.Context, p passwordParams) (nothing,
 }
 
 func (a *admin) accountRemove(ctx context.Context, p name) (nothing, error) {
-	return nothing{}, a.directory.RemoveAccount(ctx, p.Name)
+	e, err := a.directory.Account(p.Name)
+	if err == nil {
+		err = a.directory.RemoveAccount(ctx, p.Name)
+	}
+	if err != nil {
+		return nothing{}, err
+	}
+	return nothing{}, transfer.ForgetTaken(ctx, a.store, e.ID)
 }
 
 // accountInfo is an account with what it holds.
