@@ -80,7 +80,7 @@ func (a *admin) checkedDomain(domain string) check.Domain {
 		d.Policy = ""
 	}
 	for _, r := range a.proposed(domain) {
-		d.Records = append(d.Records, check.Record{Name: r.Name, Type: r.Type, Text: r.Text, Note: r.Note, Gone: r.Gone})
+		d.Records = append(d.Records, check.Record{Name: r.Name, Type: r.Type, Text: r.Text, Gone: r.Gone})
 	}
 	keys, err := a.keys.Keys(domain)
 	if err != nil {

@@ -3,8 +3,10 @@ package main
 import (
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,6 +38,42 @@ func TestDialSelf(t *testing.T) {
 		if err != nil || string(got) != tc.want {
 			t.Errorf("%s: %q, %v", tc.from, got, err)
 		}
+	}
+}
+
+// TestDailyCheckWrites: the postmaster finds a letter in INBOX about what is wrong, here that there was no backup, and no other one
+// about the same.
+func TestDailyCheckWrites(t *testing.T) {
+	t.Parallel()
+	c := localCommand{Dir: trialDir(t), Domain: []string{"example.test"}, Account: []string{"user@example.test:pass"}, PortOffset: freeOffset(t), MXPort: 25}
+	settings, err := c.settings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, err := newServer(settings, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer srv.close()
+	if err := c.furnish(t.Context(), srv); err != nil {
+		t.Fatal(err)
+	}
+	postmaster, err := srv.directory.Resolve("postmaster")
+	if err != nil || len(postmaster.Local) != 1 {
+		t.Fatalf("%+v, %v", postmaster, err)
+	}
+	for range 2 {
+		if err := srv.watch().Once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		u, err := srv.store.Usage(postmaster.Local[0].Account)
+		if err != nil || u.Messages != 1 {
+			t.Errorf("%+v, %v", u, err)
+		}
+	}
+	last, ok, err := check.LastRound(srv.store)
+	if err != nil || !ok || !slices.Contains(last.Told, "server.backup  ") {
+		t.Errorf("%+v, %v, %v", last, ok, err)
 	}
 }
 

@@ -2,8 +2,7 @@
 // and how the machine is. A check is a judgement over values and over probes behind small interfaces, so that each fault can be
 // tried without a network; what is wrong comes with why it matters, and with the record or the command that mends it.
 //
-// Whoever shows how far an owner is with publishing records turns the rows of `domain show` into results by Records, and prints
-// them by Print. Whoever shows how the host is without asking anybody reads what the last daily round has found by LastRound.
+// Whoever shows how the host is without asking anybody reads what the last daily round has found by LastRound.
 package check
 
 import (

@@ -74,8 +74,7 @@ func (r *Result) group() string {
 		return "Host, as the world sees it"
 	case "server":
 		return "Server"
-	case "machine":
+	default:
 		return "Machine"
 	}
-	return "Records"
 }
