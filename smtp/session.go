@@ -157,17 +157,35 @@ func (s *session) ctx() context.Context { return s.conn.Context() }
 
 // command reads a command line.
 func (s *session) command() ([]byte, error) {
+	if s.tx != nil {
+		return s.prompt(len(s.in.small))
+	}
 	if s.server.conns.Closing() {
 		return nil, &lostError{serve.ErrInterrupted}
 	}
-	return s.prompt(len(s.in.small))
+	s.conn.SetWaiting(true, s.server.limits.Idle)
+	defer s.conn.SetWaiting(false, s.server.limits.Idle)
+	return s.line(len(s.in.small))
 }
 
-// prompt waits for a line that the client owes; a shutdown ends the wait.
+// lastWait is how long a stopping server waits for the next line of a transaction or login
+// that is under way: a round trip to anywhere, and not a pause of a person.
+const lastWait = 2 * time.Second
+
+// prompt waits for a line in the middle of something. A shutdown lets clients that go on at once come to its end.
 func (s *session) prompt(limit int) ([]byte, error) {
 	s.conn.SetWaiting(true, s.server.limits.Idle)
 	defer s.conn.SetWaiting(false, s.server.limits.Idle)
-	return s.line(limit)
+	line, err := s.line(limit)
+	if !errors.Is(err, serve.ErrInterrupted) {
+		return line, err
+	}
+	s.conn.SetWaiting(false, min(lastWait, s.server.limits.Idle))
+	line, err = s.line(limit)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = &lostError{serve.ErrInterrupted}
+	}
+	return line, err
 }
 
 // line reads a line; the connection's own failures come as *lostError.

@@ -18,3 +18,21 @@ func limitUnacknowledged(_, _ string, c syscall.RawConn) error {
 	}
 	return err
 }
+
+// mustListen fails for a socket on which listen(2) was not called.
+func mustListen(c syscall.RawConn) error {
+	var listens int
+	var err error
+	ctlErr := c.Control(func(fd uintptr) {
+		listens, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+	})
+	switch {
+	case ctlErr != nil:
+		return ctlErr
+	case err != nil:
+		return err
+	case listens == 0:
+		return ErrNoListener
+	}
+	return nil
+}

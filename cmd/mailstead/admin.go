@@ -44,7 +44,9 @@ type admin struct {
 	guide          guide           // what others are led by
 	hostTLSA       func() []string // nil where the key is not known
 	domainsChanged func() error
-	alone          bool // no server runs
+	restartServer  func(context.Context) error // nil where no server runs
+	started        time.Time                   // of the server
+	alone          bool                        // no server runs
 	settings       *settings
 	importing      sync.Map // imports that are under way, see importParams.key
 }
@@ -55,7 +57,7 @@ func (s *server) admin() *admin {
 		store: s.store, directory: s.directory, queue: s.queue, keys: s.keys, feedback: s.feedback, routes: s.routes, world: s.world, journal: s.journal,
 		trainer: s.trainer, hostname: s.settings.Hostname, resolvers: s.settings.Resolvers, domainsChanged: s.renameCertificate,
 		acme: s.acme, certificates: s.certificateStates, hostTLSA: s.hostTLSA,
-		guide: s.settings.guide(), settings: &s.settings,
+		guide: s.settings.guide(), settings: &s.settings, restartServer: s.prepareRestart, started: s.started,
 	}
 }
 
@@ -172,6 +174,7 @@ var actions = map[string]action{
 	"import taken":                  act((*admin).importTaken),
 	"verify":                        actLong((*admin).verify),
 	"verify --reindex":              actLong((*admin).reindex),
+	"restart":                       act((*admin).restart),
 	"backup snapshot":               actLong((*admin).backupSnapshot),
 	"backup drop":                   act((*admin).backupDrop),
 	"backup log":                    act((*admin).backupLog),

@@ -22,6 +22,8 @@ type settings struct {
 	Hostname string `toml:"hostname"`
 	// Dir is the folder of all that the server keeps. Default /var/lib/mailstead.
 	Dir string `toml:"dir"`
+	// User is who a server that was started as root becomes once its ports are open. Default "": it stays who it is.
+	User string `toml:"user"`
 	// Listen are the addresses of the listeners.
 	Listen listen `toml:"listen"`
 	// Certificate and Key are PEM files of the operator's certificate; they are

@@ -51,6 +51,7 @@ type control struct {
 	admin    *admin
 	log      *slog.Logger
 	closing  context.Context // ends the reading of requests
+	last     time.Time       // until when requests are read that have begun; set before closing ends
 	stop     context.CancelFunc
 	running  sync.WaitGroup
 }
@@ -79,9 +80,20 @@ func listenControl(dir string, a *admin, log *slog.Logger) (*control, error) {
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
+	c.serve()
+	return c, nil
+}
+
+// inheritControl serves a socket that a server before has left open. Its name is in use all the time.
+func inheritControl(d gate, a *admin, log *slog.Logger) *control {
+	c := &control{listener: d.listener, name: d.address, admin: a, log: log}
+	c.serve()
+	return c
+}
+
+func (c *control) serve() {
 	c.closing, c.stop = context.WithCancel(context.Background())
 	c.running.Go(c.accept)
-	return c, nil
 }
 
 // withSocketName calls f with a name that a socket can have: a long one leads
@@ -134,7 +146,7 @@ func (c *control) answer(conn net.Conn) error {
 	if err := conn.SetDeadline(time.Now().Add(controlTimeout)); err != nil {
 		return err
 	}
-	defer context.AfterFunc(c.closing, func() { conn.SetReadDeadline(time.Unix(1, 0)) })()
+	defer context.AfterFunc(c.closing, func() { conn.SetReadDeadline(c.last) })()
 	var q request
 	requests := json.NewDecoder(io.LimitReader(conn, maxRequest))
 	err := requests.Decode(&q)
@@ -159,10 +171,26 @@ func (c *control) answer(conn net.Conn) error {
 // close ends the socket when the actions under way have ended; long ones are
 // told to.
 func (c *control) close() error {
+	c.last = time.Unix(1, 0)
 	err := c.listener.Close()
 	if e := os.Remove(c.name); e != nil && !errors.Is(e, fs.ErrNotExist) { // closing removes it where its name is short
 		err = errors.Join(err, e)
 	}
+	c.stop()
+	c.running.Wait()
+	return err
+}
+
+// lastRequest is how long a restarting server waits for a request whose sender is connected: it has been written.
+const lastRequest = time.Second
+
+// leave is close for a server whose socket stays open: who connects from now on is answered by the next one.
+func (c *control) leave() error {
+	c.last = time.Now().Add(lastRequest)
+	if u, ok := c.listener.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false)
+	}
+	err := c.listener.Close()
 	c.stop()
 	c.running.Wait()
 	return err

@@ -82,7 +82,13 @@ func (s *instance) start() {
 	s.t.Helper()
 	args := []string{"local", "--dir", s.dir, "--domain", s.domain, "--port-offset", strconv.Itoa(s.offset),
 		"--account", "a0@" + s.domain + ":pass", "--account", "b0@" + s.domain + ":pass"}
-	s.process = program(append(args, s.args...)...)
+	s.run(append(args, s.args...)...)
+}
+
+// run starts a server by its arguments, and waits until it is ready.
+func (s *instance) run(args ...string) {
+	s.t.Helper()
+	s.process = program(args...)
 	s.process.Env = append(s.process.Env, s.env...)
 	s.words = new(lockedBuffer)
 	s.process.Stderr = s.words

@@ -1,13 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,22 +29,16 @@ type localCommand struct {
 	Welcome    bool     `help:"Put a letter into the INBOX of accounts that are made."`
 	Resolver   []string `placeholder:"IP:PORT" help:"DNS server; without one no name is looked up, and mail to other domains waits in the queue." sep:"none"`
 	MXPort     int      `name:"mx-port" default:"25" help:"Port of other domains' mail servers."`
+	Check      bool     `help:"Only check what was asked for, and end."`
 }
 
 // Run serves until ctx ends.
-func (c *localCommand) Run(ctx context.Context, std streams, log *slog.Logger) error {
+func (c *localCommand) Run(ctx context.Context, std streams, log *slog.Logger, p *process) error {
 	s, err := c.settings()
-	if err != nil {
+	if err != nil || c.Check {
 		return err
 	}
-	srv, err := newServer(s, log)
-	if err != nil {
-		return err
-	}
-	if err := c.furnish(ctx, srv); err != nil {
-		return errors.Join(err, srv.close())
-	}
-	return srv.run(ctx, func() error {
+	return runServer(ctx, s, log, p, func(srv *server) error { return c.furnish(ctx, srv) }, func(srv *server) error {
 		c.printSettings(std.out, s, srv.directory)
 		_, err := fmt.Fprintln(std.out, "mailstead is ready")
 		return err
@@ -201,22 +195,17 @@ func (c *localCommand) printSettings(w io.Writer, s settings, d *directory.Direc
 // serveCommand is the server proper.
 type serveCommand struct {
 	Config string `default:"${config}" help:"Configuration file." type:"path"`
+	User   string `placeholder:"NAME" help:"User to become once the ports are open, instead of the setting user."`
+	Check  bool   `help:"Only check the configuration, and end."`
 }
 
 // Run serves until ctx ends.
-func (c *serveCommand) Run(ctx context.Context, std streams, log *slog.Logger) error {
-	s, err := readConfig(c.Config)
-	if err == nil && s.Resolvers == nil {
-		s.Resolvers, err = readResolvConf(systemResolvers)
-	}
-	if err != nil {
+func (c *serveCommand) Run(ctx context.Context, std streams, log *slog.Logger, p *process) error {
+	s, err := c.settings()
+	if err != nil || c.Check {
 		return err
 	}
-	srv, err := newServer(s, log)
-	if err != nil {
-		return err
-	}
-	return srv.run(ctx, func() error {
+	return runServer(ctx, s, log, p, func(*server) error { return nil }, func(*server) error {
 		if _, err := fmt.Fprintln(std.out, "mailstead is ready"); err != nil {
 			return err
 		}
@@ -224,17 +213,19 @@ func (c *serveCommand) Run(ctx context.Context, std streams, log *slog.Logger) e
 	})
 }
 
-// notifySystemd tells the service manager (sd_notify(3)), where there is one.
-func notifySystemd(state string) error {
-	name := os.Getenv("NOTIFY_SOCKET")
-	if name == "" {
-		return nil
+// settings are those of the file, checked as far as that can be done beside a server that runs.
+func (c *serveCommand) settings() (settings, error) {
+	s, err := readConfig(c.Config)
+	if err == nil && s.Resolvers == nil {
+		s.Resolvers, err = readResolvConf(systemResolvers)
 	}
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: name, Net: "unixgram"})
 	if err != nil {
-		return fmt.Errorf("notify the service manager: %w", err)
+		return s, err
 	}
-	defer conn.Close()
-	_, err = io.WriteString(conn, state)
-	return err
+	s.User = cmp.Or(c.User, s.User)
+	if s.User == "" {
+		return s, nil
+	}
+	_, err = lookUpUser(s.User)
+	return s, err
 }

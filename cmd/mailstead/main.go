@@ -23,6 +23,7 @@ type cli struct {
 	Local       localCommand       `cmd:"" help:"Run the whole server on loopback: to try it, and to develop and test mail clients with it."`
 	Setup       setupCommand       `cmd:"" help:"Set a server up on this machine: asks, does the rest, says what is left to do."`
 	Serve       serveCommand       `cmd:"" help:"Run the server."`
+	Restart     restartCommand     `cmd:"" help:"Restart the running server in place: no connection is refused meanwhile."`
 	Config      configCommand      `cmd:"" help:"The configuration file: what it says, what is wrong with it, what a setting means."`
 	Domain      domainCommand      `cmd:"" help:"Domains of this server."`
 	Account     accountCommand     `cmd:"" help:"Accounts, their addresses and passwords."`
@@ -54,14 +55,23 @@ func main() {
 	mailbox.RunChildCheck() // does not return in a child that checks a database
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process where it stands
-	code := run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})
+	p, deafen := thisProcess()
+	code := runIn(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}, p)
+	if code == 0 && p.next != nil {
+		fmt.Fprintln(os.Stderr, "mailstead:", p.execute()) // which does not return if it succeeds
+		code = exitFailed
+	}
+	deafen()
 	stop()
 	os.Exit(code)
 }
 
 // run is the whole program but for the process it runs in. It returns the exit
 // status.
-func run(ctx context.Context, args []string, std streams) int {
+func run(ctx context.Context, args []string, std streams) int { return runIn(ctx, args, std, nil) }
+
+// runIn is run for commands that may change the process.
+func runIn(ctx context.Context, args []string, std streams, p *process) int {
 	var c cli
 	exited := -1
 	parser, err := kong.New(&c,
@@ -72,7 +82,7 @@ func run(ctx context.Context, args []string, std streams) int {
 		kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(std),
+		kong.Bind(std, p),
 	)
 	if err != nil {
 		fmt.Fprintln(std.err, "mailstead:", err)

@@ -44,10 +44,12 @@ func TestProxyFrom(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, from := range [][]string{{"127.0.0.0/8"}, {"192.0.2.1"}, nil} {
-		front := accepting{make(chan string, 1)}
-		s := &server{settings: settings{ProxyFrom: from}, log: slog.New(slog.DiscardHandler), source: leaf}
-		for _, p := range []tls.Protocol{tls.SMTP, tls.HTTP} {
-			s.fronts = append(s.fronts, frontOf(p, front))
+		accepts := accepting{make(chan string, 1)}
+		any := []string{"127.0.0.1:0"}
+		s := &server{settings: settings{ProxyFrom: from, Listen: listen{SMTP: any, Submissions: any, HTTP: any, HTTPS: any}}, log: slog.New(slog.DiscardHandler), source: leaf}
+		s.fronts = []front{
+			{name: "test", protocol: tls.SMTP, server: accepts, plain: "smtp", implicit: "submissions"},
+			{name: "test", protocol: tls.HTTP, server: accepts, plain: "http", implicit: "https"},
 		}
 		all, err := s.listen(t.Context())
 		if err != nil {
@@ -70,16 +72,11 @@ func TestProxyFrom(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if got := <-front.who; got != want {
+			if got := <-accepts.who; got != want {
 				t.Errorf("proxy_from %q, listener %d: %s, want %s", from, i, got, want)
 			}
 			c.Close()
 		}
 		closeAll(all)
 	}
-}
-
-// frontOf is a front with a listener without TLS, and one with.
-func frontOf(p tls.Protocol, f accepting) front {
-	return front{name: "test", protocol: p, server: f, plain: []string{"127.0.0.1:0"}, implicit: []string{"127.0.0.1:0"}}
 }

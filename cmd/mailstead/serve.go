@@ -63,6 +63,10 @@ type server struct {
 	files       *tls.Files  // the operator's; nil without
 	acme        *tls.ACME   // nil where no certificates are fetched
 	renaming    sync.Mutex  // is held while certificates follow the domains
+	process     *process    // nil where it is not the server's alone
+	gates       []gate      // nil before they are opened
+	restarter   restarter
+	started     time.Time
 	fronts      []front
 }
 
@@ -74,7 +78,7 @@ type front struct {
 		Serve(net.Listener) error
 		Shutdown(context.Context) error
 	}
-	plain, implicit []string // addresses, without and with implicit TLS
+	plain, implicit string // endpoints, without and with implicit TLS
 }
 
 // newServer makes all parts. Nothing listens yet.
@@ -82,7 +86,7 @@ func newServer(s settings, log *slog.Logger) (*server, error) {
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the server's folder: %w", err)
 	}
-	srv := &server{settings: s, log: log}
+	srv := &server{settings: s, log: log, started: time.Now(), restarter: restarter{leave: make(chan struct{})}}
 	srv.journal = journal.Open(journalDir(s.Dir), journal.Options{Logger: log})
 	if err := srv.open(); err != nil {
 		return nil, errors.Join(err, srv.close())
@@ -265,19 +269,18 @@ func (s *server) makeFronts() error {
 	receiver.Checks, receiver.SigningKeys, submission.SigningKeys = checks, s.keys.Of, s.keys.Of
 	submission.Wrote, submission.HasWritten, submission.OverSending = s.trainer.WroteTo, s.trainer.HasWritten, s.tellOverSending
 	submission.CleartextAuth = s.settings.local
-	l := s.settings.Listen
 	s.fronts = []front{
-		{name: "smtp", protocol: tls.SMTP, plain: l.SMTP, server: smtp.New(receiver)},
-		{name: "submission", protocol: tls.Submission, plain: l.Submission, implicit: l.Submissions, server: smtp.New(submission)},
-		{name: "imap", protocol: tls.IMAP, plain: l.IMAP, implicit: l.IMAPS, server: imap.New(imap.Options{
+		{name: "smtp", protocol: tls.SMTP, plain: "smtp", server: smtp.New(receiver)},
+		{name: "submission", protocol: tls.Submission, plain: "submission", implicit: "submissions", server: smtp.New(submission)},
+		{name: "imap", protocol: tls.IMAP, plain: "imap", implicit: "imaps", server: imap.New(imap.Options{
 			Store: s.store, Directory: s.directory, TLSConfig: tls.Config(s.source, tls.IMAP), AllowInsecureAuth: s.settings.local,
 			MaxMessageSize: s.settings.MaxMessageSize, MaxPerAccount: s.settings.SessionsPerAccount, Admin: s.settings.Admin, Known: known, Logger: s.log,
 		})},
-		{name: "pop3", protocol: tls.POP3, plain: l.POP3, implicit: l.POP3S, server: pop3.New(pop3.Options{
+		{name: "pop3", protocol: tls.POP3, plain: "pop3", implicit: "pop3s", server: pop3.New(pop3.Options{
 			Store: s.store, Directory: s.directory, TLSConfig: tls.Config(s.source, tls.POP3), AllowInsecureAuth: s.settings.local,
 			MaxPerAccount: s.settings.SessionsPerAccount, Known: known, Logger: s.log,
 		})},
-		{name: "http", protocol: tls.HTTP, plain: l.HTTP, implicit: l.HTTPS, server: web.New(s.webOptions())},
+		{name: "http", protocol: tls.HTTP, plain: "http", implicit: "https", server: web.New(s.webOptions())},
 	}
 	return nil
 }
@@ -292,13 +295,13 @@ type bound struct {
 // everything. ready is called when every port listens, never earlier.
 func (s *server) run(ctx context.Context, ready func() error) error {
 	if err := s.makeKeys(ctx); err != nil {
-		return errors.Join(err, s.close())
+		return errors.Join(err, closeGates(s.gates), s.close())
 	}
 	all, err := s.listen(ctx)
 	if err != nil {
 		return errors.Join(err, s.close())
 	}
-	control, err := listenControl(s.settings.Dir, s.admin(), s.log)
+	control, err := s.openControl()
 	if err != nil {
 		closeAll(all)
 		return errors.Join(err, s.close())
@@ -333,42 +336,36 @@ func (s *server) run(ctx context.Context, ready func() error) error {
 	if !s.settings.local || len(s.settings.Resolvers) > 0 {
 		running.Go(func() { s.watch().Run(working) })
 	}
-	err = ready()
-	if err == nil {
-		select {
-		case <-ctx.Done():
-		case err = <-failed:
-		}
+	if interval := s.process.watchdogInterval(); interval > 0 {
+		running.Go(func() { s.watchdog(working, interval, func() { s.store.Figures() }) })
 	}
-	s.log.Info("stopping")
-	err = errors.Join(err, notifySystemd("STOPPING=1"), control.close())
+	restart := false
+	if err = ready(); err == nil {
+		s.restarter.control.Store(control)
+		restart, err = s.wait(ctx, failed)
+	}
+	err = errors.Join(err, s.announceEnd(restart), s.closeControl(control, restart))
 	s.shutdownFronts()
 	stopWork()
 	running.Wait()
-	return errors.Join(err, s.close())
+	return s.handOn(ctx, restart, errors.Join(err, s.close()))
 }
 
-// listen opens all listeners, or none.
+// listen gives each gate to its front; those that are not open yet are opened.
 func (s *server) listen(ctx context.Context) (all []bound, err error) {
-	defer func() {
-		if err != nil {
-			closeAll(all)
+	if s.gates == nil {
+		if s.gates, err = openGates(ctx, &s.settings, nil); err != nil {
+			return nil, err
 		}
-	}()
-	for _, f := range s.fronts {
-		for _, address := range f.plain {
-			l, err := tls.Listen(ctx, "tcp", address)
-			if err != nil {
-				return all, fmt.Errorf("%s: %w", f.name, err)
+	}
+	for _, d := range s.gates {
+		for _, f := range s.fronts {
+			switch d.endpoint {
+			case f.plain:
+				all = append(all, bound{f, s.proxied(d.listener)})
+			case f.implicit:
+				all = append(all, bound{f, serve.ListenTLS(s.proxied(d.listener), tls.Config(s.source, f.protocol))})
 			}
-			all = append(all, bound{f, s.proxied(l)})
-		}
-		for _, address := range f.implicit {
-			l, err := tls.Listen(ctx, "tcp", address)
-			if err != nil {
-				return all, fmt.Errorf("%ss: %w", f.name, err)
-			}
-			all = append(all, bound{f, serve.ListenTLS(s.proxied(l), tls.Config(s.source, f.protocol))})
 		}
 	}
 	return all, nil

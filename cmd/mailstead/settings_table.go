@@ -52,6 +52,12 @@ func serverSettings() []setting {
 				return nil
 			},
 		},
+		{
+			name: "user", kind: "string", example: `user = "mailstead"`,
+			none: "it stays who it is",
+			doc: "Who a server that was started as root becomes once its ports are open; see Ports and privileges in\n" +
+				"mailstead(1).",
+		},
 	}
 }
 

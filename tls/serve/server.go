@@ -142,10 +142,8 @@ func (s *Server) accept(nc net.Conn, strangers *counter) {
 	c := newConn(s, nc, strangers)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing.Load() {
-		c.uncount()
-		nc.Close()
-		return
+	if s.closing.Load() { // taken from the kernel at the last moment: it is told goodbye, too
+		c.Interrupt()
 	}
 	s.conns[c] = struct{}{}
 	s.tally.accepted.Add(1)
