@@ -7,14 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"mailstead/mailbox"
 	"mailstead/mailbox/directory"
 	"mailstead/mailbox/directory/loginlog"
 	"mailstead/mailbox/junk/training"
-	"mailstead/mailbox/transfer"
 	"mailstead/smtp/feedback"
 	"mailstead/smtp/journal"
 	"mailstead/smtp/keyring"
@@ -48,7 +46,6 @@ type admin struct {
 	started        time.Time                   // of the server
 	alone          bool                        // no server runs
 	settings       *settings
-	importing      sync.Map // imports that are under way, see importParams.key
 }
 
 // admin is that of the running server.
@@ -171,7 +168,6 @@ var actions = map[string]action{
 	"report sent":                   act((*admin).reportSent),
 	"check":                         act((*admin).check),
 	"log flush":                     act((*admin).logFlush),
-	"import taken":                  act((*admin).importTaken),
 	"verify":                        actLong((*admin).verify),
 	"verify --reindex":              actLong((*admin).reindex),
 	"restart":                       act((*admin).restart),
@@ -323,14 +319,7 @@ func (a *admin) accountPassword(ctx context.Context, p passwordParams) (nothing,
 }
 
 func (a *admin) accountRemove(ctx context.Context, p name) (nothing, error) {
-	e, err := a.directory.Account(p.Name)
-	if err == nil {
-		err = a.directory.RemoveAccount(ctx, p.Name)
-	}
-	if err != nil {
-		return nothing{}, err
-	}
-	return nothing{}, transfer.ForgetTaken(ctx, a.store, e.ID)
+	return nothing{}, a.directory.RemoveAccount(ctx, p.Name)
 }
 
 // accountInfo is an account with what it holds.

@@ -24,6 +24,9 @@ func commandModel(t *testing.T) *kong.Application {
 // leaves are the commands that can be run, with their whole names.
 func leaves(n *kong.Node, path []string) map[string]*kong.Node {
 	all := map[string]*kong.Node{}
+	if n.Hidden {
+		return nil
+	}
 	if n.Type == kong.CommandNode && len(n.Children) == 0 {
 		all[strings.Join(path, " ")] = n
 	}

@@ -22,7 +22,6 @@ type progressBar struct {
 	columns int // of the terminal; 0 = none
 	now     func() time.Time
 
-	detail string // what is at hand within the step, behind the rest of the line
 	doing  string
 	began  time.Time // of this step
 	first  int64     // where this step began
@@ -106,20 +105,16 @@ func (b *progressBar) line(p progress, now time.Time) string {
 	if p.Unit != octets {
 		parts = append(parts, p.Unit)
 	}
-	detail := ""
-	if b.detail != "" {
-		detail = "; " + printable(b.detail)
-	}
 	took := now.Sub(b.began)
 	if took < rateAfter || p.Done <= b.first {
-		return strings.Join(parts, " ") + detail
+		return strings.Join(parts, " ")
 	}
 	rate := float64(p.Done-b.first) / took.Seconds()
 	text := strings.Join(parts, " ") + ", " + amount(int64(rate), p.Unit) + "/s"
 	if left := p.Total - p.Done; left > 0 {
 		text += ", " + (time.Duration(float64(left) / rate * float64(time.Second))).Round(time.Second).String() + " left"
 	}
-	return text + detail
+	return text
 }
 
 // amount is a number of units, octets with the prefix that leaves few digits.

@@ -145,8 +145,7 @@ func importOver(ctx context.Context, dir string, p importParams, source transfer
 	if sent == nil {
 		sent = to.End(nil)
 	}
-	gone := isGone(to.Err())
-	if sent != nil && !gone {
+	if sent != nil && !isGone(sent) {
 		conn.Close() // the server must not wait for the rest
 	}
 	listening.Wait()
@@ -155,7 +154,7 @@ func importOver(ctx context.Context, dir string, p importParams, source transfer
 		return totals, lastWords(answers.Words(), &totals)
 	case ctx.Err() != nil:
 		return totals, ctx.Err()
-	case sent != nil && !gone:
+	case sent != nil && !isGone(sent):
 		return totals, sent
 	}
 	return totals, fmt.Errorf("the running server's answer: %w", heard)
