@@ -27,7 +27,7 @@ ERASURES      ?= 200
 FLIPS         ?= 3000
 FAULTS        ?= 1
 
-.PHONY: build run test race test-acme page-shots lint fuzz bench bench-import bench-large bench-outgoing bench-slowflush clients network differential junk idle soak soak-queue model faults powercut install vuln help
+.PHONY: build run test race test-acme tls-table testssl page-shots lint fuzz bench bench-import bench-large bench-outgoing bench-slowflush clients network differential junk idle soak soak-queue model faults powercut install vuln help
 
 build: ## the binary, ./mailstead
 	$(GO) build -trimpath -o mailstead ./cmd/mailstead
@@ -53,6 +53,12 @@ lint: ## gofmt, go vet, staticcheck
 
 fuzz: ## every fuzz target for FUZZTIME (10s) each
 	@GO=$(GO) .ci/fuzz $(FUZZTIME)
+
+tls-table: build ## what OpenSSL and curl find at every port: versions, ALPN, names, renegotiation, session tickets
+	.ci/tls ./mailstead
+
+testssl: build ## testssl.sh (Debian's) at every port: nothing above "low"; a quarter of an hour
+	.ci/testssl ./mailstead
 
 page-shots: build ## pictures of the pages for people, in ./page-shots, by headless Chromium (Debian's; its driver comes with npm)
 	.ci/page-shots ./mailstead page-shots

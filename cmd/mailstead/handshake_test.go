@@ -45,6 +45,7 @@ func TestHandshakes(t *testing.T) {
 				c := d.secure(t, s, d.open(t, s, ""))
 				c.say(d.command, d.commandOK)
 			})
+			t.Run("versions, names, keys and tickets", func(t *testing.T) { handshakes(t, s, d) })
 			t.Run("HTTP ends the connection", func(t *testing.T) { httpAtMail(t, s, d) })
 			if d.ask == "" {
 				return
@@ -55,6 +56,10 @@ func TestHandshakes(t *testing.T) {
 			}
 		})
 	}
+	t.Run("443", func(t *testing.T) {
+		handshakes(t, s, webDoor)
+		mailAtWeb(t, s)
+	})
 }
 
 // open connects and asks for TLS; behind is sent together with that.
