@@ -123,7 +123,7 @@ func TestLocalAccounts(t *testing.T) {
 		"ann@a.test":      "--account wants ADDRESS:PASSWORD",
 		"ann@a.test:":     "password",
 		"ann:secret":      "address",
-		"ann@a_b:secret":  "address",
+		"ann@a_b:secret":  "no domain name",
 		":secret":         "address",
 		"a b@a.test:pass": "address",
 	} {
