@@ -21,13 +21,14 @@ OUTGOING         ?= 3000
 OUTGOING_DIR     ?= /var/tmp
 MODEL    ?= 5m
 DKIM_LETTERS ?= 1000
+FRESH_ROOT   ?= /
 POWERCUTS     ?= 10000
 POWERCUT_SEED ?= 1
 ERASURES      ?= 200
 FLIPS         ?= 3000
 FAULTS        ?= 1
 
-.PHONY: build run test race test-acme tls-table testssl page-shots lint fuzz bench bench-import bench-large bench-outgoing bench-slowflush clients network differential junk idle soak soak-queue model faults powercut install vuln help
+.PHONY: build run test race test-acme tls-table testssl page-shots lint fuzz bench bench-import bench-large bench-outgoing bench-slowflush clients network setup-fresh differential junk idle soak soak-queue model faults powercut install vuln help
 
 build: ## the binary, ./mailstead
 	$(GO) build -trimpath -o mailstead ./cmd/mailstead
@@ -81,6 +82,9 @@ bench-slowflush: ## deliveries where a flush takes SLOWFLUSH (2ms,8ms), beside a
 
 network: ## mail to Postfix and back through DANE, MTA-STS, REQUIRETLS and refusals (needs root and postfix)
 	$(GO) test ./cmd/mailstead -count 1 -run '^TestNetwork$$' -timeout 5m -v -network
+
+setup-fresh: build ## `mailstead setup` at a terminal of a machine of its own, to the first letter in and out (needs root); FRESH_ROOT=folder of its system
+	$(GO) test ./cmd/mailstead -count 1 -run '^TestSetupFresh$$' -timeout 5m -v -fresh $(CURDIR)/mailstead -fresh.root $(FRESH_ROOT)
 
 interop-dkim: ## DKIM_LETTERS (1000) odd letters, signed, relayed by Postfix, verified by go-msgauth and opendkim (needs root)
 	$(GO) test ./cmd/mailstead -count 1 -run '^TestSignaturesHold$$' -timeout 20m -v -dkim.messages $(DKIM_LETTERS) -dkim.postfix

@@ -34,9 +34,7 @@ func ProbeHost(resolvers []string) Probe {
 		f.Memory, f.Disk = memory(), free(a.Dir)
 		f.ClockLoose, f.ClockWrong = clock()
 		f.Own = OwnAddresses()
-		if a.Ports {
-			f.Taken = taken()
-		}
+		f.Taken = taken()
 		r, err := dns.New(dns.Options{Servers: resolvers})
 		if err != nil || r.Disabled() {
 			return f

@@ -550,7 +550,7 @@ func TestWarnings(t *testing.T) {
 	}{
 		{"sound", func(*Facts, *Answers) {}, nil},
 		{"nothing is known", func(f *Facts, _ *Answers) { *f = Facts{} }, nil},
-		{"ports", func(f *Facts, _ *Answers) { f.Taken = []Taken{{443, "nginx"}, {993, ""}} }, []string{"Port 443 is taken by nginx.", "Port 993 is taken by another program."}},
+		{"ports", func(f *Facts, _ *Answers) { f.Taken = []Taken{{25, "mailstead"}, {443, "nginx"}, {993, ""}} }, []string{"Port 443 is taken by nginx.", "Port 993 is taken by another program."}},
 		{"blocked", func(f *Facts, _ *Answers) { f.Outgoing = No }, []string{"Port 25 to other mail servers seems to be blocked."}},
 		{"no resolver", func(f *Facts, _ *Answers) { f.Resolver, f.HostnameIPs = No, nil }, []string{"No DNS resolver answers."}},
 		{"no DNSSEC", func(f *Facts, _ *Answers) { f.DNSSEC = No }, []string{"The resolver proves nothing with DNSSEC."}},

@@ -94,7 +94,7 @@ func (s *Setup) warn(ctx context.Context) {
 	if s.Probe == nil {
 		return
 	}
-	facts := s.Probe(ctx, Asked{Hostname: s.Answers.Hostname, Dir: s.Places.Dir, Ports: !s.configured})
+	facts := s.Probe(ctx, Asked{Hostname: s.Answers.Hostname, Dir: s.Places.Dir})
 	list := judge(facts, s.Answers)
 	for _, w := range list {
 		s.Terminal.say("  %s %s", s.Terminal.sign(signWarning), w.what)

@@ -11,7 +11,6 @@ import (
 type Asked struct {
 	Hostname string
 	Dir      string
-	Ports    bool // who listens where: asked before the server itself does
 }
 
 // Probe finds out how a machine is. It ends within seconds, whatever does not answer.
@@ -60,6 +59,9 @@ const (
 func judge(f Facts, a Answers) (list []warning) {
 	add := func(what, why, remedy string) { list = append(list, warning{what, why, remedy}) }
 	for _, t := range f.Taken {
+		if t.By == "mailstead" { // the server itself, which runs already
+			continue
+		}
 		list = append(list, portTaken(t))
 	}
 	if f.Outgoing == No {

@@ -72,12 +72,15 @@ func New(tb testing.TB, zone string) *Server {
 }
 
 // Start starts a server on a free port of 127.0.0.1; Close ends it.
-func Start(zone string) (*Server, error) {
+func Start(zone string) (*Server, error) { return StartAt("127.0.0.1:0", zone) }
+
+// StartAt is Start at another IP:PORT.
+func StartAt(at, zone string) (*Server, error) {
 	s := &Server{faults: make(map[string]Fault), closed: make(chan struct{})}
 	if err := s.SetZone(zone); err != nil {
 		return nil, err
 	}
-	pc, l, err := listen()
+	pc, l, err := listen(at)
 	if err != nil {
 		return nil, err
 	}
@@ -97,10 +100,10 @@ func Start(zone string) (*Server, error) {
 
 // listen takes one port for both protocols. The kernel picks it for UDP and may
 // have given it away for TCP, hence the repetition.
-func listen() (net.PacketConn, net.Listener, error) {
+func listen(at string) (net.PacketConn, net.Listener, error) {
 	var last error
 	for range 10 {
-		pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+		pc, err := net.ListenPacket("udp", at)
 		if err != nil {
 			return nil, nil, err
 		}
