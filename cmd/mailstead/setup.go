@@ -86,8 +86,11 @@ func (c *setupCommand) setup(t *setup.Terminal, h setup.Host, server *settled) *
 
 // setupFailure gives errors their exit status.
 func setupFailure(err error) error {
-	if errors.Is(err, setup.ErrAnswer) {
+	switch {
+	case errors.Is(err, setup.ErrAnswer):
 		return usage("%v", err)
+	case errors.Is(err, context.Canceled):
+		return &failure{Exit: exitFailed, Text: "setup was cut off; running it again goes on from there"}
 	}
 	return err
 }

@@ -362,7 +362,39 @@ func (w *freshWorld) again() {
 	if strings.Contains(said, "]: ") || strings.Contains(said, " made") || !strings.Contains(said, "runs, and starts with the machine") {
 		w.t.Errorf("again: %s", said)
 	}
+	w.cutOff()
 	if after, err := os.ReadFile(w.root + "/etc/mailstead/mailstead.toml"); err != nil || !bytes.Equal(config, after) {
 		w.t.Errorf("the configuration was changed: %v", err)
 	}
+}
+
+// cutOff presses Ctrl-C where a password is asked for: nothing of the second domain is there afterwards, and the terminal echoes again.
+func (w *freshWorld) cutOff() {
+	w.t.Helper()
+	w.seen = len(w.screen.String())
+	end := w.begin("mailstead", "setup", "second.test")
+	w.answer("[postmaster@second.test]: ", "eve")
+	w.waitFor("Password")
+	w.waitFor("]: ")
+	eventually(w.t, "echo is off", func() bool { return !w.echoes() })
+	_, err := w.keyboard.WriteString("\x03")
+	w.must(err)
+	w.waitFor("setup was cut off")
+	if !w.echoes() {
+		w.t.Error("the terminal was left without echo")
+	}
+	if err := end(); err == nil {
+		w.t.Error("a setup that was cut off succeeds")
+	}
+	if _, err := os.Stat(w.root + "/etc/mailstead/second.test.zone"); err == nil {
+		w.t.Error("a setup that was cut off at a question went on")
+	}
+}
+
+// echoes tells whether the terminal shows what is typed.
+func (w *freshWorld) echoes() bool {
+	w.t.Helper()
+	state, err := unix.IoctlGetTermios(int(w.keyboard.Fd()), unix.TCGETS)
+	w.must(err)
+	return state.Lflag&unix.ECHO != 0
 }

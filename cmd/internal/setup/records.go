@@ -146,7 +146,7 @@ func (s *Setup) watch(ctx context.Context) {
 		}
 		before = states
 	}
-	t.say("\nNot all are there yet. `mailstead domain show %s` tells at any time.", s.Answers.Domain)
+	t.say("\nNot all are there yet. `mailstead check %s` tells at any time.", s.Answers.Domain)
 }
 
 func anyBut(states []State, s State) bool {

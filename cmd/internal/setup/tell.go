@@ -45,7 +45,7 @@ func (s *Setup) tellService() {
 		}
 		t.say("\nThe server is started, as user %s, with\n    %s", s.Places.User, s.runCommand())
 	}
-	t.say("\nNext: `mailstead backup FOLDER` copies everything while the server runs; `mailstead help` lists the rest.")
+	t.say("\nNext: `mailstead check` says whether all is in order, and how to mend what is not;\n`mailstead backup FOLDER` copies everything while the server runs.")
 }
 
 // runCommand is this setup once more, which then serves.
@@ -76,6 +76,7 @@ Reading and writing
   The user name is the whole address, %[1]s.
 
 The server
+  mailstead check                is all in order?
   mailstead domain show %[3]s    the DNS records, and which are there
   mailstead log --to %[1]s       where is my mail?
   mailstead account add ADDRESS  one more account
