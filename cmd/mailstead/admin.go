@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"time"
 
+	"mailstead/cmd/internal/figures"
 	"mailstead/mailbox"
 	"mailstead/mailbox/directory"
 	"mailstead/mailbox/directory/loginlog"
@@ -34,7 +35,7 @@ type admin struct {
 	world          *remote.Courier   // to other servers
 	trainer        *training.Trainer // of the junk filter; nil until it is asked for
 	journal        *journal.Journal  // nil without a server: nothing happens
-	journalDir     string            // its folder, where no server runs
+	journalDir     string            // its folder
 	hostname       string            // the server's own name, "" when it is not known
 	resolvers      []string          // that may be asked what a domain has published
 	acme           *tls.ACME         // nil where no certificates are fetched
@@ -45,6 +46,7 @@ type admin struct {
 	restartServer  func(context.Context) error // nil where no server runs
 	started        time.Time                   // of the server
 	alone          bool                        // no server runs
+	figures        func() figures.Figures
 	settings       *settings
 }
 
@@ -55,6 +57,7 @@ func (s *server) admin() *admin {
 		trainer: s.trainer, hostname: s.settings.Hostname, resolvers: s.settings.Resolvers, domainsChanged: s.renameCertificate,
 		acme: s.acme, certificates: s.certificateStates, hostTLSA: s.hostTLSA,
 		guide: s.settings.guide(), settings: &s.settings, restartServer: s.prepareRestart, started: s.started,
+		figures: s.figures, journalDir: journalDir(s.settings.Dir),
 	}
 }
 
@@ -68,7 +71,7 @@ func newAdmin(store *mailbox.Store, d *directory.Directory, log *slog.Logger) (*
 	if _, err = s.openQueue(); err != nil {
 		return nil, err
 	}
-	return &admin{store: store, directory: d, queue: s.queue, keys: s.keys, feedback: s.feedback, routes: s.routes, world: s.world, domainsChanged: func() error { return nil }, alone: true}, nil
+	return &admin{store: store, directory: d, queue: s.queue, keys: s.keys, feedback: s.feedback, routes: s.routes, world: s.world, domainsChanged: func() error { return nil }, figures: s.figures, alone: true}, nil
 }
 
 // nothing is the result of actions that only succeed or fail.
@@ -174,6 +177,7 @@ var actions = map[string]action{
 	"backup snapshot":               actLong((*admin).backupSnapshot),
 	"backup drop":                   act((*admin).backupDrop),
 	"backup log":                    act((*admin).backupLog),
+	"status":                        act((*admin).status),
 }
 
 // do performs a request. tell hears how far a long one is.

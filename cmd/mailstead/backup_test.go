@@ -35,6 +35,9 @@ func TestBackupCommands(t *testing.T) {
 	if archive.code != 0 {
 		t.Fatalf("%d %s", archive.code, archive.err)
 	}
+	if at := statusOf(t, dir, 0).Backup; time.Since(at) > time.Hour || at.After(time.Now()) {
+		t.Errorf("the server knows of a backup of %v", at)
+	}
 	if left, err := os.ReadDir(filepath.Join(storeDir(dir), "snapshots")); err != nil || len(left) > 0 {
 		t.Errorf("snapshots: %v, %v", left, err)
 	}

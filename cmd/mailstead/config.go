@@ -88,6 +88,8 @@ type settings struct {
 	SendReports bool `toml:"send_reports"`
 	// MTASTS is the mode of our domains' policies for other servers: testing, enforce or none (RFC 8461 section 5). Default testing.
 	MTASTS string `toml:"mta_sts"`
+	// MetricsFrom are networks that may ask Listen.Metrics, beside this machine. Default: none.
+	MetricsFrom []string `toml:"metrics_from"`
 	// Admin is a URI by which users reach the administrator, for mail programs that
 	// ask (RFC 5464 section 3.2.1.1). Default "": they are not told.
 	Admin string `toml:"admin"`
@@ -111,6 +113,7 @@ type listen struct {
 	POP3S       []string `toml:"pop3s"`       // implicit TLS. Default [":995"]
 	HTTP        []string `toml:"http"`        // for certificates, and redirects. Default [":80"]
 	HTTPS       []string `toml:"https"`       // settings for mail programs. Default [":443"]
+	Metrics     []string `toml:"metrics"`     // figures for Prometheus, on loopback unless metrics_from is set. Default: none
 }
 
 // strangerLimits are those of hosts that send mail from outside, except where nothing is
@@ -242,7 +245,7 @@ func (l listen) all() []endpoint {
 	return []endpoint{
 		{"smtp", l.SMTP}, {"submission", l.Submission}, {"submissions", l.Submissions},
 		{"imap", l.IMAP}, {"imaps", l.IMAPS}, {"pop3", l.POP3}, {"pop3s", l.POP3S},
-		{"http", l.HTTP}, {"https", l.HTTPS},
+		{"http", l.HTTP}, {"https", l.HTTPS}, {metricsName, l.Metrics},
 	}
 }
 

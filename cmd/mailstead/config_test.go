@@ -51,12 +51,14 @@ func TestParseConfig(t *testing.T) {
 			dns_lists = ["bad.example.test"]
 			dns_allow_lists = ["good.example.test=127.0.0.2"]
 			greylist = true
+			metrics_from = ["10.1.2.0/24"]
 			[strangers]
 			hourly_messages = 1
 			network_share = 1000000
 			[overrides]
 			"news.example.test" = "junk"
 			[listen]
+			metrics = ["10.1.2.3:9125"]
 			smtp = ["192.0.2.1:25", "[2001:db8::1]:25"]
 			pop3 = []`, "", func(s *settings) {
 			s.Dir, s.Certificate, s.Key = "/srv/mail", "/c.pem", "/k.pem"
@@ -68,6 +70,7 @@ func TestParseConfig(t *testing.T) {
 			s.TrustedRelays, s.ProxyFrom = []string{"192.0.2.7", "2001:db8:1::/48"}, []string{"10.0.0.5", "2001:db8:2::/64"}
 			s.DNSLists, s.DNSAllowLists = []string{"bad.example.test"}, []string{"good.example.test=127.0.0.2"}
 			s.Greylist, s.MTASTS = true, "enforce"
+			s.MetricsFrom, s.Listen.Metrics = []string{"10.1.2.0/24"}, []string{"10.1.2.3:9125"}
 			s.Strangers.HourlyMessages, s.Strangers.NetworkShare = 1, 1000000
 			s.Overrides = map[string]string{"news.example.test": "junk"}
 			s.Listen.SMTP, s.Listen.POP3 = []string{"192.0.2.1:25", "[2001:db8::1]:25"}, []string{}
@@ -111,6 +114,12 @@ func TestParseConfig(t *testing.T) {
 		{"a resolver by name", host + `resolvers = ["ns.example.test:53"]`, `"ns.example.test:53" is not IP:PORT`, nil},
 		{"a resolver without port", host + `resolvers = ["192.0.2.1"]`, `"192.0.2.1" is not IP:PORT`, nil},
 		{"a listener without port", host + "[listen]\nimaps = [\"127.0.0.1\"]", `listen.imaps: "127.0.0.1" is not HOST:PORT`, nil},
+		{"metrics for everybody", host + "[listen]\nmetrics = [\":9125\"]", `listen.metrics: ":9125" is not on the loopback interface`, nil},
+		{"metrics for the network", host + "[listen]\nmetrics = [\"127.0.0.1:1\", \"192.0.2.1:1\"]", `listen.metrics: "192.0.2.1:1" is not on`, nil},
+		{"metrics for a name", host + "metrics_from = [\"localnet\"]", "metrics_from: ", nil},
+		{"metrics for this machine", host + "[listen]\nmetrics = [\"127.0.0.9:1\", \"[::1]:1\", \"localhost:1\"]", "", func(s *settings) {
+			s.Listen.Metrics = []string{"127.0.0.9:1", "[::1]:1", "localhost:1"}
+		}},
 		{"two mistakes are both told", "mx_port = 0", "mx_port", nil},
 		{"NUL", host + "\x00", "", nil},
 	} {

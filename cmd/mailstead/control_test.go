@@ -347,7 +347,7 @@ func TestAdministrationBothWays(t *testing.T) {
 	t.Parallel()
 	serving, alone := folderWithMail(t), folderWithMail(t)
 	startTrial(t, serving)
-	used := map[string]bool{"restart": true} // TestRestart
+	used := map[string]bool{"restart": true, "status": true} // TestRestart, TestStatus
 	ids := map[string]string{serving: queueID(t, serving), alone: queueID(t, alone)}
 	play := func(dir string, all []outcome) {
 		for i, s := range administration {

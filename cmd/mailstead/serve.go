@@ -282,7 +282,9 @@ func (s *server) makeFronts() error {
 		})},
 		{name: "http", protocol: tls.HTTP, plain: "http", implicit: "https", server: web.New(s.webOptions())},
 	}
-	return nil
+	watched, err := s.metricsFront()
+	s.fronts = append(s.fronts, watched)
+	return err
 }
 
 // bound is a listener with the front that serves it.
@@ -362,9 +364,9 @@ func (s *server) listen(ctx context.Context) (all []bound, err error) {
 		for _, f := range s.fronts {
 			switch d.endpoint {
 			case f.plain:
-				all = append(all, bound{f, s.proxied(d.listener)})
+				all = append(all, bound{f, s.proxied(f.name, d.listener)})
 			case f.implicit:
-				all = append(all, bound{f, serve.ListenTLS(s.proxied(d.listener), tls.Config(s.source, f.protocol))})
+				all = append(all, bound{f, serve.ListenTLS(s.proxied(f.name, d.listener), tls.Config(s.source, f.protocol))})
 			}
 		}
 	}

@@ -150,7 +150,7 @@ func networkSettings() []setting {
 		{
 			name: "proxy_from", kind: "[string, ...]", example: `proxy_from = ["10.0.0.5"]`,
 			doc: "Addresses and networks of proxies in front of this server, like `10.0.0.5` or `2001:db8::/64` , that speak the PROXY protocol, version 1 or 2 (in HAProxy `send-proxy-v2` ).\n" +
-				"Each connection from there, to any port, has to begin with its header, before TLS, and is closed without.\n" +
+				"Each connection from there, to any port but that of `listen.metrics` , has to begin with its header, before TLS, and is closed without.\n" +
 				"The client that the header names is whom limits count, whom logins and mail are held against, and who is in the journal; what others send is never taken for a header.\n" +
 				"Name the proxies only: other programs on such a machine cannot connect without a header, either.",
 			check: func(s *settings) error {
@@ -285,6 +285,17 @@ func tellingSettings() []setting {
 				"Where nothing is looked up nothing is sent.",
 		},
 		{
+			name: "metrics_from", kind: "[string, ...]", example: `metrics_from = ["10.1.2.0/24"]`,
+			none: "none, and then it listens on the loopback interface only",
+			doc:  "Addresses and networks that may ask `listen.metrics` , beside this machine.",
+			check: func(s *settings) error {
+				return each(s.MetricsFrom, func(n string) error {
+					_, err := parseNetworks([]string{n})
+					return named("metrics_from", err)
+				})
+			},
+		},
+		{
 			name: "admin", kind: "string", none: "they are not", example: `admin = "mailto:postmaster@example.org"`,
 			doc: "A URI by which users can reach the administrator, like mailto:postmaster@example.org.\n" +
 				"Mail programs that ask for it by IMAP are told.",
@@ -310,6 +321,8 @@ func listenSettings() []setting {
 		{name: "http", doc: "HTTP, for the authority that certificates are fetched from, and for mail programs that ask for their settings; other requests are sent to HTTPS."},
 		{name: "https", doc: "HTTPS: settings for mail programs, by Mozilla's autoconfig and by Autodiscover.\n" +
 			"They are told the first port of each list above that is not on the loopback interface."},
+		{name: "metrics", doc: "Figures for Prometheus, over HTTP without TLS and password: on the loopback interface only, unless `metrics_from` says who may ask.\n" +
+			"docs/OPERATIONS.md has them all, with a dashboard and alert rules."},
 	}
 	d := defaultSettings()
 	for i, e := range d.Listen.all() {
@@ -320,8 +333,14 @@ func listenSettings() []setting {
 				if _, _, err := net.SplitHostPort(a); err != nil {
 					return fmt.Errorf("listen.%s: %q is not HOST:PORT", e.name, a)
 				}
+				if e.name == metricsName {
+					return s.checkMetricsAddress(a)
+				}
 				return nil
 			})
+		}
+		if e.name == metricsName {
+			all[i].example = `metrics = ["127.0.0.1:9125"]`
 		}
 	}
 	return all
