@@ -27,7 +27,7 @@ const (
 	// harvestShare is how many times the limit of unknown recipients is too much to
 	// be answered at all; from the limit on answers are slow.
 	harvestShare = 4
-	// maxTallies bounds the memory of a flood from many addresses: 2 MB.
+	// maxTallies bounds the memory of a flood from many addresses: 4 MB.
 	maxTallies = 1 << 14
 )
 
@@ -47,8 +47,9 @@ type ledger struct {
 type tally struct {
 	at     time.Time // of the levels
 	levels [acts]float64
-	open   int  // connections now
-	polite bool // it has waited for its greeting
+	over   [acts]time.Time // when each went beyond its limit the last time
+	open   int             // connections now
+	polite bool            // it has waited for its greeting
 }
 
 func newLedger(l Limits) *ledger {
@@ -139,7 +140,12 @@ func (l *ledger) level(circle netip.Prefix, a act, now time.Time) float64 {
 	return t.levels[a]
 }
 
-func (l *ledger) count(circle netip.Prefix, a act, now time.Time) { l.tally(circle, now).levels[a]++ }
+func (l *ledger) count(circle netip.Prefix, a act, now time.Time) {
+	t, limit := l.tally(circle, now), l.limit(circle, a)
+	if t.levels[a]++; t.levels[a] > limit && t.levels[a]-1 <= limit {
+		t.over[a] = now
+	}
+}
 
 // isPolite reports whether an address has waited for a greeting of late.
 func (l *ledger) isPolite(ip netip.Addr) bool {
@@ -180,12 +186,8 @@ func (l *ledger) forget(t *tally, circle netip.Prefix, now time.Time) {
 		return
 	}
 	t.at = now
-	for a := range t.levels {
-		limit := l.limits[a]
-		if isNetwork(circle) {
-			limit *= l.wide
-		}
-		t.levels[a] = max(0, t.levels[a]-limit*passed.Hours()/memory.Hours())
+	for a := range acts {
+		t.levels[a] = max(0, t.levels[a]-l.limit(circle, a)*passed.Hours()/memory.Hours())
 	}
 }
 

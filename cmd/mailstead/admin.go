@@ -14,6 +14,7 @@ import (
 	"mailstead/mailbox/directory"
 	"mailstead/mailbox/directory/loginlog"
 	"mailstead/mailbox/junk/training"
+	"mailstead/smtp"
 	"mailstead/smtp/feedback"
 	"mailstead/smtp/journal"
 	"mailstead/smtp/keyring"
@@ -26,6 +27,7 @@ import (
 // admin is everything that can be done to a server from the command line,
 // whether through the control socket or alone on the folder.
 type admin struct {
+	receiver       *smtp.Server // at port 25; nil without a server
 	store          *mailbox.Store
 	directory      *directory.Directory
 	queue          *queue.Queue
@@ -53,7 +55,8 @@ type admin struct {
 // admin is that of the running server.
 func (s *server) admin() *admin {
 	return &admin{
-		store: s.store, directory: s.directory, queue: s.queue, keys: s.keys, feedback: s.feedback, routes: s.routes, world: s.world, journal: s.journal,
+		receiver: s.receiver(),
+		store:    s.store, directory: s.directory, queue: s.queue, keys: s.keys, feedback: s.feedback, routes: s.routes, world: s.world, journal: s.journal,
 		trainer: s.trainer, hostname: s.settings.Hostname, resolvers: s.settings.Resolvers, domainsChanged: s.renameCertificate,
 		acme: s.acme, certificates: s.certificateStates, hostTLSA: s.hostTLSA,
 		guide: s.settings.guide(), settings: &s.settings, restartServer: s.prepareRestart, started: s.started,
@@ -144,6 +147,8 @@ var actions = map[string]action{
 	"alias masked on":               act((*admin).maskedOn),
 	"alias masked off":              act((*admin).maskedOff),
 	"alias masked remove":           act((*admin).maskedRemove),
+	"bans list":                     act((*admin).bansList),
+	"unban":                         act((*admin).unban),
 	"mailbox list":                  act((*admin).mailboxList),
 	"mailbox acl":                   act((*admin).mailboxACL),
 	"mailbox list-deleted":          act((*admin).mailboxListDeleted),

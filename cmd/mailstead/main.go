@@ -29,6 +29,8 @@ type cli struct {
 	Account     accountCommand     `cmd:"" help:"Accounts, their addresses and passwords."`
 	Alias       aliasCommand       `cmd:"" help:"Addresses that lead to others."`
 	Mailbox     mailboxCommand     `cmd:"" help:"Mailboxes of an account, and what was deleted of them."`
+	Bans        bansCommand        `cmd:"" help:"Who is held back for what it did too often."`
+	Unban       unbanCommand       `cmd:"" help:"Release somebody who is held back."`
 	Certificate certificateCommand `cmd:"" help:"Certificates of this server's names."`
 	Queue       queueCommand       `cmd:"" help:"Mail on its way out."`
 	Route       routeCommand       `cmd:"" help:"Ways of mail: over which servers it leaves."`

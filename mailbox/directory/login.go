@@ -124,7 +124,7 @@ func (d *Directory) try(at Attempt, user string) *try {
 	if !t.known {
 		t.credentials = d.decoy(name)
 	}
-	t.keys = [2]string{addressKey(at.Remote), "user " + name[:min(len(name), maxAddress)]}
+	t.keys = [2]string{addressKey(at.Remote), userMark + name[:min(len(name), maxAddress)]}
 	return t
 }
 

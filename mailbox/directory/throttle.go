@@ -44,10 +44,10 @@ func addressKey(a netip.Addr) string {
 	a = a.Unmap()
 	if a.Is6() {
 		if p, err := a.Prefix(64); err == nil {
-			return "address " + p.String()
+			return addressMark + p.String()
 		}
 	}
-	return "address " + a.String()
+	return addressMark + a.String()
 }
 
 // wait holds an attempt until its keys may be judged. Attempts that turn out
