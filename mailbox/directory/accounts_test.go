@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -365,6 +366,48 @@ func checkMasked(t *testing.T, d *Directory, again func() *Directory) {
 	d.store.Room(room).Each(maskedKey, func(key string, _ []byte) error { t.Errorf("%s is left", key); return nil })
 	if err := again().RemoveDomain(context.WithoutCancel(ctx), "second.test"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAdministratorsRace: of several who want one address at the same time, one gets it, and the others hear whose it is.
+func TestAdministratorsRace(t *testing.T) {
+	d := newHousehold(t)
+	ctx := t.Context()
+	const wanted = "new@example.test"
+	tries := []func() error{
+		func() error { return second(d.RenameAccount(ctx, "ann@example.test", wanted, false)) },
+		func() error { return second(d.RenameAccount(ctx, "bob@example.test", wanted, true)) },
+		func() error { return d.AddAddress(ctx, "carl@example.test", wanted) },
+		func() error { return d.AddAddress(ctx, "bob@example.test", wanted) },
+		func() error { return d.AddAlias(ctx, wanted, "ann@example.test") },
+		func() error { return second(d.AddAccount(ctx, wanted, "secret")) },
+	}
+	errs := make([]error, len(tries))
+	var all sync.WaitGroup
+	for i, try := range tries {
+		all.Go(func() { errs[i] = try() })
+	}
+	all.Go(func() {
+		if err := d.DisableAccount(ctx, "carl@example.test", "away", false); err != nil {
+			t.Error(err)
+		}
+	})
+	all.Wait()
+	got := 0
+	for i, err := range errs {
+		switch {
+		case err == nil:
+			got++
+		case !errors.Is(err, ErrExists) && !errors.Is(err, ErrNoSuch): // of a name that was dropped just before
+			t.Errorf("try %d: %v", i, err)
+		}
+	}
+	if got != 1 {
+		t.Errorf("%d have it: %v", got, errs)
+	}
+	again := reopened(t, d)
+	if a, err := again.Account("carl@example.test"); err != nil || a.Disabled == nil {
+		t.Errorf("%+v, %v", a, err)
 	}
 }
 

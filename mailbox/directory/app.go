@@ -10,8 +10,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"mailstead/mailbox"
 )
@@ -79,9 +77,9 @@ func (d *Directory) AddAppPassword(ctx context.Context, account, label string, s
 		case !bytes.Equal(r.Password.Salt, a.Password.Salt):
 			return errChanged
 		case slices.ContainsFunc(list, func(o AppPassword) bool { return strings.EqualFold(o.Label, label) }):
-			return ErrExists
+			return problem(ErrExists, "%s has an app password %s already; take another label, or remove that one first", r.Name, quoted(label))
 		case len(list) >= maxAppPasswords:
-			return fmt.Errorf("%w: an account has %d app passwords at most", ErrTooMany, maxAppPasswords)
+			return problem(ErrTooMany, "%s has %d app passwords, and can have no more; remove some first", r.Name, maxAppPasswords)
 		}
 		r.Password.Verifiers = append(slices.Clone(r.Password.Verifiers), v)
 		return nil
@@ -89,8 +87,8 @@ func (d *Directory) AddAppPassword(ctx context.Context, account, label string, s
 }
 
 func (d *Directory) newAppPassword(label string, scope []string, expires time.Time) (AppPassword, error) {
-	bad := func(why string) (AppPassword, error) { return AppPassword{}, fmt.Errorf("%w: %s", ErrAppPassword, why) }
-	if label == "" || len(label) > maxLabel || !utf8.ValidString(label) || strings.ContainsFunc(label, func(c rune) bool { return !unicode.IsPrint(c) }) {
+	bad := func(why string) (AppPassword, error) { return AppPassword{}, problem(ErrAppPassword, "that is no app password that can be made: %s", why) }
+	if !validLabel(label) {
 		return bad(fmt.Sprintf("its label is to have 1 to %d printable octets", maxLabel))
 	}
 	for _, s := range scope {
@@ -135,7 +133,7 @@ func (d *Directory) RemoveAppPassword(ctx context.Context, account, label string
 	err := d.edit(ctx, account, func(r *accountRecord) error {
 		i := slices.IndexFunc(r.Password.Verifiers, func(v verifier) bool { return v.App != nil && strings.EqualFold(v.App.Label, label) })
 		if i < 0 {
-			return ErrNoSuch
+			return problem(ErrNoSuch, "%s has no app password %s; mailstead account app-password list %s has them", r.Name, quoted(label), r.Name)
 		}
 		id, label = r.ID, r.Password.Verifiers[i].App.Label
 		r.Password.Verifiers = slices.Delete(slices.Clone(r.Password.Verifiers), i, i+1)

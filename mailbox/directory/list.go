@@ -31,7 +31,9 @@ func (d *Directory) SetOwner(ctx context.Context, alias, owner string) error {
 		if err != nil {
 			return addressProblem(owner)
 		}
-		if at.String() == v.Address || d.names.ownerOf(at) != "" {
+		local, isBounces := strings.CutSuffix(at.local, bouncesSuffix)
+		own := isBounces && address{local, at.domain}.String() == v.Address
+		if at.String() == v.Address || own || d.names.ownerOf(at) != "" {
 			return problem(ErrLoop, "%s cannot own %s: its notices would come back to it; name an account, or an address elsewhere", at, v.Address)
 		}
 		v.Owner = d.memberText(at, owner)

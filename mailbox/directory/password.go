@@ -9,7 +9,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"hash"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/xdg-go/stringprep"
@@ -62,12 +61,17 @@ func (credentials) GoString() string { return "[credentials]" }
 // preparePassword applies SASLprep (RFC 4013), as SCRAM demands of both sides.
 // ErrPassword.
 func preparePassword(password string) (string, error) {
-	if password == "" || len(password) > maxPassword || !utf8.ValidString(password) || strings.ContainsRune(password, 0) {
-		return "", ErrPassword
+	switch {
+	case password == "":
+		return "", problem(ErrPassword, "the password is empty; choose one")
+	case len(password) > maxPassword:
+		return "", problem(ErrPassword, "the password is too long: it may have %d octets", maxPassword)
+	case !utf8.ValidString(password):
+		return "", problem(ErrPassword, "the password is not UTF-8; type it at a terminal that is set to UTF-8")
 	}
 	prepared, err := stringprep.SASLprep.Prepare(password)
 	if err != nil || prepared == "" {
-		return "", fmt.Errorf("%w: it has characters that mail programs cannot agree on", ErrPassword)
+		return "", problem(ErrPassword, "the password has characters that mail programs cannot agree on, like control characters; choose others")
 	}
 	return prepared, nil
 }

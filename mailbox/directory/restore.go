@@ -84,7 +84,7 @@ func (d *Directory) RemovedAccounts() ([]RemovedAccount, error) {
 func (d *Directory) RestoreAccount(ctx context.Context, name string) (RestoredAccount, error) {
 	addr, err := parseAddress(name)
 	if err != nil {
-		return RestoredAccount{}, err
+		return RestoredAccount{}, addressProblem(name)
 	}
 	d.change.Lock()
 	defer d.change.Unlock()
@@ -94,7 +94,7 @@ func (d *Directory) RestoreAccount(ctx context.Context, name string) (RestoredAc
 	}
 	list = slices.DeleteFunc(list, func(r removedRecord) bool { return r.Name != addr.String() })
 	if len(list) == 0 {
-		return RestoredAccount{}, ErrNoSuch
+		return RestoredAccount{}, problem(ErrNoSuch, "no removed account that can be restored had the name %s; mailstead account list-deleted has them", addr)
 	}
 	record := list[len(list)-1].accountRecord
 	leftOut, err := d.readdress(&record)

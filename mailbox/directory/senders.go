@@ -3,7 +3,6 @@ package directory
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -65,7 +64,7 @@ func (d *Directory) AddSender(ctx context.Context, account string, list List, se
 	return d.edit(ctx, account, func(a *accountRecord) error {
 		lists := a.Senders.clone()
 		if lists.has(list, entry) {
-			return ErrExists
+			return problem(ErrExists, "%s is on that list of %s already", entry, a.Name)
 		}
 		if own := lists.own(list); own != nil {
 			*own = append(*own, entry)
@@ -76,7 +75,7 @@ func (d *Directory) AddSender(ctx context.Context, account string, list List, se
 			lists.Standing[entry] = list
 		}
 		if len(lists.Standing)+len(lists.Forwarders)+len(lists.SendAs) > maxSenders {
-			return fmt.Errorf("%w: an account's lists hold %d", ErrTooMany, maxSenders)
+			return problem(ErrTooMany, "the lists of %s are full: they hold %d entries; remove some first", a.Name, maxSenders)
 		}
 		a.Senders = lists
 		return nil
@@ -92,7 +91,7 @@ func (d *Directory) RemoveSender(ctx context.Context, account string, list List,
 	return d.edit(ctx, account, func(a *accountRecord) error {
 		lists := a.Senders.clone()
 		if !lists.has(list, entry) {
-			return ErrNoSuch
+			return problem(ErrNoSuch, "%s is not on that list of %s", entry, a.Name)
 		}
 		if own := lists.own(list); own != nil {
 			*own = slices.DeleteFunc(*own, func(e string) bool { return e == entry })
@@ -141,19 +140,19 @@ func senderEntry(list List, s string) (string, error) {
 			return netip.PrefixFrom(ip, ip.BitLen()).String(), nil
 		}
 	}
-	if _, err := netip.ParseAddr(s); err == nil {
-		return "", ErrAddress // a host, not a domain
+	if _, err := netip.ParseAddr(s); err == nil { // a host, not a domain
+		return "", problem(ErrAddress, "%s is the address of a host; say that of a sender, or a domain", s)
 	}
 	if strings.Contains(s, "@") {
 		a, err := parseAddress(s)
 		if err != nil || !validDomain(a.domain) {
-			return "", ErrAddress
+			return "", addressProblem(s)
 		}
 		return a.String(), nil
 	}
 	domain := foldDomain(s)
 	if !validDomain(domain) || !strings.Contains(domain, ".") {
-		return "", ErrAddress
+		return "", domainProblem(s)
 	}
 	return domain, nil
 }

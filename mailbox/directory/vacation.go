@@ -54,7 +54,7 @@ func (v *Vacation) check() error {
 	for i, text := range v.Addresses {
 		a, err := parseAddress(text)
 		if err != nil {
-			return fmt.Errorf("address %q: %w", text, err)
+			return addressProblem(text)
 		}
 		v.Addresses[i] = a.String()
 	}
@@ -73,7 +73,7 @@ func (d *Directory) SetVacation(ctx context.Context, account string, v *Vacation
 	}
 	return d.edit(ctx, account, func(a *accountRecord) error {
 		if v == nil && a.Vacation == nil {
-			return ErrNoSuch
+			return problem(ErrNoSuch, "%s has no automatic reply", a.Name)
 		}
 		a.Vacation = v
 		return nil
@@ -83,8 +83,11 @@ func (d *Directory) SetVacation(ctx context.Context, account string, v *Vacation
 // Vacation is the automatic reply of an account. ErrNoSuch for none, and for no account.
 func (d *Directory) Vacation(account string) (Vacation, error) {
 	a, err := d.find(account)
-	if err != nil || a.Vacation == nil {
-		return Vacation{}, ErrNoSuch
+	if err != nil {
+		return Vacation{}, err
+	}
+	if a.Vacation == nil {
+		return Vacation{}, problem(ErrNoSuch, "%s has no automatic reply", a.Name)
 	}
 	return *a.Vacation, nil
 }
