@@ -87,7 +87,9 @@ func (d *Directory) AddAppPassword(ctx context.Context, account, label string, s
 }
 
 func (d *Directory) newAppPassword(label string, scope []string, expires time.Time) (AppPassword, error) {
-	bad := func(why string) (AppPassword, error) { return AppPassword{}, problem(ErrAppPassword, "that is no app password that can be made: %s", why) }
+	bad := func(why string) (AppPassword, error) {
+		return AppPassword{}, problem(ErrAppPassword, "that is no app password that can be made: %s", why)
+	}
 	if !validLabel(label) {
 		return bad(fmt.Sprintf("its label is to have 1 to %d printable octets", maxLabel))
 	}
