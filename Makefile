@@ -20,6 +20,7 @@ SLOWFLUSH_ROUNDS ?= 5
 OUTGOING         ?= 3000
 OUTGOING_DIR     ?= /var/tmp
 MODEL    ?= 5m
+RESTARTS ?= 100
 DKIM_LETTERS ?= 1000
 FRESH_ROOT   ?= /
 POWERCUTS     ?= 10000
@@ -28,7 +29,7 @@ ERASURES      ?= 200
 FLIPS         ?= 3000
 FAULTS        ?= 1
 
-.PHONY: build run test race test-acme tls-table testssl page-shots lint fuzz bench bench-import bench-large bench-outgoing bench-slowflush clients network setup-fresh differential junk idle soak soak-queue model faults powercut install vuln help
+.PHONY: build run test race test-acme tls-table testssl page-shots lint fuzz bench bench-import bench-large bench-outgoing bench-slowflush clients network setup-fresh differential junk idle soak soak-queue soak-restart model faults powercut install vuln help
 
 build: ## the binary, ./mailstead
 	$(GO) build -trimpath -o mailstead ./cmd/mailstead
@@ -106,6 +107,9 @@ soak: ## mixed load, kill -9 and restarts for SOAK (5m), and disks that fill: no
 
 soak-queue: ## mail to a server that refuses, puts off and goes away, kill -9 and restarts for SOAK (5m): nothing lost, nothing twice but for kills
 	$(GO) test ./cmd/mailstead -count 1 -run '^TestQueueSoak$$' -timeout 0 -v -soak.queue $(SOAK)
+
+soak-restart: ## RESTARTS (100) restarts in place under load of all protocols: nobody refused, nothing lost
+	$(GO) test ./cmd/mailstead -count 1 -run '^TestRestart$$' -timeout 0 -v -restarts $(RESTARTS)
 
 model: ## racing sessions, cleaning and crashes against a ledger for MODEL (5m)
 	$(GO) test ./mailbox -count 1 -run '^TestSessionsAgainstLedger$$' -timeout 0 -v -model $(MODEL)

@@ -23,6 +23,7 @@ type Limits struct {
 	IdleCommands          int           // NOOP, RSET and the like of a stranger between two messages; 100
 	AuthFailures          int           // of a connection, then it is cut; 5
 	Idle                  time.Duration // waiting for the peer's next octets; 300 s (RFC 5321 section 4.5.3.2.7)
+	LastWait              time.Duration // the same in the middle of a transaction or login while the server stops; 2 s: a round trip to anywhere, not a pause of a person
 	Session               time.Duration // whole session of those not logged in; 30 min
 	CheckWait             time.Duration // waiting for the DNS when a message has come to its end; 30 s (senders wait for 10 min: RFC 5321 section 4.5.3.2.6)
 	ConnectionsPerAddress int           // that have not logged in; 80
@@ -53,6 +54,7 @@ func (l Limits) WithDefaults() Limits {
 	l.IdleCommands = cmp.Or(l.IdleCommands, 100)
 	l.AuthFailures = cmp.Or(l.AuthFailures, 5)
 	l.Idle = cmp.Or(l.Idle, 300*time.Second)
+	l.LastWait = cmp.Or(l.LastWait, 2*time.Second)
 	l.Session = cmp.Or(l.Session, 30*time.Minute)
 	l.CheckWait = cmp.Or(l.CheckWait, 30*time.Second)
 	l.ConnectionsPerNetwork = cmp.Or(l.ConnectionsPerNetwork, 160)

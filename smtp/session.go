@@ -168,11 +168,8 @@ func (s *session) command() ([]byte, error) {
 	return s.line(len(s.in.small))
 }
 
-// lastWait is how long a stopping server waits for the next line of a transaction or login
-// that is under way: a round trip to anywhere, and not a pause of a person.
-const lastWait = 2 * time.Second
-
-// prompt waits for a line in the middle of something. A shutdown lets clients that go on at once come to its end.
+// prompt waits for a line in the middle of something. 421 could be said here, too (RFC 5321 section 3.8), but a client that
+// goes on at once comes to its end while the server stops.
 func (s *session) prompt(limit int) ([]byte, error) {
 	s.conn.SetWaiting(true, s.server.limits.Idle)
 	defer s.conn.SetWaiting(false, s.server.limits.Idle)
@@ -180,7 +177,7 @@ func (s *session) prompt(limit int) ([]byte, error) {
 	if !errors.Is(err, serve.ErrInterrupted) {
 		return line, err
 	}
-	s.conn.SetWaiting(false, min(lastWait, s.server.limits.Idle))
+	s.conn.SetWaiting(false, min(s.server.limits.LastWait, s.server.limits.Idle))
 	line, err = s.line(limit)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = &lostError{serve.ErrInterrupted}

@@ -344,6 +344,34 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
+// TestShutdownInTransaction: a client that goes on comes to the end of its transaction, one that does not is told.
+func TestShutdownInTransaction(t *testing.T) {
+	h := newHouse(t)
+	begin := func(wait time.Duration) (c *client, ended func()) {
+		o := h.options(Receiver)
+		o.Limits.LastWait = wait
+		address, s := listen(t, o, false)
+		c, idle := dial(t, address).hello(), dial(t, address).hello()
+		c.say("MAIL FROM:<a@b.example>", "250")
+		done := make(chan error, 1)
+		go func() { done <- s.Shutdown(context.Background()) }()
+		idle.reply("421 4.3.2") // it has begun
+		return c, func() { must(t, <-done) }
+	}
+	quick, ended := begin(time.Minute)
+	quick.say("RCPT TO:<ann@example.test>", "250")
+	quick.say("DATA", "354")
+	quick.say("\r\nx\r\n.", "250 2.0.0")
+	quick.reply("421 4.3.2")
+	ended()
+	slow, ended := begin(time.Millisecond)
+	slow.reply("421 4.3.2 mx.example.test is shutting down")
+	ended()
+	if got := h.inbox(t, h.ann); len(got) != 1 {
+		t.Errorf("ann has %d messages", len(got))
+	}
+}
+
 // TestManyAndSlow: connections beside each other, one of them sending octet by
 // octet, and every message that was accepted is there once.
 func TestManyAndSlow(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -54,7 +55,10 @@ func Inherit(f *os.File) (net.Listener, error) {
 	}
 	raw, err := t.SyscallConn()
 	if err == nil {
-		err = limitUnacknowledged("", "", raw)
+		// A socket of Multipath TCP, as Go's own listeners are, has no such option.
+		if err = limitUnacknowledged("", "", raw); errors.Is(err, syscall.ENOPROTOOPT) {
+			err = nil
+		}
 	}
 	if err == nil {
 		err = mustListen(raw)

@@ -15,6 +15,21 @@ func TestListenKeepAlive(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
+	t.Run("opened", func(t *testing.T) { keepsAlive(t, l) })
+	f, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Inherit(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	defer again.Close()
+	t.Run("inherited", func(t *testing.T) { keepsAlive(t, again) })
+}
+
+func keepsAlive(t *testing.T, l net.Listener) {
 	client, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)

@@ -54,8 +54,9 @@ type instance struct {
 	dir     string
 	offset  int
 	domain  string
-	args    []string // more of them
-	env     []string // more of its environment
+	args    []string        // more of them
+	env     []string        // more of its environment
+	prepare func(*exec.Cmd) // changes the process before it starts; nil = nothing
 	process *exec.Cmd
 	words   *lockedBuffer // its standard error
 	exited  chan struct{}
@@ -95,6 +96,9 @@ func (s *instance) run(args ...string) {
 	out, err := s.process.StdoutPipe()
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	if s.prepare != nil {
+		s.prepare(s.process)
 	}
 	if err := s.process.Start(); err != nil {
 		s.t.Fatal(err)

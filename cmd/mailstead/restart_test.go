@@ -15,13 +15,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 )
 
 // restarts is how often TestRestart restarts the server.
-var restarts = flag.Int("restarts", 3, "how many restarts TestRestart makes under load")
+var restarts = flag.Int("restarts", 2, "how many restarts TestRestart makes under load")
 
 // errTold is the end of a session that the server has announced: its client comes back at once.
 var errTold = errors.New("told to come back")
@@ -39,8 +40,9 @@ func told(line string) bool {
 
 // converse connects, says lines and expects replies that begin so; the first reply is the greeting. In the
 // part of lines from firm on the server must not say goodbye.
-func converse(conn net.Conn, firm int, lines []string, replies []string) error {
+func (l *restartLoad) converse(conn net.Conn, firm int, lines []string, replies []string) error {
 	defer conn.Close()
+	began := time.Now()
 	conn.SetDeadline(time.Now().Add(patienceOfTests))
 	in := textproto.NewConn(conn)
 	for i, want := range replies {
@@ -51,6 +53,9 @@ func converse(conn net.Conn, firm int, lines []string, replies []string) error {
 			line, err := in.ReadLine()
 			if err != nil {
 				return fmt.Errorf("waiting for %q: %w", want, err)
+			}
+			if i == 0 {
+				l.greeted(time.Since(began))
 			}
 			if told(line) && i < firm {
 				return errTold
@@ -67,13 +72,12 @@ func converse(conn net.Conn, firm int, lines []string, replies []string) error {
 	return nil
 }
 
-// callers are clients of all protocols. Letters are named by name, and sent notes those that were accepted.
-func (s *instance) callers(name string, sent func(letter string)) []caller {
+// callers are clients of all protocols. Letters are named by name, and l notes those that were accepted.
+func (l *restartLoad) callers(s *instance, name string) []caller {
 	dial := func(port int) (net.Conn, error) { return net.Dial("tcp", s.address(port)) }
-	letters := 0
+	var letters atomic.Int64
 	letter := func() (string, string) {
-		letters++
-		id := fmt.Sprintf("%s-%d", name, letters)
+		id := fmt.Sprintf("%s-%d", name, letters.Add(1))
 		return id, "Subject: " + id + "\r\nFrom: <a0@example.test>\r\n\r\ntext\r\n."
 	}
 	deliver := func(port int, login ...string) error {
@@ -86,10 +90,12 @@ func (s *instance) callers(name string, sent func(letter string)) []caller {
 		replies := []string{"220 ", "250 ", "235 "}[:2+len(login)]
 		firm := len(replies) + 1 // once MAIL is accepted the transaction comes to its end
 		lines = append(lines, "MAIL FROM:<a0@example.test>", "RCPT TO:<b0@example.test>", "DATA", text)
-		if err := converse(conn, firm, lines, append(replies, "250 ", "250 ", "354 ", "250 ")); err != nil {
+		if err := l.converse(conn, firm, lines, append(replies, "250 ", "250 ", "354 ", "250 ")); err != nil {
 			return err
 		}
-		sent(id)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.accepted[id] = true
 		return nil
 	}
 	login := func(port, firm int, lines []string, replies ...string) func() error {
@@ -101,7 +107,7 @@ func (s *instance) callers(name string, sent func(letter string)) []caller {
 			if port == 993 {
 				conn = cryptotls.Client(conn, &cryptotls.Config{InsecureSkipVerify: true}) // whose certificate it is others test
 			}
-			return converse(conn, firm, lines, replies)
+			return l.converse(conn, firm, lines, replies)
 		}
 	}
 	imap := []string{"a LOGIN a0@example.test pass", "b SELECT INBOX"}
@@ -121,6 +127,13 @@ type restartLoad struct {
 	calls    map[string]int
 	told     int
 	longest  time.Duration // from the first try of a call to its success
+	silence  time.Duration // from a connection to its first reply, at the most
+}
+
+func (l *restartLoad) greeted(after time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.silence = max(l.silence, after)
 }
 
 // run calls until ctx ends. Each call is tried until it succeeds; only a goodbye is a reason to try again.
@@ -156,25 +169,16 @@ func TestRestart(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var running sync.WaitGroup
-	for n := range 2 {
-		note := func(id string) {
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			l.accepted[id] = true
-		}
-		// Callers of one name share a counter of letters, so each has its own set.
-		for i := range s.callers("", nil) {
-			c := s.callers(fmt.Sprintf("c%d.%d", n, i), note)[i]
-			running.Go(func() {
-				if err := l.run(ctx, c); err != nil {
-					t.Error(err)
-					cancel()
-				}
-			})
-		}
+	for _, c := range l.callers(s, "letter") {
+		running.Go(func() {
+			if err := l.run(ctx, c); err != nil {
+				t.Error(err)
+				cancel()
+			}
+		})
 	}
 	for i := range *restarts {
-		if i%3 == 2 { // by signal, several at once; a command that comes meanwhile is answered
+		if i%2 == 1 { // by signal, several at once; a command that comes meanwhile is answered
 			s.process.Process.Signal(syscall.SIGUSR2)
 			s.process.Process.Signal(syscall.SIGUSR2)
 			if got := command(t, "", "domain", "list", "--dir", s.dir); got.code != 0 {
@@ -194,7 +198,7 @@ func TestRestart(t *testing.T) {
 	cancel()
 	running.Wait()
 	s.running()
-	t.Logf("%d restarts of process %d: %v calls, %d told to come back, the longest took %v", *restarts, pid, l.calls, l.told, l.longest)
+	t.Logf("%d restarts of process %d: %v calls, %d told to come back; a greeting took %v at the most, a whole call %v", *restarts, pid, l.calls, l.told, l.silence, l.longest)
 	s.end(syscall.SIGTERM)
 	if s.process.ProcessState.ExitCode() != 0 {
 		t.Errorf("exit %v: %s", s.process.ProcessState, s.words)
@@ -252,7 +256,7 @@ func TestRestartKilled(t *testing.T) {
 		t.Skip("starts several servers; the short form runs under the race detector")
 	}
 	s := newInstance(t, filepath.Join(t.TempDir(), "s"), "example.test", "--log-level", "warn")
-	for range 3 {
+	for range 2 {
 		s.start()
 		d, err := s.smtp(25, "")
 		if err != nil {
@@ -270,7 +274,7 @@ func TestRestartKilled(t *testing.T) {
 	s.end(syscall.SIGTERM)
 	checkStore(t, s.dir)
 	to := filepath.Join(t.TempDir(), "mbox")
-	if got := command(t, "", "export", "a0@example.test", to, "--format", "mbox", "--dir", s.dir); got.code != 0 || !strings.Contains(got.out+got.err, "3") {
+	if got := command(t, "", "export", "a0@example.test", to, "--format", "mbox", "--dir", s.dir); got.code != 0 || !strings.Contains(got.out+got.err, "2") {
 		t.Errorf("%+v", got)
 	}
 }
@@ -296,6 +300,9 @@ func (s *instance) writeConfig(name, listen, more string) {
 // TestRestartBrokenConfig: with a configuration that is none the server goes on as it is, and says why. With
 // another one it closes what is not wanted any more, opens what is new and keeps the rest.
 func TestRestartBrokenConfig(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts several servers; the short form runs under the race detector")
+	}
 	s, config := served(t, "", "")
 	at := func(port int) string { return fmt.Sprintf("%q", s.address(port)) }
 	s.writeConfig(config, "smtp = ["+at(25)+"]\nimap = ["+at(143)+"]", "")
