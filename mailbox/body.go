@@ -65,6 +65,9 @@ func putBuffer(b []byte) {
 	}
 }
 
+// MaxMessageSize is the largest message that the store takes, in bytes.
+func (s *Store) MaxMessageSize() int64 { return s.o.MaxMessageSize }
+
 // Write adds bytes. ErrTooBig, ErrNoSpace: then the body is useless.
 func (b *NewBody) Write(p []byte) (int, error) {
 	if b.err == nil && b.index != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"mailstead/cmd/internal/figures"
@@ -14,6 +15,7 @@ import (
 	"mailstead/mailbox/directory"
 	"mailstead/mailbox/directory/loginlog"
 	"mailstead/mailbox/junk/training"
+	"mailstead/mailbox/transfer"
 	"mailstead/smtp"
 	"mailstead/smtp/feedback"
 	"mailstead/smtp/journal"
@@ -50,6 +52,7 @@ type admin struct {
 	alone          bool                        // no server runs
 	figures        func() figures.Figures
 	settings       *settings
+	importing      sync.Map // imports that are under way, see importParams.key
 }
 
 // admin is that of the running server.
@@ -176,6 +179,7 @@ var actions = map[string]action{
 	"report sent":                   act((*admin).reportSent),
 	"check":                         act((*admin).check),
 	"log flush":                     act((*admin).logFlush),
+	"import taken":                  act((*admin).importTaken),
 	"verify":                        actLong((*admin).verify),
 	"verify --reindex":              actLong((*admin).reindex),
 	"restart":                       act((*admin).restart),
@@ -328,7 +332,14 @@ func (a *admin) accountPassword(ctx context.Context, p passwordParams) (nothing,
 }
 
 func (a *admin) accountRemove(ctx context.Context, p name) (nothing, error) {
-	return nothing{}, a.directory.RemoveAccount(ctx, p.Name)
+	e, err := a.directory.Account(p.Name)
+	if err == nil {
+		err = a.directory.RemoveAccount(ctx, p.Name)
+	}
+	if err != nil {
+		return nothing{}, err
+	}
+	return nothing{}, transfer.ForgetTaken(ctx, a.store, e.ID)
 }
 
 // accountInfo is an account with what it holds.

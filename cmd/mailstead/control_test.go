@@ -377,7 +377,7 @@ func TestAdministrationBothWays(t *testing.T) {
 			t.Errorf("%s %s:\nserving %+v\nalone   %+v", s.action, s.args, a, b)
 		}
 	}
-	for _, step := range []string{"setup", "backup snapshot", "backup drop", "backup log", "log flush"} { // steps of `setup`: TestSetupCommand; of `backup`: TestBackupCommands; of `log`: TestWhereIsMyMail
+	for _, step := range []string{"setup", "backup snapshot", "backup drop", "backup log", "log flush", "import taken"} { // steps of `setup`: TestSetupCommand; of `backup`: TestBackupCommands; of `log`: TestWhereIsMyMail; of `import imap`: TestImportExportIMAP
 		used[step] = true
 	}
 	for _, action := range slices.Sorted(maps.Keys(actions)) {

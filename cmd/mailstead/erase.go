@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"mailstead/mailbox/directory"
+	"mailstead/mailbox/transfer"
 	"mailstead/smtp/dns"
 	"mailstead/smtp/journal"
 )
@@ -47,7 +48,7 @@ func (a *admin) accountErase(ctx context.Context, p name, tell report) (erasedAc
 		if err != nil {
 			return erasedAccount{}, err
 		}
-		if err := errors.Join(t.Forget(ctx, e.ID), a.routes.Forget(ctx, e.ID)); err != nil {
+		if err := errors.Join(t.Forget(ctx, e.ID), a.routes.Forget(ctx, e.ID), transfer.ForgetTaken(ctx, a.store, e.ID)); err != nil {
 			return erasedAccount{}, err
 		}
 	}

@@ -26,7 +26,7 @@ var layers = [][]string{
 	{"smtp/local", "smtp/remote", "smtp/keyring", "smtp/feedback"},                                                   // couriers; signs, and is told what the queue has
 	{"smtp/queue", "smtp/mailauth", "smtp/mtasts", "smtp/report", "mailbox/junk/training", "mailbox/transfer", "mailbox/backup"},
 	{"mailbox/directory", "mailbox/junk", "smtp/route"}, // keep their state in mailbox; junk is pure
-	{"mailbox/directory/loginlog"},
+	{"mailbox/directory/loginlog", "imap/client"},
 	{"mailbox"}, // storage
 	{"cmd/internal/web/cms", "cmd/internal/web/qr", "imap/wire", "imap/deflate", "mailbox/directory/srs", "mailbox/log", "mailbox/message", "mailbox/search", "mailbox/sieve", "smtp/dns", "smtp/journal", "tls", "tls/serve", "tls/rfc2136"}, // leaves
 }

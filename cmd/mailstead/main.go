@@ -41,8 +41,8 @@ type cli struct {
 	Backup      backupCommand      `cmd:"" help:"Copy all that the server keeps, while it runs, into a folder or an archive."`
 	Restore     restoreCommand     `cmd:"" help:"Bring a backup back, into a folder without a store."`
 	Verify      verifyCommand      `cmd:"" help:"Check all that is stored: the log, the databases, every message."`
-	Export      exportCommand      `cmd:"" help:"Write an account's mail to files: Maildir or mbox."`
-	Import      importCommand      `cmd:"" help:"Put the mail of a Maildir, an mbox file, or a folder of either into an account."`
+	Export      exportCommand      `cmd:"" help:"Take an account's mail away: to files, or to another server."`
+	Import      importCommand      `cmd:"" help:"Put mail into an account: from files, or from another server."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
 	Help        helpCommand        `cmd:"" help:"Print help on a command."`
 	Completion  completionCommand  `cmd:"" help:"Print what has a shell complete commands, flags and addresses."`

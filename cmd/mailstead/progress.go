@@ -22,6 +22,7 @@ type progressBar struct {
 	columns int // of the terminal; 0 = none
 	now     func() time.Time
 
+	detail string // what is at hand within the step, behind the rest of the line
 	doing  string
 	began  time.Time // of this step
 	first  int64     // where this step began
@@ -105,16 +106,20 @@ func (b *progressBar) line(p progress, now time.Time) string {
 	if p.Unit != octets {
 		parts = append(parts, p.Unit)
 	}
+	detail := ""
+	if b.detail != "" {
+		detail = "; " + printable(b.detail)
+	}
 	took := now.Sub(b.began)
 	if took < rateAfter || p.Done <= b.first {
-		return strings.Join(parts, " ")
+		return strings.Join(parts, " ") + detail
 	}
 	rate := float64(p.Done-b.first) / took.Seconds()
 	text := strings.Join(parts, " ") + ", " + amount(int64(rate), p.Unit) + "/s"
 	if left := p.Total - p.Done; left > 0 {
 		text += ", " + (time.Duration(float64(left) / rate * float64(time.Second))).Round(time.Second).String() + " left"
 	}
-	return text
+	return text + detail
 }
 
 // amount is a number of units, octets with the prefix that leaves few digits.

@@ -145,7 +145,8 @@ func importOver(ctx context.Context, dir string, p importParams, source transfer
 	if sent == nil {
 		sent = to.End(nil)
 	}
-	if sent != nil && !isGone(sent) {
+	gone := isGone(to.Err())
+	if sent != nil && !gone {
 		conn.Close() // the server must not wait for the rest
 	}
 	listening.Wait()
@@ -154,7 +155,7 @@ func importOver(ctx context.Context, dir string, p importParams, source transfer
 		return totals, lastWords(answers.Words(), &totals)
 	case ctx.Err() != nil:
 		return totals, ctx.Err()
-	case sent != nil && !isGone(sent):
+	case sent != nil && !gone:
 		return totals, sent
 	}
 	return totals, fmt.Errorf("the running server's answer: %w", heard)

@@ -18,6 +18,12 @@ import (
 
 // exportCommand is `mailstead export`.
 type exportCommand struct {
+	Files exportFilesCommand `cmd:"" default:"withargs" help:"Write an account's mail to files: Maildir or mbox. The word files may be left out."`
+	IMAP  exportIMAPCommand  `cmd:"" name:"imap" help:"Bring an account's mail to another server by IMAP. Done again, it brings what is new."`
+}
+
+// exportFilesCommand is `mailstead export files`.
+type exportFilesCommand struct {
 	place
 	quiet
 	Account string   `arg:"" help:"An address of the account."`
@@ -32,21 +38,30 @@ type exportParams struct {
 	Mailboxes []string `json:"mailboxes,omitempty"`
 }
 
-// fileSink is a sink that writes files.
-type fileSink interface {
+// finishingSink is a sink that has an end.
+type finishingSink interface {
 	transfer.Sink
 	Finish() (transfer.Totals, error)
 }
 
-func (c exportCommand) Run(ctx context.Context, std streams, log *slog.Logger) error {
+func (c exportFilesCommand) Run(ctx context.Context, std streams, log *slog.Logger) error {
 	show := newShown(std, c.quiet, "exporting")
 	o := transfer.ExportOptions{Dir: c.To, Report: show.problem, Progress: show.progress}
-	var sink fileSink = transfer.NewMaildirSink(o)
+	var sink finishingSink = transfer.NewMaildirSink(o)
 	if c.Format == "mbox" {
 		sink = transfer.NewMboxSink(o)
 	}
 	p := exportParams{c.Account, c.Mailbox}
-	server, err := c.settings()
+	err := exportTo(ctx, c.place, log, p, sink)
+	if errors.Is(err, transfer.ErrFileExists) {
+		return &failure{Exit: exitExists, Text: c.To + ": " + transfer.ErrFileExists.Error()}
+	}
+	return finishExport(std, show, sink, err)
+}
+
+// exportTo sends mail to a sink, by the running server or without one.
+func exportTo(ctx context.Context, at place, log *slog.Logger, p exportParams, sink transfer.Sink) error {
+	server, err := at.settings()
 	if err != nil {
 		return err
 	}
@@ -54,15 +69,17 @@ func (c exportCommand) Run(ctx context.Context, std streams, log *slog.Logger) e
 	if errors.Is(err, errNoServer) {
 		err = alone(&server, log, func(a *admin) error { return a.export(ctx, p, sink) })
 	}
+	return err
+}
+
+// finishExport ends an export, whose error so far is err, and says what was done.
+func finishExport(std streams, show *shown, sink finishingSink, err error) error {
 	var totals transfer.Totals
 	if err == nil {
 		totals, err = sink.Finish()
 	}
 	show.bar.end()
-	switch {
-	case errors.Is(err, transfer.ErrFileExists):
-		return &failure{Exit: exitExists, Text: c.To + ": " + transfer.ErrFileExists.Error()}
-	case err != nil:
+	if err != nil {
 		return err
 	}
 	fmt.Fprintf(std.out, "%d messages exported, %d were there already, %d left out, %s\n",
@@ -80,6 +97,12 @@ func leftOut(t transfer.Totals) error {
 
 // importCommand is `mailstead import`.
 type importCommand struct {
+	Files importFilesCommand `cmd:"" default:"withargs" help:"Put the mail of a Maildir, an mbox file, or a folder of either into an account. The word files may be left out."`
+	IMAP  importIMAPCommand  `cmd:"" name:"imap" help:"Put the mail of an account of another server into one here, by IMAP. Done again, it takes what is new."`
+}
+
+// importFilesCommand is `mailstead import files`.
+type importFilesCommand struct {
 	place
 	quiet
 	Account string `arg:"" help:"An address of the account."`
@@ -92,12 +115,13 @@ type importCommand struct {
 // importParams are what the server has to know of it.
 type importParams struct {
 	Account string `json:"account"`
+	From    string `json:"from,omitempty"` // a source that is asked again, see transfer.ImportOptions
 	Into    string `json:"into,omitempty"`
 	DryRun  bool   `json:"dry_run,omitempty"`
 }
 
-func (c importCommand) Run(ctx context.Context, std streams, log *slog.Logger) error {
-	p := importParams{c.Account, c.Into, c.DryRun}
+func (c importFilesCommand) Run(ctx context.Context, std streams, log *slog.Logger) error {
+	p := importParams{Account: c.Account, Into: c.Into, DryRun: c.DryRun}
 	source, single, err := c.source()
 	if err != nil {
 		return err
@@ -117,16 +141,24 @@ func (c importCommand) Run(ctx context.Context, std streams, log *slog.Logger) e
 			return err
 		})
 	}
+	return finishImport(std, show, c.DryRun, totals, err)
+}
+
+// finishImport says what an import has done, whose error so far is err.
+func finishImport(std streams, show *shown, dry bool, totals transfer.Totals, err error) error {
 	show.bar.end()
 	if failed, ok := errors.AsType[*failure](err); ok && failed.Exit != exitFailed {
 		return err
 	}
 	done := "imported"
-	if c.DryRun {
+	if dry {
 		done = "would be imported"
 	}
 	fmt.Fprintf(std.out, "%d messages %s, %d were there already, %d left out, %s\n",
 		totals.Messages, done, totals.Known, totals.Failed, amount(totals.Octets, octets))
+	if totals.Changed+totals.Removed > 0 {
+		fmt.Fprintf(std.out, "%d have other flags now, %d are removed\n", totals.Changed, totals.Removed)
+	}
 	if err != nil {
 		return fmt.Errorf("%w; what was imported stays, and is passed over when it is done again", err)
 	}
@@ -135,7 +167,7 @@ func (c importCommand) Run(ctx context.Context, std streams, log *slog.Logger) e
 
 // source finds out what there is. single says that it is one mbox file, whose messages go
 // into the mailbox of --into itself.
-func (c importCommand) source() (source transfer.Source, single bool, err error) {
+func (c importFilesCommand) source() (source transfer.Source, single bool, err error) {
 	info, err := os.Stat(c.From)
 	if err != nil {
 		return nil, false, err
@@ -168,41 +200,6 @@ func holdsMaildir(path string) (found bool, err error) {
 		return nil // what cannot be read is told when it is imported
 	})
 	return found, err
-}
-
-// shown is what people see of an import or export that is under way.
-type shown struct {
-	std      streams
-	bar      *progressBar
-	doing    string
-	problems int
-}
-
-// maxShownProblems bounds the lines about what is left out; all are counted.
-const maxShownProblems = 200
-
-func newShown(std streams, q quiet, doing string) *shown {
-	return &shown{std: std, bar: q.bar(std), doing: doing}
-}
-
-func (s *shown) progress(t transfer.Totals) error {
-	s.bar.show(progress{Doing: s.doing, Done: t.Messages + t.Known, Unit: "messages"})
-	return nil
-}
-
-// problem tells what is left out, and why. Names are of anybody's making, and this may be
-// a terminal.
-func (s *shown) problem(p transfer.Problem) error {
-	s.problems++
-	switch {
-	case s.problems < maxShownProblems:
-		s.bar.end()
-		fmt.Fprintf(s.std.err, "mailstead: left out: %s: %s\n", printable(p.Origin), printable(p.Text))
-	case s.problems == maxShownProblems:
-		s.bar.end()
-		fmt.Fprintln(s.std.err, "mailstead: more is left out, and only counted")
-	}
-	return nil
 }
 
 func printable(s string) string {
@@ -250,8 +247,14 @@ func (a *admin) importMail(ctx context.Context, p importParams, from transfer.So
 	if err != nil {
 		return transfer.Totals{}, err
 	}
+	if p.From != "" {
+		if _, busy := a.importing.LoadOrStore(p.key(), true); busy {
+			return transfer.Totals{}, &failure{Exit: exitExists, Text: "an import from " + p.From + " is under way; wait for its end, or end it"}
+		}
+		defer a.importing.Delete(p.key())
+	}
 	m := transfer.NewImporter(transfer.ImportOptions{
-		Store: a.store, Account: id, Into: p.Into, DryRun: p.DryRun, Report: problem, Progress: spacedTotals(tell, time.Now),
+		Store: a.store, Account: id, From: p.From, Into: p.Into, DryRun: p.DryRun, Report: problem, Progress: spacedTotals(tell, time.Now),
 	})
 	if err := from.Send(ctx, m); err != nil {
 		return m.Abandon(), err

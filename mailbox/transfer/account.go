@@ -33,7 +33,7 @@ func (a *Account) Send(ctx context.Context, to Sink) error {
 		return err
 	}
 	for _, m := range list {
-		if err := to.Folder(ctx, Folder{Name: m.Name, Subscribed: m.Subscribed}); err != nil {
+		if err := to.Folder(ctx, Folder{Name: m.Name, Subscribed: m.Subscribed, Use: m.SpecialUse}); err != nil {
 			return err
 		}
 	}

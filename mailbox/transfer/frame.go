@@ -22,6 +22,7 @@ const (
 	frameWhole    = 'W' // the message ends here
 	frameBroken   = 'B' // the message could not be read to its end and is none
 	frameProblem  = 'P' // JSON: Problem
+	frameUpdate   = 'U' // JSON: Update
 	frameProgress = 'T' // JSON: Totals
 	frameEnd      = 'E' // nothing follows; what the one who ends has to say
 )
@@ -46,6 +47,7 @@ type head struct {
 	Date    time.Time     `json:"date,omitzero"`
 	Origin  string        `json:"origin,omitempty"`
 	Name    string        `json:"name,omitempty"`
+	Place   *Place        `json:"place,omitempty"`
 }
 
 // Encoder is a sink that writes what it is given as frames; [Decoder] reads them.
@@ -57,6 +59,12 @@ type Encoder struct {
 // NewEncoder returns an encoder that writes to w.
 func NewEncoder(w io.Writer) *Encoder {
 	return &Encoder{w: bufio.NewWriterSize(w, 2*copyBuffer), buf: make([]byte, frameHeader+copyBuffer)}
+}
+
+// Err is the error that writing has ended with, nil while it goes on.
+func (e *Encoder) Err() error {
+	_, err := e.w.Write(nil)
+	return err
 }
 
 func (e *Encoder) frame(kind byte, payload []byte) error {
@@ -87,6 +95,12 @@ func (e *Encoder) Folder(_ context.Context, f Folder) error { return e.value(fra
 // Problem writes a problem's frame.
 func (e *Encoder) Problem(p Problem) error { return e.value(frameProblem, p) }
 
+// Update writes an update's frame.
+func (e *Encoder) Update(_ context.Context, u Update) error { return e.value(frameUpdate, u) }
+
+// Alive says that there is nothing to say yet: the other side waits only so long.
+func (e *Encoder) Alive() error { return e.Progress(Totals{}) }
+
 // Progress writes what was done up to now, and sends all that was written.
 func (e *Encoder) Progress(t Totals) error {
 	if err := e.value(frameProgress, t); err != nil {
@@ -98,7 +112,7 @@ func (e *Encoder) Progress(t Totals) error {
 // Message writes a message's frames. One that cannot be read to its end is marked as
 // broken, and the error is a *BodyError.
 func (e *Encoder) Message(_ context.Context, m *Message) error {
-	if err := e.value(frameMessage, head{m.Folders, m.Flags, m.Date, m.Origin, m.Name}); err != nil {
+	if err := e.value(frameMessage, head{m.Folders, m.Flags, m.Date, m.Origin, m.Name, m.Place}); err != nil {
 		return err
 	}
 	for {
@@ -215,6 +229,16 @@ func (d *Decoder) handOn(ctx context.Context, to Sink, kind byte, payload []byte
 			return err
 		}
 		return to.Problem(p)
+	case frameUpdate:
+		var u Update
+		if err := read(payload, &u); err != nil {
+			return err
+		}
+		follower, ok := to.(Follower)
+		if !ok {
+			return fmt.Errorf("%w: an update, which nobody takes here", ErrStream)
+		}
+		return follower.Update(ctx, u)
 	case frameProgress:
 		var t Totals
 		if err := read(payload, &t); err != nil || d.Progress == nil {
@@ -244,7 +268,7 @@ func (d *Decoder) message(ctx context.Context, to Sink, h *head) error {
 		return fmt.Errorf("%w: a message in %d folders with %d flags", ErrStream, len(h.Folders), len(h.Flags))
 	}
 	body := frameBody{d: d}
-	m := Message{Folders: h.Folders, Flags: h.Flags, Date: h.Date, Origin: h.Origin, Name: h.Name, Body: &body}
+	m := Message{Folders: h.Folders, Flags: h.Flags, Date: h.Date, Origin: h.Origin, Name: h.Name, Place: h.Place, Body: &body}
 	err := to.Message(ctx, &m)
 	if _, ok := errors.AsType[*BodyError](err); ok && errors.Is(err, errBrokenOff) {
 		err = nil // its problem comes as a frame of its own

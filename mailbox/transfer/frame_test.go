@@ -56,7 +56,7 @@ func TestBadStreams(t *testing.T) {
 func FuzzDecoder(f *testing.F) {
 	var stream strings.Builder
 	e := NewEncoder(&stream)
-	e.Folder(f.Context(), Folder{"A", true})
+	e.Folder(f.Context(), Folder{Name: "A", Subscribed: true})
 	e.Message(f.Context(), &Message{Folders: []string{"A"}, Flags: []goimap.Flag{"x"}, Date: time.Unix(1, 0), Body: strings.NewReader("text")})
 	e.Problem(Problem{"a", "b"})
 	e.End([]byte("words"))

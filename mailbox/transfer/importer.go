@@ -17,6 +17,9 @@ import (
 type ImportOptions struct {
 	Store   *mailbox.Store
 	Account mailbox.AccountID
+	// From names the source to which messages' places belong, the same every day; "" = no
+	// place is remembered.
+	From string
 	// Into is a mailbox below which all folders come, INBOX, too; "" = each under its own
 	// name, and folders that are called as such, into those for sent mail, drafts, junk,
 	// trash and the archive.
@@ -33,9 +36,14 @@ type ImportOptions struct {
 // mailbox held before the import began, octet for octet, is not stored again; one that
 // comes twice in one import is stored twice. So an import that was cut off is simply
 // done again.
+//
+// Messages with a Place are remembered by it: [Taken] tells which a source need not send
+// again, and Update follows what becomes of them. That is written after the messages: what
+// a kill leaves unwritten is recognised by its octets.
 type Importer struct {
 	o         ImportOptions
 	announced []Folder
+	books     map[string]*book   // by the folder's name in the source
 	targets   map[string]*target // by the folder's name in the source
 	mailboxes map[string]*target // by the mailbox's name
 	recognise recogniser
@@ -46,13 +54,14 @@ type Importer struct {
 // target is a mailbox that messages go to.
 type target struct {
 	name     string
+	validity uint32 // UIDVALIDITY
 	known    *known
 	keywords map[string]bool // in small letters
 }
 
 // NewImporter returns a sink for one import; Finish ends it.
 func NewImporter(o ImportOptions) *Importer {
-	m := &Importer{o: o, targets: map[string]*target{}, mailboxes: map[string]*target{}, buf: make([]byte, copyBuffer)}
+	m := &Importer{o: o, books: map[string]*book{}, targets: map[string]*target{}, mailboxes: map[string]*target{}, buf: make([]byte, copyBuffer)}
 	m.recognise.init(o.Store)
 	m.waiting.start()
 	return m
@@ -83,14 +92,19 @@ func (m *Importer) Problem(p Problem) error {
 // returns the counts, also with an error.
 func (m *Importer) Finish(ctx context.Context) (Totals, error) {
 	err := m.prepare(ctx)
-	return m.waiting.finish(err)
+	totals, err := m.waiting.finish(err)
+	return totals, m.closeBooks(ctx, err)
 }
 
 // Abandon is Finish after an error: what was taken is waited for all the same.
 func (m *Importer) Abandon() Totals {
-	t, _ := m.waiting.finish(nil)
+	t, err := m.waiting.finish(nil)
+	m.closeBooks(context.Background(), errors.Join(err, errAbandoned)) // what is not written is recognised
 	return t
 }
+
+// errAbandoned marks an import that did not come to its end.
+var errAbandoned = errors.New("the import was given up")
 
 // prepare makes the mailboxes that were announced.
 func (m *Importer) prepare(ctx context.Context) error {
@@ -99,9 +113,12 @@ func (m *Importer) prepare(ctx context.Context) error {
 	names := map[string]bool{}
 	for _, f := range list {
 		names[strings.ToLower(f.Name)] = true
+		if err := m.openBook(f); err != nil {
+			return err
+		}
 	}
 	for _, f := range list {
-		t, err := m.target(ctx, f.Name, names)
+		t, err := m.target(ctx, f.Name, f.Use, names)
 		if err != nil {
 			return fmt.Errorf("folder %s: %w", f.Name, err)
 		}
@@ -115,11 +132,11 @@ func (m *Importer) prepare(ctx context.Context) error {
 }
 
 // target returns where a folder's messages go, and makes that. others are the source's folders.
-func (m *Importer) target(ctx context.Context, folder string, others map[string]bool) (*target, error) {
+func (m *Importer) target(ctx context.Context, folder string, use goimap.MailboxAttr, others map[string]bool) (*target, error) {
 	if t := m.targets[folder]; t != nil {
 		return t, nil
 	}
-	name, err := m.mailboxFor(folder, others)
+	name, err := m.mailboxFor(folder, use, others)
 	if err != nil {
 		return nil, err
 	}
@@ -136,16 +153,19 @@ func (m *Importer) target(ctx context.Context, folder string, others map[string]
 
 // mailboxFor is the name of the mailbox for a folder: the one for sent mail for "Sent
 // Items", unless there is a mailbox of that very name, or a folder that has the better right.
-func (m *Importer) mailboxFor(folder string, others map[string]bool) (string, error) {
+func (m *Importer) mailboxFor(folder string, use goimap.MailboxAttr, others map[string]bool) (string, error) {
 	name := folderName(folder)
 	if m.o.Into != "" {
 		return folderName(m.o.Into + "/" + name), nil
 	}
-	if _, err := m.o.Store.Mailbox(m.o.Account, name); err == nil || !errors.Is(err, mailbox.ErrNoMailbox) {
-		return name, err
+	role := markedRole(use)
+	if role == "" { // what a folder is marked for goes before what it is called
+		if _, err := m.o.Store.Mailbox(m.o.Account, name); err == nil || !errors.Is(err, mailbox.ErrNoMailbox) {
+			return name, err
+		}
+		role = roleOf(name)
 	}
-	role := roleOf(name)
-	if role == "" {
+	if role == "" || name == inbox {
 		return name, nil
 	}
 	info, err := m.o.Store.SpecialUse(m.o.Account, role)
@@ -154,7 +174,7 @@ func (m *Importer) mailboxFor(folder string, others map[string]bool) (string, er
 		return name, nil
 	case err != nil:
 		return "", err
-	case others[strings.ToLower(info.Name)]:
+	case others[strings.ToLower(info.Name)] && !strings.EqualFold(info.Name, name):
 		return name, nil
 	}
 	return info.Name, nil
@@ -180,10 +200,15 @@ func (m *Importer) open(ctx context.Context, name string) (*target, error) {
 		return nil, err
 	}
 	defer box.Close()
+	info, err := box.Info()
+	if err != nil {
+		return nil, err
+	}
+	t.validity = info.UIDValidity
 	for _, k := range box.Keywords() {
 		t.keywords[strings.ToLower(k)] = true
 	}
-	return t, m.recognise.learn(ctx, box, t.known)
+	return t, m.recognise.learn(ctx, box, t.known, m.noted(box))
 }
 
 // Message takes one message. It is on disk when the totals of a later Progress, or
@@ -198,10 +223,13 @@ func (m *Importer) Message(ctx context.Context, msg *Message) error {
 			return err
 		}
 	}
+	note, err := m.note(msg)
+	if err != nil {
+		return err
+	}
 	body := m.o.Store.NewBody()
-	err := copyBody(body, msg.Body, m.buf)
-	if err == nil {
-		err = m.take(ctx, msg, body)
+	if err = copyBody(note.writer(body), msg.Body, m.buf); err == nil {
+		err = m.take(ctx, msg, body, note)
 	} else {
 		body.Abort()
 	}
@@ -218,15 +246,22 @@ func (m *Importer) Message(ctx context.Context, msg *Message) error {
 var errEmpty = errors.New("an empty message is none")
 
 // take delivers a whole message, whose body it owns.
-func (m *Importer) take(ctx context.Context, msg *Message, body *mailbox.NewBody) error {
+func (m *Importer) take(ctx context.Context, msg *Message, body *mailbox.NewBody, note *note) error {
 	if body.Size() == 0 {
 		body.Abort()
 		return errEmpty
 	}
-	to, err := m.missing(ctx, msg, body)
 	size := body.Size()
+	var to []mailbox.Target
+	var err error
+	if !note.recognised() {
+		to, err = m.missing(ctx, msg, body, note)
+	}
 	if err != nil || len(to) == 0 || m.o.DryRun {
 		body.Abort()
+		if err == nil && !m.o.DryRun {
+			err = m.waiting.write(note, nil)
+		}
 		if err == nil {
 			m.waiting.count(func(t *Totals) {
 				t.Octets += size
@@ -249,7 +284,7 @@ func (m *Importer) take(ctx context.Context, msg *Message, body *mailbox.NewBody
 		}
 		return err
 	}
-	m.waiting.add(v, size)
+	m.waiting.add(v, size, note)
 	for i, p := range v.Placed {
 		if p.Err != nil {
 			return fmt.Errorf("mailbox %s: %w", to[i].Name, p.Err)
@@ -259,12 +294,12 @@ func (m *Importer) take(ctx context.Context, msg *Message, body *mailbox.NewBody
 }
 
 // missing are the message's mailboxes that do not hold it.
-func (m *Importer) missing(ctx context.Context, msg *Message, body *mailbox.NewBody) ([]mailbox.Target, error) {
+func (m *Importer) missing(ctx context.Context, msg *Message, body *mailbox.NewBody, note *note) ([]mailbox.Target, error) {
 	var list []mailbox.Target
 	var seen []*target
 	id := identity(0)
 	for _, folder := range msg.Folders {
-		t, err := m.target(ctx, folder, nil)
+		t, err := m.target(ctx, folder, "", nil)
 		if err != nil {
 			return nil, fmt.Errorf("folder %s: %w", folder, err)
 		}
@@ -282,7 +317,8 @@ func (m *Importer) missing(ctx context.Context, msg *Message, body *mailbox.NewB
 			if err != nil {
 				return nil, err
 			}
-			if found {
+			if found != 0 {
+				note.found(t.validity, found)
 				continue
 			}
 		}
@@ -340,6 +376,7 @@ type waiting struct {
 type started struct {
 	v    *mailbox.Delivery
 	size int64
+	note *note // of its place; nil = none
 }
 
 func (w *waiting) start() {
@@ -348,7 +385,11 @@ func (w *waiting) start() {
 	go func() {
 		defer close(w.done)
 		for s := range w.queue {
-			w.settle(s, s.v.Wait())
+			err := s.v.Wait()
+			if err == nil {
+				err = w.write(s.note, s.v.Placed)
+			}
+			w.settle(s, err)
 		}
 	}()
 }
@@ -385,7 +426,7 @@ func (w *waiting) give(n int64) {
 	w.bytes -= n
 }
 
-func (w *waiting) add(v *mailbox.Delivery, size int64) { w.queue <- started{v, size} }
+func (w *waiting) add(v *mailbox.Delivery, size int64, n *note) { w.queue <- started{v, size, n} }
 
 func (w *waiting) failed() error {
 	w.mu.Lock()

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
+	"slices"
+
+	goimap "github.com/emersion/go-imap/v2"
 
 	"mailstead/mailbox"
 	"mailstead/mailbox/message"
@@ -17,7 +20,7 @@ import (
 type identity uint64
 
 // known are the messages that a mailbox held before an import: for each identity a
-// chain of bodies, 24 bytes a message and a place in the map.
+// chain of bodies, 16 bytes a message and a place in the map.
 type known struct {
 	first map[identity]int32 // into list, plus 1
 	list  []knownBody
@@ -25,13 +28,14 @@ type known struct {
 
 type knownBody struct {
 	body mailbox.BodyID
+	uid  goimap.UID
 	next int32 // into list, plus 1
 }
 
 func (k *known) empty() bool { return len(k.first) == 0 }
 
-func (k *known) add(id identity, body mailbox.BodyID) {
-	k.list = append(k.list, knownBody{body, k.first[id]})
+func (k *known) add(id identity, m *mailbox.Message) {
+	k.list = append(k.list, knownBody{m.Body, m.UID, k.first[id]})
 	k.first[id] = int32(len(k.list))
 }
 
@@ -48,8 +52,9 @@ func (r *recogniser) init(s *mailbox.Store) {
 	r.a, r.b = make([]byte, copyBuffer), make([]byte, copyBuffer)
 }
 
-// learn notes all messages of a mailbox. Those whose octets are lost are not known.
-func (r *recogniser) learn(ctx context.Context, m *mailbox.Mailbox, k *known) error {
+// learn notes all messages of a mailbox but those that but has (ascending). Those whose
+// octets are lost are not known.
+func (r *recogniser) learn(ctx context.Context, m *mailbox.Mailbox, k *known, but []goimap.UID) error {
 	view := m.View(false)
 	k.first = make(map[identity]int32, view.Len())
 	k.list = make([]knownBody, 0, view.Len())
@@ -62,7 +67,9 @@ func (r *recogniser) learn(ctx context.Context, m *mailbox.Mailbox, k *known) er
 		rows = view.Rows(rows[:0], seq, seq+rowsAtOnce-1)
 		msgs = msgs[:0]
 		for i := range rows {
-			msgs = append(msgs, rows[i].Message)
+			if _, found := slices.BinarySearch(but, rows[i].UID); !found {
+				msgs = append(msgs, rows[i].Message)
+			}
 		}
 		if err := r.learnSome(msgs, k); err != nil {
 			return fmt.Errorf("looking at what is there: %w", err)
@@ -76,7 +83,7 @@ func (r *recogniser) learnSome(msgs []mailbox.Message, k *known) error {
 		n := 0
 		err := r.store.Indexes(msgs, func(i int, v message.View) error {
 			n = i + 1
-			k.add(r.of(&v), msgs[i].Body)
+			k.add(r.of(&v), &msgs[i])
 			return nil
 		})
 		if err == nil {
@@ -109,14 +116,14 @@ func (r *recogniser) identify(b *mailbox.NewBody) (identity, error) {
 	return r.of(&v), nil
 }
 
-// take says whether k has the message, octet for octet, and takes it out: where a
-// mailbox holds a message once, one of two is new.
-func (r *recogniser) take(k *known, id identity, b *mailbox.NewBody) (bool, error) {
+// take finds the message in k, octet for octet, and takes it out: where a mailbox holds a
+// message once, one of two is new. 0 = it is not there.
+func (r *recogniser) take(k *known, id identity, b *mailbox.NewBody) (goimap.UID, error) {
 	before := int32(0)
 	for at := k.first[id]; at != 0; before, at = at, k.list[at-1].next {
 		same, err := r.same(k.list[at-1].body, b)
 		if err != nil {
-			return false, err
+			return 0, err
 		}
 		if !same {
 			continue
@@ -130,9 +137,9 @@ func (r *recogniser) take(k *known, id identity, b *mailbox.NewBody) (bool, erro
 		default:
 			delete(k.first, id)
 		}
-		return true, nil
+		return k.list[at-1].uid, nil
 	}
-	return false, nil
+	return 0, nil
 }
 
 // same compares a stored message with one that was received. One that cannot be read is another.

@@ -10,24 +10,11 @@ import (
 
 const inbox = "INBOX"
 
-// roles are the names that other programs give to the folders that RFC 6154 marks by
-// their use, in small letters.
-var roles = map[string]goimap.MailboxAttr{
-	"sent": goimap.MailboxAttrSent, "sent items": goimap.MailboxAttrSent, "sent messages": goimap.MailboxAttrSent,
-	"sent mail": goimap.MailboxAttrSent, "sent-mail": goimap.MailboxAttrSent, "outbox-sent": goimap.MailboxAttrSent,
-	"drafts": goimap.MailboxAttrDrafts, "draft": goimap.MailboxAttrDrafts,
-	"junk": goimap.MailboxAttrJunk, "spam": goimap.MailboxAttrJunk, "junk e-mail": goimap.MailboxAttrJunk,
-	"junk email": goimap.MailboxAttrJunk, "junk mail": goimap.MailboxAttrJunk, "bulk mail": goimap.MailboxAttrJunk,
-	"trash": goimap.MailboxAttrTrash, "deleted items": goimap.MailboxAttrTrash, "deleted messages": goimap.MailboxAttrTrash,
-	"bin": goimap.MailboxAttrTrash, "wastebasket": goimap.MailboxAttrTrash,
-	"archive": goimap.MailboxAttrArchive, "archives": goimap.MailboxAttrArchive, "archived": goimap.MailboxAttrArchive,
-}
-
 // roleOf is the use that a folder's name tells, "" for none. Below INBOX, where some
 // servers put all folders, and below [Gmail] the names mean the same.
 func roleOf(name string) goimap.MailboxAttr {
-	lower := strings.ToLower(name)
-	for _, above := range []string{"inbox/", "[gmail]/", "[google mail]/"} {
+	lower := strings.ToLower(norm.NFC.String(name))
+	for _, above := range []string{"inbox/", "[gmail]/", "[google mail]/", "[googlemail]/"} {
 		lower = strings.TrimPrefix(lower, above)
 	}
 	return roles[lower]

@@ -1,9 +1,10 @@
-// Package transfer takes mail home and back: an account to Maildir or mbox and
-// in again, with folders, flags and dates.
+// Package transfer takes mail home and back: an account to Maildir, mbox or another
+// server and in again, with folders, flags and dates.
 //
 // A [Source] sends folders and messages, one after the other, to a [Sink]. What
 // keeps mail is either or both: the store ([Account], [Importer]), Maildir
-// ([MaildirSource], [MaildirSink]) and mbox ([MboxSource], [MboxSink]). [Encoder] and
+// ([MaildirSource], [MaildirSink]), mbox ([MboxSource], [MboxSink]) and the IMAP servers
+// of others ([IMAPSource], [IMAPSink]). [Encoder] and
 // [Decoder] are a sink and a source with a byte stream between them, for when the
 // store and the files are not one process's.
 package transfer
@@ -22,6 +23,31 @@ import (
 type Folder struct {
 	Name       string `json:"name"` // UTF-8, "/" between levels; INBOX spelt so
 	Subscribed bool   `json:"subscribed,omitempty"`
+	// Use is what the source marks the folder for, RFC 6154 section 2; "" = it says nothing.
+	Use goimap.MailboxAttr `json:"use,omitempty"`
+	// Validity is the UIDVALIDITY of a folder whose messages have a Place; else 0.
+	Validity uint32 `json:"validity,omitempty"`
+}
+
+// Place is where a message is in a source that is asked again another day.
+type Place struct {
+	Folder   string `json:"folder"` // one that was sent with this Validity
+	Validity uint32 `json:"validity"`
+	UID      uint32 `json:"uid"`
+}
+
+// Update tells what became of messages that a source sent another day.
+type Update struct {
+	Folder   string        `json:"folder"`
+	Validity uint32        `json:"validity"`
+	UIDs     []uint32      `json:"uids,omitempty"` // these have the flags
+	Flags    []goimap.Flag `json:"flags,omitempty"`
+	Gone     []uint32      `json:"gone,omitempty"` // these are there no more
+}
+
+// Follower is a sink that takes updates. They come behind the folders.
+type Follower interface {
+	Update(ctx context.Context, u Update) error
 }
 
 // Message is one message on its way.
@@ -31,6 +57,7 @@ type Message struct {
 	Date    time.Time     // INTERNALDATE; zero = not known
 	Origin  string        // where it is, in words for people
 	Name    string        // of this message in its folder, the same each time it is sent; "" = none
+	Place   *Place        // what it is remembered by; nil = by nothing
 	Body    io.Reader     // its octets; valid until Sink.Message returns
 }
 
@@ -42,10 +69,12 @@ type Problem struct {
 
 // Totals count what a sink took.
 type Totals struct {
-	Messages int64 `json:"messages"` // taken, and safe on disk
-	Known    int64 `json:"known"`    // were there already
-	Failed   int64 `json:"failed"`   // left out, each with a Problem
-	Octets   int64 `json:"octets"`   // of those taken and known
+	Messages int64 `json:"messages"`          // taken, and safe on disk
+	Known    int64 `json:"known"`             // were there already
+	Failed   int64 `json:"failed"`            // left out, each with a Problem
+	Octets   int64 `json:"octets"`            // of those taken and known
+	Changed  int64 `json:"changed,omitempty"` // taken another day, and their flags followed
+	Removed  int64 `json:"removed,omitempty"` // taken another day, and removed since
 }
 
 // Source sends all it has to a sink: first the folders, then the messages. It
