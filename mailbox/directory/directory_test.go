@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mailstead/mailbox"
+	"mailstead/mailbox/directory/loginlog"
 )
 
 func TestParseAddress(t *testing.T) {
@@ -80,7 +81,7 @@ func household() *Directory {
 	} {
 		n.setAlias(Alias{Address: alias, Members: members})
 	}
-	return &Directory{names: n, now: time.Now}
+	return &Directory{names: n, now: time.Now, logbook: loginlog.New(nil, time.Now)}
 }
 
 func TestResolve(t *testing.T) {
