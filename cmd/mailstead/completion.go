@@ -69,6 +69,9 @@ func newCompletion(root *kong.Node, words []string) *completion {
 	given := 0 // of the command's arguments
 	for i := 0; i < len(words)-1; i++ {
 		word := words[i]
+		if child(c.node, word) == nil {
+			c.implied()
+		}
 		switch next := child(c.node, word); {
 		case strings.HasPrefix(word, "-"):
 			name, value, whole := strings.Cut(word, "=")
@@ -89,6 +92,9 @@ func newCompletion(root *kong.Node, words []string) *completion {
 			given++
 		}
 	}
+	if strings.HasPrefix(c.word, "-") {
+		c.implied()
+	}
 	if name, value, ok := strings.Cut(c.word, "="); ok && c.flag(name) != nil {
 		c.value, c.prefix, c.word = c.flag(name).Value, name+"=", value
 		return c
@@ -100,6 +106,13 @@ func newCompletion(root *kong.Node, words []string) *completion {
 		}
 	}
 	return c
+}
+
+// implied goes on to the command of a group that may be left out: import means import files.
+func (c *completion) implied() {
+	if c.node.DefaultCmd != nil {
+		c.node = c.node.DefaultCmd
+	}
 }
 
 func child(n *kong.Node, word string) *kong.Node {

@@ -155,5 +155,9 @@ func (h helpCommand) Run(parser *kong.Kong) error {
 	if path.Error != nil {
 		return usage("%v", path.Error)
 	}
+	// A group with a command that may be left out is meant itself where it is named.
+	for last := len(path.Path) - 1; last > 0 && path.Path[last].Command != nil && path.Path[last].Command.Name != h.Command[len(h.Command)-1]; last-- {
+		path.Path = path.Path[:last]
+	}
 	return path.PrintUsage(false)
 }
