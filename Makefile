@@ -21,6 +21,7 @@ OUTGOING         ?= 3000
 OUTGOING_DIR     ?= /var/tmp
 MODEL    ?= 5m
 RESTARTS ?= 100
+IMAP_MESSAGES ?= 50000
 DKIM_LETTERS ?= 1000
 FRESH_ROOT   ?= /
 POWERCUTS     ?= 10000
@@ -29,7 +30,7 @@ ERASURES      ?= 200
 FLIPS         ?= 3000
 FAULTS        ?= 1
 
-.PHONY: build run test race test-acme tls-table testssl page-shots lint fuzz bench bench-import bench-large bench-outgoing bench-slowflush clients network setup-fresh differential junk idle soak soak-queue soak-restart model faults powercut install vuln help
+.PHONY: build run test race test-acme tls-table testssl page-shots lint fuzz bench bench-import bench-large bench-outgoing bench-slowflush clients network setup-fresh differential junk idle soak soak-queue soak-restart import-imap model faults powercut install vuln help
 
 build: ## the binary, ./mailstead
 	$(GO) build -trimpath -o mailstead ./cmd/mailstead
@@ -110,6 +111,9 @@ soak-queue: ## mail to a server that refuses, puts off and goes away, kill -9 an
 
 soak-restart: ## RESTARTS (100) restarts in place under load of all protocols: nobody refused, nothing lost
 	$(GO) test ./cmd/mailstead -count 1 -run '^TestRestart$$' -timeout 0 -v -restarts $(RESTARTS)
+
+import-imap: ## IMAP_MESSAGES (50000) messages from Dovecot: rate, memory, client and server killed on the way; nothing lost or doubled (needs root and dovecot-imapd)
+	$(GO) test ./cmd/mailstead -count 1 -run '^TestImportIMAPFromDovecot$$' -timeout 1h -v -imap.messages $(IMAP_MESSAGES)
 
 model: ## racing sessions, cleaning and crashes against a ledger for MODEL (5m)
 	$(GO) test ./mailbox -count 1 -run '^TestSessionsAgainstLedger$$' -timeout 0 -v -model $(MODEL)

@@ -18,6 +18,7 @@ type shown struct {
 	mu       sync.Mutex // sources and sinks tell at the same time
 	problems int
 	total    int64 // messages; 0 = nobody knows
+	looks    int64 // messages that were looked at
 }
 
 // maxShownProblems bounds the lines about what is left out; all are counted.

@@ -237,7 +237,9 @@ func (s *shown) looked(l transfer.Looked, dry bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.total += int64(l.New)
+	s.looks += int64(l.Messages)
 	if !dry {
+		s.bar.show(progress{Doing: "looking at what there is", Done: s.looks, Unit: "messages"})
 		return
 	}
 	s.bar.end()

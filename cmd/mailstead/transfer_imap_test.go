@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/alecthomas/kong"
 )
 
 // TestImportExportIMAP moves mail between accounts of one server as if it were two, with
@@ -77,4 +79,26 @@ func hasFile(t *testing.T, dir, end string) bool {
 		}
 	}
 	return false
+}
+
+// TestMovingCommands: every command in docs/MOVING.md is one that there is.
+func TestMovingCommands(t *testing.T) {
+	known := 0
+	for line := range strings.SplitSeq(readPaper(t, "MOVING.md"), "\n") {
+		words, ok := strings.CutPrefix(line, "    mailstead ")
+		if !ok {
+			continue
+		}
+		parser, err := kong.New(&cli{}, kong.Vars{"config": defaultConfig})
+		if err == nil {
+			_, err = parser.Parse(strings.Fields(words))
+		}
+		if err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+		known++
+	}
+	if known < 10 {
+		t.Errorf("only %d commands", known)
+	}
 }

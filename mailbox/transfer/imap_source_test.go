@@ -333,6 +333,7 @@ func TestPulledFromGmail(t *testing.T) {
 
 // TestPulledFromHostileServers: each gives what it gives, the rest is named, nothing hangs.
 func TestPulledFromHostileServers(t *testing.T) {
+	s, account := newAccount(t)
 	once := func(uid uint32, text string) func(uint32) string {
 		said := false
 		var mu sync.Mutex
@@ -388,10 +389,9 @@ func TestPulledFromHostileServers(t *testing.T) {
 		}, 30, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, account := newAccount(t)
 			f := newFakeServer(t, fakeBox{name: "INBOX", validity: 1, letters: fakeLetters("inbox", 30)})
 			test.change(f)
-			got, problems := pull(t, f, ImportOptions{Store: s, Account: account}, func(source *IMAPSource) {
+			got, problems := pull(t, f, ImportOptions{Store: s, Account: account, Into: name}, func(source *IMAPSource) {
 				source.Taken = func(context.Context, string, uint32) (Taken, error) { return Taken{Largest: 4 << 20}, nil }
 			})
 			told := ""
