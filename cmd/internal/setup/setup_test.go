@@ -432,7 +432,7 @@ func TestSetupStops(t *testing.T) {
 	}{
 		{"nobody answers", nil, func(s *Setup) { s.Yes = false }, "input ended"},
 		{"wrong domain", nil, func(s *Setup) { s.Domain = "exämple_" }, "like example.org"},
-		{"a password that is none", nil, func(s *Setup) { s.Password = "\xff" }, "password not allowed"},
+		{"a password that is none", nil, func(s *Setup) { s.Password = "\xff" }, "the password is not UTF-8"},
 		{"a broken configuration", func(w *world) { w.put("etc/mailstead/mailstead.toml", "x = 1\n") }, nil, "Mend the file"},
 		{"other things in the folder", func(w *world) { w.put("var/mailstead/photos/cat.jpg", "") }, nil, "has other things in it (photos)"},
 		{"a file for the folder", func(w *world) { w.put("var/mailstead", "") }, nil, "is no folder"},
