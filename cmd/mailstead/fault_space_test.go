@@ -81,10 +81,10 @@ func (w *worker) expungeOldest(n int) error {
 // although deleted mail is kept for days where there is space.
 func TestFullOfMail(t *testing.T) {
 	if testing.Short() {
-		t.Skip("fills 300 MiB; the short form runs under the race detector, under which this takes minutes")
+		t.Skip("fills 180 MiB; the short form runs under the race detector, under which this takes minutes")
 	}
 	t.Parallel() // it waits for its own disk
-	disk := smallDisk(t, 300<<20)
+	disk := smallDisk(t, 180<<20)
 	d := &fullDisk{instance: newInstance(t, filepath.Join(disk, "server"), "example.test", "--log-level", "warn"), filler: newFiller(t, disk)}
 	d.start()
 	d.worker = d.instance.worker(rand.Uint64())
@@ -102,7 +102,7 @@ func TestFullOfMail(t *testing.T) {
 	if err := d.worker.expungeOldest(len(d.worker.oracle.certain[inboxA]) / 2); err != nil {
 		t.Fatalf("deleting on a full disk: %v: %s", err, d.words)
 	}
-	for range 100 { // 60 MB, far more than was left
+	for range 50 { // 30 MB, far more than was left
 		eventually(t, "the server takes mail again", func() bool {
 			err := d.worker.deliverLarge(600 << 10)
 			if err != nil && !noSpace(err) {
