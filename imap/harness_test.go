@@ -99,7 +99,7 @@ func (ts *testServer) serveTLS(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ts.serve(t, serve.ListenTLS(l, ts.options.TLSConfig))
+	ts.serve(t, serve.ListenTLS(l, ts.options.Load().TLSConfig))
 	return l.Addr().String()
 }
 

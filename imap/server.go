@@ -3,6 +3,7 @@ package imap
 import (
 	"context"
 	"net"
+	"sync/atomic"
 
 	"mailstead/tls/serve"
 )
@@ -12,25 +13,37 @@ var ErrServerClosed = serve.ErrClosed
 
 // Server serves IMAP on any number of listeners.
 type Server struct {
-	options Options
+	options atomic.Pointer[Options] // of sessions that begin now
 	front   *serve.Server
 }
 
 // New returns a server; Serve starts it.
 func New(o Options) *Server {
-	s := &Server{options: o.orDefault()}
-	s.options.TLSConfig = serve.Remember(o.TLSConfig)
+	s := &Server{}
+	o = s.use(o)
 	s.front = serve.New(serve.Options{
 		Name:          "imap",
-		MaxPerAddress: s.options.MaxPerAddress,
-		MaxPerAccount: s.options.MaxPerAccount,
-		Known:         s.options.Known,
+		MaxPerAddress: o.MaxPerAddress,
+		MaxPerAccount: o.MaxPerAccount,
+		Known:         o.Known,
 		Busy:          "* BYE [UNAVAILABLE] too many connections from your address\r\n",
-		WriteTimeout:  s.options.WriteTimeout,
-		Logger:        s.options.Logger,
+		WriteTimeout:  o.WriteTimeout,
+		Logger:        o.Logger,
 	}, func(c *serve.Conn) { newSession(s, c).serve() })
 	return s
 }
+
+// use makes o the options of sessions to come, with the defaults that it returns.
+func (s *Server) use(o Options) Options {
+	o = o.orDefault()
+	o.TLSConfig = serve.Remember(o.TLSConfig)
+	s.options.Store(&o)
+	return o
+}
+
+// Reconfigure gives o to sessions that begin from now on; those that are under way keep what they began with, but logins count
+// against the new MaxPerAccount. MaxPerAddress, WriteTimeout and Logger of connections stay.
+func (s *Server) Reconfigure(o Options) { s.front.SetMaxPerAccount(s.use(o).MaxPerAccount) }
 
 // Serve accepts connections until Shutdown, then returns ErrServerClosed; any other
 // error is one of the listener. Connections of a TLS listener have implicit TLS

@@ -128,8 +128,8 @@ func TestIdleTimeout(t *testing.T) {
 		t.Errorf("a client is cut off after %v (RFC 3501 section 5.4)", got)
 	}
 	ts := *newTestServer(t)
-	ts.Server = New(ts.options)
-	ts.options.IdleTimeout = 200 * time.Millisecond // as nobody can set it
+	ts.Server = New(*ts.options.Load())
+	ts.options.Load().IdleTimeout = 200 * time.Millisecond // as nobody can set it
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	ts.address = l.Addr().String()

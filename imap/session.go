@@ -55,8 +55,8 @@ type session struct {
 }
 
 func newSession(s *Server, c *serve.Conn) *session {
-	ss := &session{server: s, options: &s.options, ctx: c.Context(), conn: newConn(c)}
-	ss.log = s.options.Logger.With("remote", c.Remote())
+	ss := &session{server: s, options: s.options.Load(), ctx: c.Context(), conn: newConn(c)}
+	ss.log = ss.options.Logger.With("remote", c.Remote())
 	ss.enc = wire.NewEncoder(ss.conn)
 	ss.dec = wire.NewDecoder(ss.conn, wire.Limits{}, wire.Hooks{BeforeRead: ss.beforeRead, Continue: ss.goAhead})
 	ss.begin()

@@ -39,8 +39,8 @@ func (s *Store) CreateAccount(ctx context.Context, changes func(AccountID) []Roo
 	need := roomNeed(rooms) + len(newAccountMailboxes)*mailboxNeed("Archive")
 	err := s.write(ctx, ordinary, need, nil, func(d *decision) error {
 		d.ops = append(d.ops, opAccount{Account: id})
-		if s.o.NewAccountQuota != (Quota{}) {
-			d.ops = append(d.ops, opLimits{Account: id, Quota: s.o.NewAccountQuota})
+		if q := *s.newQuota.Load(); q != (Quota{}) {
+			d.ops = append(d.ops, opLimits{Account: id, Quota: q})
 		}
 		for _, m := range newAccountMailboxes {
 			d.create(id, m.name, m.use, nil)

@@ -128,7 +128,7 @@ func (s *Store) beginAccount(ctx context.Context, a AccountID) error {
 	return s.write(ctx, ordinary, baseNeed, nil, func(d *decision) error {
 		if s.pending.accounts[a] == nil {
 			d.ops = append(d.ops, opAccount{Account: a})
-			if q := s.o.NewAccountQuota; q != (Quota{}) {
+			if q := *s.newQuota.Load(); q != (Quota{}) {
 				d.ops = append(d.ops, opLimits{Account: a, Quota: q})
 			}
 		}

@@ -87,7 +87,7 @@ func (s *Store) retentionRound(ctx context.Context) error {
 	if err := s.purgeForSpace(ctx); err != nil || !trusted {
 		return err
 	}
-	p := purging{s: s, before: s.now().Add(-s.o.Retention).Unix()}
+	p := purging{s: s, before: s.now().Add(-time.Duration(s.retain.Load())).Unix()}
 	if due, err := p.due(); err != nil || !due {
 		return err
 	}

@@ -90,6 +90,9 @@ type Store struct {
 	published   atomic.Uint64 // LSN up to which the feed may read
 	annotated   atomic.Uint64 // LSN of the last change that may be one of annotations
 
+	retain   atomic.Int64          // time.Duration for which what was deleted can be restored
+	newQuota atomic.Pointer[Quota] // of accounts that are made
+
 	// seq is the sequencer: it is held from a decision until the record has
 	// its number, so the order of LSNs is that of decisions. No I/O under it.
 	seq          sync.Mutex
@@ -149,6 +152,8 @@ func start(dir string, o Options) (*Store, error) {
 	s := &Store{dir: dir, o: o.withDefaults(), lock: lock, pending: newCatalogue(), durable: newCatalogue(),
 		toldBoxes: make(map[*box]struct{})}
 	s.logger, s.files = s.o.Logger, files{s.o.FS}
+	s.retain.Store(int64(s.o.Retention))
+	s.SetNewAccountQuota(s.o.NewAccountQuota)
 	s.overlay.init()
 	s.applier.init()
 	s.cleaner.init()

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"mailstead/mailbox"
@@ -65,21 +66,14 @@ const (
 
 // Server serves POP3 on any number of listeners.
 type Server struct {
-	options Options
+	options atomic.Pointer[Options] // of sessions that begin now
 	serve   *serve.Server
 }
 
 // New returns a server; Serve starts it.
 func New(o Options) *Server {
-	if o.LoginTimeout <= 0 {
-		o.LoginTimeout = time.Minute
-	}
-	o.IdleTimeout = max(o.IdleTimeout, minIdleTimeout)
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	o.TLSConfig = serve.Remember(o.TLSConfig)
-	s := &Server{options: o}
+	s := &Server{}
+	o = s.use(o)
 	s.serve = serve.New(serve.Options{
 		Name:          "pop3",
 		MaxPerAddress: o.MaxPerAddress,
@@ -91,6 +85,24 @@ func New(o Options) *Server {
 	}, s.session)
 	return s
 }
+
+// use makes o the options of sessions to come, with the defaults that it returns.
+func (s *Server) use(o Options) Options {
+	if o.LoginTimeout <= 0 {
+		o.LoginTimeout = time.Minute
+	}
+	o.IdleTimeout = max(o.IdleTimeout, minIdleTimeout)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	o.TLSConfig = serve.Remember(o.TLSConfig)
+	s.options.Store(&o)
+	return o
+}
+
+// Reconfigure gives o to sessions that begin from now on; those that are under way keep what they began with, but logins count
+// against the new MaxPerAccount. MaxPerAddress, WriteTimeout and Logger of connections stay.
+func (s *Server) Reconfigure(o Options) { s.serve.SetMaxPerAccount(s.use(o).MaxPerAccount) }
 
 // Serve accepts connections until Shutdown (then serve.ErrClosed) or a fault of
 // the listener, which it closes.

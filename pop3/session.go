@@ -39,14 +39,14 @@ type session struct {
 
 // session runs a connection from greeting to end.
 func (s *Server) session(c *serve.Conn) {
-	ss := &session{server: s, options: &s.options, conn: c, state: stateAuthorization}
-	ss.log = s.options.Logger.With("remote", c.RemoteAddr().String())
+	ss := &session{server: s, options: s.options.Load(), conn: c, state: stateAuthorization}
+	ss.log = ss.options.Logger.With("remote", c.RemoteAddr().String())
 	ss.out = newOutput(c)
 	defer ss.out.release()
 	ss.in = newLineReader(c, ss.out.flush)
 	defer ss.leave()
-	c.SetDeadline(time.Now().Add(s.options.LoginTimeout))
-	c.SetWaiting(true, s.options.IdleTimeout)
+	c.SetDeadline(time.Now().Add(ss.options.LoginTimeout))
+	c.SetWaiting(true, ss.options.IdleTimeout)
 	if err := c.Handshake(); err != nil {
 		ss.log.Debug("pop3: TLS handshake failed", "error", err)
 		return

@@ -69,7 +69,7 @@ func (s *session) ours() []string {
 }
 
 // names are those that are ours, in A-labels.
-func (s *Server) names() []string {
+func (s *manner) names() []string {
 	names := []string{s.o.Hostname}
 	if s.o.Checks.Names != nil {
 		names = append(names, s.o.Checks.Names()...)

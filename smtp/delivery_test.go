@@ -73,7 +73,7 @@ func TestRelayedMailIsNotDelivered(t *testing.T) {
 		tx := transaction{}
 		h := newHouse(t)
 		s := New(h.options(Submission))
-		session := &session{server: s}
+		session := &session{server: s.manner.Load()}
 		session.account.ID = h.ann
 		at := strings.IndexByte(to, '@')
 		route, err := session.route(path{local: to[:at], domain: to[at+1:]})

@@ -75,8 +75,8 @@ func (w *judgedWorld) session(b *testing.B) *session {
 	o.Checks = &Checks{Resolver: w.resolver}
 	server := New(o)
 	opened, done := make(chan *session), make(chan struct{})
-	conns := serve.New(serve.Options{Name: "benchmark", Logger: server.o.Logger}, func(c *serve.Conn) {
-		opened <- newSession(server, c)
+	conns := serve.New(serve.Options{Name: "benchmark", Logger: server.manner.Load().o.Logger}, func(c *serve.Conn) {
+		opened <- newSession(server.manner.Load(), c)
 		<-done
 	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -35,11 +35,10 @@ const (
 // IPv4 addresses and /24, and of IPv6 the /64 that a host owns and the /48 that a site has
 // (RFC 6177 section 2). It is in memory only: who comes after a start is new.
 type ledger struct {
-	limits [acts]float64 // of one address within memory
-	wide   float64       // how many times that a network may do
-	most   int           // connections of a network at a time
-
 	mu      sync.Mutex
+	limits  [acts]float64 // of one address within memory
+	wide    float64       // how many times that a network may do
+	most    int           // connections of a network at a time
 	tallies map[netip.Prefix]*tally
 }
 
@@ -53,13 +52,20 @@ type tally struct {
 }
 
 func newLedger(l Limits) *ledger {
-	return &ledger{
-		limits: [acts]float64{
-			connecting: float64(l.HourlyConnections), sending: float64(l.HourlyMessages),
-			guessing: float64(l.HourlyUnknown), erring: float64(l.HourlyErrors),
-		},
-		wide: float64(l.NetworkShare), most: l.ConnectionsPerNetwork, tallies: map[netip.Prefix]*tally{},
+	ledger := &ledger{tallies: map[netip.Prefix]*tally{}}
+	ledger.setLimits(l)
+	return ledger
+}
+
+// setLimits changes the limits. What is remembered counts on.
+func (l *ledger) setLimits(limits Limits) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.limits = [acts]float64{
+		connecting: float64(limits.HourlyConnections), sending: float64(limits.HourlyMessages),
+		guessing: float64(limits.HourlyUnknown), erring: float64(limits.HourlyErrors),
 	}
+	l.wide, l.most = float64(limits.NetworkShare), limits.ConnectionsPerNetwork
 }
 
 // circles are what an address is counted under.

@@ -20,7 +20,7 @@ func (s *Server) Restrained() []Restrained {
 	if s.ledger == nil {
 		return nil
 	}
-	return s.ledger.restrained(s.o.Now())
+	return s.ledger.restrained(s.manner.Load().o.Now())
 }
 
 // Release forgets what strangers of a network, or of one address, have done, and what the networks around have. It returns how
@@ -29,7 +29,7 @@ func (s *Server) Release(network netip.Prefix) int {
 	if s.ledger == nil {
 		return 0
 	}
-	return s.ledger.release(network, s.o.Now())
+	return s.ledger.release(network, s.manner.Load().o.Now())
 }
 
 func (l *ledger) restrained(now time.Time) (list []Restrained) {

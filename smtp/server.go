@@ -90,8 +90,7 @@ type Options struct {
 
 // Server serves one role on any number of listeners.
 type Server struct {
-	o       Options
-	limits  Limits
+	manner  atomic.Pointer[manner] // of sessions that begin now
 	conns   *serve.Server
 	records mailauth.Records
 	ledger  *ledger       // nil where nobody's conduct is watched
@@ -99,11 +98,34 @@ type Server struct {
 	counter atomic.Uint64 // makes transaction names unique; begins anywhere, so that servers side by side differ
 }
 
+// manner is how sessions are conducted: a session keeps the one that it began with.
+type manner struct {
+	*Server
+	o      Options
+	limits Limits
+}
+
 // ErrClosed is what Serve returns after Shutdown.
 var ErrClosed = serve.ErrClosed
 
 // New returns a server that is not yet listening.
 func New(o Options) *Server {
+	s := &Server{}
+	m := s.newManner(o)
+	s.manner.Store(m)
+	if o.Role == Receiver && o.Checks != nil && !o.Checks.RecordOnly {
+		s.ledger = newLedger(m.limits)
+	}
+	s.counter.Store(minFirstName + rand.Uint64N(maxFirstName-minFirstName))
+	s.conns = serve.New(serve.Options{
+		Name: "smtp", Logger: m.o.Logger, WriteTimeout: writeTimeout,
+		MaxPerAddress: m.limits.ConnectionsPerAddress, MaxPerAccount: m.limits.ConnectionsPerAccount, Known: m.o.Known,
+		Busy: bye(421, "4.7.0", "Too many connections from your address").Error(),
+	}, func(c *serve.Conn) { newSession(s.manner.Load(), c).serve() })
+	return s
+}
+
+func (s *Server) newManner(o Options) *manner {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -111,17 +133,19 @@ func New(o Options) *Server {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	o.TLSConfig = serve.Remember(o.TLSConfig)
-	s := &Server{o: o, limits: o.Limits.WithDefaults()}
-	if o.Role == Receiver && o.Checks != nil && !o.Checks.RecordOnly {
-		s.ledger = newLedger(s.limits)
+	return &manner{Server: s, o: o, limits: o.Limits.WithDefaults()}
+}
+
+// Reconfigure has sessions that begin from now on conducted by o; those that are under way end as they began. What is counted
+// of strangers and of accounts goes on, up to the new limits. The role, Checks.RecordOnly and the limit of connections of one
+// address stay what they were.
+func (s *Server) Reconfigure(o Options) {
+	m := s.newManner(o)
+	if s.ledger != nil {
+		s.ledger.setLimits(m.limits)
 	}
-	s.counter.Store(minFirstName + rand.Uint64N(maxFirstName-minFirstName))
-	s.conns = serve.New(serve.Options{
-		Name: "smtp", Logger: o.Logger, WriteTimeout: writeTimeout,
-		MaxPerAddress: s.limits.ConnectionsPerAddress, MaxPerAccount: s.limits.ConnectionsPerAccount, Known: o.Known,
-		Busy: bye(421, "4.7.0", "Too many connections from your address").Error(),
-	}, func(c *serve.Conn) { newSession(s, c).serve() })
-	return s
+	s.conns.SetMaxPerAccount(m.limits.ConnectionsPerAccount)
+	s.manner.Store(m)
 }
 
 // The first names of transactions have four digits of base 36: short, and all

@@ -20,7 +20,7 @@ const outputBuffer = 2048
 
 // session is one connection. What belongs to one message is in transaction.
 type session struct {
-	server *Server
+	server *manner
 	conn   *serve.Conn
 	in     *input
 	out    *bufio.Writer
@@ -50,7 +50,7 @@ type lostError struct{ err error }
 func (e *lostError) Error() string { return e.err.Error() }
 func (e *lostError) Unwrap() error { return e.err }
 
-func newSession(s *Server, conn *serve.Conn) *session {
+func newSession(s *manner, conn *serve.Conn) *session {
 	c := &session{
 		server: s, conn: conn, remote: conn.Remote(),
 		out: bufio.NewWriterSize(conn, outputBuffer),

@@ -52,7 +52,8 @@ type admin struct {
 	alone          bool                        // no server runs
 	figures        func() figures.Figures
 	settings       *settings
-	importing      sync.Map // imports that are under way, see importParams.key
+	importing      *sync.Map                               // imports that are under way, see importParams.key
+	reload         func(context.Context) (reloaded, error) // nil without a server
 }
 
 // admin is that of the running server.
@@ -62,7 +63,7 @@ func (s *server) admin() *admin {
 		store:    s.store, directory: s.directory, queue: s.queue, keys: s.keys, feedback: s.feedback, routes: s.routes, world: s.world, journal: s.journal,
 		trainer: s.trainer, hostname: s.settings.Hostname, resolvers: s.settings.Resolvers, domainsChanged: s.renameCertificate,
 		acme: s.acme, certificates: s.certificateStates, hostTLSA: s.hostTLSA,
-		guide: s.settings.guide(), settings: &s.settings, restartServer: s.prepareRestart, started: s.started,
+		guide: s.present.Load().guide(), settings: s.present.Load(), reload: s.reload, importing: &s.importing, restartServer: s.prepareRestart, started: s.started,
 		figures: s.figures, journalDir: journalDir(s.settings.Dir),
 	}
 }
@@ -77,7 +78,7 @@ func newAdmin(store *mailbox.Store, d *directory.Directory, log *slog.Logger) (*
 	if _, err = s.openQueue(); err != nil {
 		return nil, err
 	}
-	return &admin{store: store, directory: d, queue: s.queue, keys: s.keys, feedback: s.feedback, routes: s.routes, world: s.world, domainsChanged: func() error { return nil }, figures: s.figures, alone: true}, nil
+	return &admin{store: store, directory: d, queue: s.queue, keys: s.keys, feedback: s.feedback, routes: s.routes, world: s.world, domainsChanged: func() error { return nil }, figures: s.figures, alone: true, importing: new(sync.Map)}, nil
 }
 
 // nothing is the result of actions that only succeed or fail.
@@ -180,6 +181,7 @@ var actions = map[string]action{
 	"check":                         act((*admin).check),
 	"log flush":                     act((*admin).logFlush),
 	"import taken":                  act((*admin).importTaken),
+	"reload":                        act((*admin).reloadSettings),
 	"verify":                        actLong((*admin).verify),
 	"verify --reindex":              actLong((*admin).reindex),
 	"restart":                       act((*admin).restart),

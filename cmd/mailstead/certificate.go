@@ -159,9 +159,7 @@ func (s *server) certificateStates() []tls.State {
 	if s.acme != nil {
 		states = s.acme.States()
 	}
-	if s.files != nil {
-		states = append(states, s.files.States()...)
-	}
+	states = append(states, s.files.States()...)
 	if len(states) == 0 && !s.settings.local {
 		states = append(states, s.certificate.State())
 	}
@@ -197,7 +195,7 @@ func (s *server) hostTLSA() []string {
 		return nil // its key is another one at each start
 	}
 	host := keyring.Domain(s.settings.Hostname)
-	if s.files != nil && s.files.Covers(host) {
+	if s.files.Covers(host) {
 		return s.files.TLSA()
 	}
 	if s.acme != nil {

@@ -25,20 +25,17 @@ func (s *server) openCertificates() (err error) {
 		return err
 	}
 	o := tls.Options{Logger: s.log}
-	var files, byName, fetched tls.Source
-	if s.settings.Certificate != "" {
-		s.files = tls.NewFiles(s.settings.Certificate, s.settings.Key, o)
-		files = s.files
-	}
+	var byName, fetched tls.Source
+	s.files.use(s.settings.Certificate, s.settings.Key, o)
 	if s.settings.ACMEEmail != "" {
 		if err := s.openACME(o); err != nil {
 			return err
 		}
 		byName, fetched = s.acme.ByName(), s.acme
-	} else if files == nil && !s.settings.local {
+	} else if s.settings.Certificate == "" && !s.settings.local {
 		s.log.Warn("mail programs will not trust the certificate: set acme_email, and certificates are fetched")
 	}
-	s.source = tls.Chain(byName, files, fetched, s.certificate)
+	s.source = tls.Chain(byName, &s.files, fetched, s.certificate)
 	return nil
 }
 
@@ -133,9 +130,6 @@ func readSecret(file string) (string, error) {
 // certifiedNames are those that certificates are fetched for: what the operator's files have needs no other.
 func (s *server) certifiedNames() []string {
 	names := append([]string{s.settings.Hostname}, s.names()...)
-	if s.files == nil {
-		return names
-	}
 	return slices.DeleteFunc(names, s.files.Covers)
 }
 
@@ -166,11 +160,11 @@ func (s *server) leadsHere(ctx context.Context, name string) error {
 	if s.settings.ACMEDNSServer != "" && !s.directory.IsLocal(name) {
 		return nil // nobody connects, and all that are not domains, with perhaps a web server elsewhere, are for mail only
 	}
-	ours, err := s.settings.ownAddresses()
+	ours, err := s.present.Load().ownAddresses()
 	if err != nil {
 		return err
 	}
-	if len(s.settings.PublicAddresses) == 0 && !slices.ContainsFunc(ours, isPublic) {
+	if len(s.present.Load().PublicAddresses) == 0 && !slices.ContainsFunc(ours, isPublic) {
 		// Behind a router that translates addresses: the server's own name leads to what the world sees of it.
 		world, err := s.lookUpFresh(ctx, s.settings.Hostname)
 		if err != nil {

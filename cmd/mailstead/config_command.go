@@ -193,7 +193,7 @@ func explain(w io.Writer, k setting, present string) error {
 		b.WriteString(wrapped(withoutTicks(strings.TrimSpace(line))))
 	}
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "\nDefault:\t%s\nNow:\t%s\n", k.initial(), present)
+	fmt.Fprintf(t, "\nDefault:\t%s\nNow:\t%s\nChanges:\t%s\n", k.initial(), present, withoutTicks(k.takesEffect()))
 	if err := t.Flush(); err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ func TestConfigCommands(t *testing.T) {
 		{"config show --config " + good, 0, "mx_port = 25", ""},
 		{"config show --config " + good, 0, `overrides = { "news.test" = "junk" }`, ""},
 		{"config show --config " + bad, exitFailed, "", "line 2, column 1: unknown setting resolver; did you mean resolvers?\nline 3"},
-		{"config explain listen.pop3 --config " + good, 0, "listen.pop3 = [string, ...]\n\nPOP3 with STLS.\n\nDefault:  [\":110\"]\nNow:      []\nExample:\n  [listen]\n  pop3 = [\"192.0.2.1:110\", \"[2001:db8::1]:110\"]\n", ""},
+		{"config explain listen.pop3 --config " + good, 0, "listen.pop3 = [string, ...]\n\nPOP3 with STLS.\n\nDefault:  [\":110\"]\nNow:      []\nChanges:  count with mailstead reload, for connections made from then on\nExample:\n  [listen]\n  pop3 = [\"192.0.2.1:110\", \"[2001:db8::1]:110\"]\n", ""},
 		{"config explain certificate --config " + good, 0, "certificate = string\n\nPEM files of a certificate, with its chain, and of its key.\nThey belong together", ""},
 		{"config explain hostname --config " + broken, 0, "not known, as " + broken + " cannot be used", ""},
 		{"config explain lisen.pop3", exitNoSuch, "", "there is no setting lisen.pop3; did you mean listen.pop3?"},

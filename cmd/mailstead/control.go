@@ -48,7 +48,7 @@ type response struct {
 type control struct {
 	listener net.Listener
 	name     string
-	admin    *admin
+	admin    func() *admin // of the settings as they are
 	log      *slog.Logger
 	closing  context.Context // ends the reading of requests
 	last     time.Time       // until when requests are read that have begun; set before closing ends
@@ -58,7 +58,7 @@ type control struct {
 
 // listenControl opens the socket. One that a killed server left is replaced:
 // whoever has the store's lock owns the folder.
-func listenControl(dir string, a *admin, log *slog.Logger) (*control, error) {
+func listenControl(dir string, a func() *admin, log *slog.Logger) (*control, error) {
 	name := filepath.Join(dir, controlName)
 	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("control socket: %w", err)
@@ -85,7 +85,7 @@ func listenControl(dir string, a *admin, log *slog.Logger) (*control, error) {
 }
 
 // inheritControl serves a socket that a server before has left open. Its name is in use all the time.
-func inheritControl(d gate, a *admin, log *slog.Logger) *control {
+func inheritControl(d gate, a func() *admin, log *slog.Logger) *control {
 	c := &control{listener: d.listener, name: d.address, admin: a, log: log}
 	c.serve()
 	return c
@@ -165,7 +165,7 @@ func (c *control) answer(conn net.Conn) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), controlTimeout)
 	defer cancel()
-	return json.NewEncoder(conn).Encode(c.admin.do(ctx, q, unheard))
+	return json.NewEncoder(conn).Encode(c.admin().do(ctx, q, unheard))
 }
 
 // close ends the socket when the actions under way have ended; long ones are

@@ -377,7 +377,7 @@ func TestAdministrationBothWays(t *testing.T) {
 			t.Errorf("%s %s:\nserving %+v\nalone   %+v", s.action, s.args, a, b)
 		}
 	}
-	for _, step := range []string{"setup", "backup snapshot", "backup drop", "backup log", "log flush", "import taken"} { // steps of `setup`: TestSetupCommand; of `backup`: TestBackupCommands; of `log`: TestWhereIsMyMail; of `import imap`: TestImportExportIMAP
+	for _, step := range []string{"setup", "backup snapshot", "backup drop", "backup log", "log flush", "import taken", "reload"} { // steps of `setup`: TestSetupCommand; of `backup`: TestBackupCommands; of `log`: TestWhereIsMyMail; of `import imap`: TestImportExportIMAP; `reload`: TestReload
 		used[step] = true
 	}
 	for _, action := range slices.Sorted(maps.Keys(actions)) {
@@ -566,7 +566,7 @@ func TestControlSocketIdleClient(t *testing.T) {
 func TestControlSocketSurvivesAnAction(t *testing.T) {
 	dir := t.TempDir()
 	var log lockedBuffer
-	c, err := listenControl(dir, &admin{}, slog.New(slog.NewTextHandler(&log, nil))) // without a directory every action breaks
+	c, err := listenControl(dir, func() *admin { return &admin{} }, slog.New(slog.NewTextHandler(&log, nil))) // without a directory every action breaks
 	if err != nil {
 		t.Fatal(err)
 	}

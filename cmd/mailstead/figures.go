@@ -176,7 +176,7 @@ func (s *server) metricsFront() (front, error) {
 	if err != nil {
 		return front{}, err
 	}
-	return front{name: metricsName, plain: metricsName, server: figures.NewServer(figures.ServerOptions{
+	return front{name: metricsName, plain: metricsName, apply: func(*manners) {}, server: figures.NewServer(figures.ServerOptions{
 		Collect: s.figures, From: from, Logger: s.log,
 	})}, nil
 }

@@ -6,33 +6,36 @@ import (
 	"net/netip"
 
 	"mailstead/smtp"
-	"mailstead/smtp/dns"
 	"mailstead/smtp/mailauth"
 )
 
 // checks are those of mail from outside. Without a DNS server nothing can be
 // proven, so nothing is decided: what was found is written down as "none".
-func (s *server) checks(resolver *dns.Resolver) (*smtp.Checks, error) {
-	relays, err := parseNetworks(s.settings.TrustedRelays)
+func (s *server) checks(set *settings) (*smtp.Checks, error) {
+	relays, err := parseNetworks(set.TrustedRelays)
 	if err != nil {
 		return nil, fmt.Errorf("trusted_relays: %w", err)
 	}
-	blocked, err := parseLists(s.settings.DNSLists)
+	blocked, err := parseLists(set.DNSLists)
 	if err != nil {
 		return nil, fmt.Errorf("dns_lists: %w", err)
 	}
-	allowed, err := parseLists(s.settings.DNSAllowLists)
+	allowed, err := parseLists(set.DNSAllowLists)
 	if err != nil {
 		return nil, fmt.Errorf("dns_allow_lists: %w", err)
 	}
-	overrides, err := mailauth.ParseOverrides(s.settings.Overrides)
+	overrides, err := mailauth.ParseOverrides(set.Overrides)
 	if err != nil {
 		return nil, fmt.Errorf("overrides: %w", err)
 	}
+	var greylist *smtp.Greylist
+	if set.Greylist {
+		greylist = s.greylist
+	}
 	return &smtp.Checks{
-		Resolver: resolver, RecordOnly: len(s.settings.Resolvers) == 0, TrustedRelays: relays, Own: ownPrograms,
+		Resolver: s.resolver, RecordOnly: len(set.Resolvers) == 0, TrustedRelays: relays, Own: ownPrograms,
 		Blocked: blocked, Allowed: allowed, Overrides: overrides, Names: s.domainNames,
-		Senders: s.directory, Greylist: s.greylist,
+		Senders: s.directory, Greylist: greylist,
 		Rejected: s.here, Observe: s.feedback.Observe,
 		Filter: newFilter(s.trainer, s.log),
 	}, nil

@@ -205,7 +205,11 @@ func (c *serveCommand) Run(ctx context.Context, std streams, log *slog.Logger, p
 	if err != nil || c.Check {
 		return err
 	}
-	return runServer(ctx, s, log, p, func(*server) error { return nil }, func(*server) error {
+	follow := func(srv *server) error {
+		srv.reading = c.settings
+		return nil
+	}
+	return runServer(ctx, s, log, p, follow, func(*server) error {
 		if _, err := fmt.Fprintln(std.out, "mailstead is ready"); err != nil {
 			return err
 		}

@@ -103,7 +103,7 @@ func (c *control) answerLong(conn net.Conn, q request) error {
 		}
 		return encoder.Encode(r)
 	}
-	answer := c.admin.do(ctx, q, spaced(func(p progress) {
+	answer := c.admin().do(ctx, q, spaced(func(p progress) {
 		if err := send(response{Progress: &p}); err != nil {
 			cancel(errClientGone)
 		}

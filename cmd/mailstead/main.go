@@ -25,6 +25,7 @@ type cli struct {
 	Serve       serveCommand       `cmd:"" help:"Run the server."`
 	Restart     restartCommand     `cmd:"" help:"Restart the running server in place: no connection is refused meanwhile."`
 	Config      configCommand      `cmd:"" help:"The configuration file: what it says, what is wrong with it, what a setting means."`
+	Reload      reloadCommand      `cmd:"" help:"Have the running server read its configuration file again, as SIGHUP does."`
 	Domain      domainCommand      `cmd:"" help:"Domains of this server."`
 	Account     accountCommand     `cmd:"" help:"Accounts, their addresses and passwords."`
 	Alias       aliasCommand       `cmd:"" help:"Addresses that lead to others."`

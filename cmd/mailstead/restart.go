@@ -149,7 +149,7 @@ func (s *server) prepareRestart(ctx context.Context) error {
 	}
 	err := s.process.check(ctx)
 	if err == nil {
-		s.restarter.sockets, err = duplicate(append(slices.Clone(s.gates), gate{controlEndpoint, control.name, control.listener}))
+		s.restarter.sockets, err = duplicate(append(s.serving.gates(), gate{controlEndpoint, control.name, control.listener}))
 	}
 	if err != nil {
 		s.restarter.busy.Store(false)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mailstead/cmd/internal/web"
@@ -41,7 +42,12 @@ const patience = 10 * time.Second
 // server is all of mailstead, wired. The parts are made from the ground up:
 // store, directory, couriers and queue, then what the world talks to.
 type server struct {
-	settings    settings
+	settings    settings                 // those of the start; what can be changed by reload is in present
+	present     atomic.Pointer[settings] // do not change: a reload makes new ones
+	reading     func() (settings, error) // reads them again; nil where no file has them
+	reloading   sync.Mutex               // is held by who does
+	importing   sync.Map                 // of admin
+	serving     *servedListeners         // listeners; nil before run
 	log         *slog.Logger
 	store       *mailbox.Store
 	directory   *directory.Directory
@@ -54,17 +60,18 @@ type server struct {
 	resolver    *dns.Resolver
 	policies    *mtasts.Cache  // of other domains
 	keys        *keyring.Ring  // for DKIM
-	greylist    *smtp.Greylist // nil where nobody has to come twice
+	greylist    *smtp.Greylist // is asked where settings say so
 	journal     *journal.Journal
 	reports     *reports.Desk
 	feedback    *feedback.Reporter // what others are told of their domains
 	source      tls.Source
 	certificate *tls.Issued // of our own making, for when there is no other
-	files       *tls.Files  // the operator's; nil without
-	acme        *tls.ACME   // nil where no certificates are fetched
-	renaming    sync.Mutex  // is held while certificates follow the domains
-	process     *process    // nil where it is not the server's alone
-	gates       []gate      // nil before they are opened
+	files       operatorFiles
+	known       *serve.Known // addresses of our users, of all fronts
+	acme        *tls.ACME    // nil where no certificates are fetched
+	renaming    sync.Mutex   // is held while certificates follow the domains
+	process     *process     // nil where it is not the server's alone
+	gates       []gate       // nil before they are opened
 	restarter   restarter
 	started     time.Time
 	fronts      []front
@@ -78,7 +85,8 @@ type front struct {
 		Serve(net.Listener) error
 		Shutdown(context.Context) error
 	}
-	plain, implicit string // endpoints, without and with implicit TLS
+	plain, implicit string         // endpoints, without and with implicit TLS
+	apply           func(*manners) // for sessions that begin from then on
 }
 
 // newServer makes all parts. Nothing listens yet.
@@ -87,6 +95,7 @@ func newServer(s settings, log *slog.Logger) (*server, error) {
 		return nil, fmt.Errorf("make the server's folder: %w", err)
 	}
 	srv := &server{settings: s, log: log, started: time.Now(), restarter: restarter{leave: make(chan struct{})}}
+	srv.present.Store(&s)
 	srv.journal = journal.Open(journalDir(s.Dir), journal.Options{Logger: log})
 	if err := srv.open(); err != nil {
 		return nil, errors.Join(err, srv.close())
@@ -115,10 +124,8 @@ func (s *server) open() (err error) {
 	if err != nil {
 		return err
 	}
-	if s.settings.Greylist {
-		if s.greylist, err = smtp.OpenGreylist(s.store, s.log); err != nil {
-			return err
-		}
+	if s.greylist, err = smtp.OpenGreylist(s.store, s.log); err != nil {
+		return err
 	}
 	if err := s.openCertificates(); err != nil {
 		return err
@@ -254,43 +261,59 @@ func (s *server) names() []string {
 
 // makeFronts makes the protocol servers.
 func (s *server) makeFronts() error {
-	checks, err := s.checks(s.resolver)
+	s.known = serve.NewKnown()
+	o, err := s.manners(&s.settings)
 	if err != nil {
 		return err
 	}
-	known := serve.NewKnown()
-	base := smtp.Options{
-		Hostname: s.settings.Hostname, Directory: s.directory, Deliver: s.here, Journal: s.journal, Logger: s.log,
-		Limits: s.settings.limits(), Known: known,
-	}
-	receiver, submission := base, base
-	receiver.Role, submission.Role = smtp.Receiver, smtp.Submission
-	receiver.TLSConfig, submission.TLSConfig = tls.Config(s.source, tls.SMTP), tls.Config(s.source, tls.Submission)
-	receiver.Checks, receiver.SigningKeys, submission.SigningKeys = checks, s.keys.Of, s.keys.Of
-	submission.Wrote, submission.HasWritten, submission.OverSending = s.trainer.WroteTo, s.trainer.HasWritten, s.tellOverSending
-	submission.CleartextAuth = s.settings.local
+	receiver, submission, imaps, pop3s, https := smtp.New(o.receiver), smtp.New(o.submission), imap.New(o.imap), pop3.New(o.pop3), web.New(o.web)
 	s.fronts = []front{
-		{name: "smtp", protocol: tls.SMTP, plain: "smtp", server: smtp.New(receiver)},
-		{name: "submission", protocol: tls.Submission, plain: "submission", implicit: "submissions", server: smtp.New(submission)},
-		{name: "imap", protocol: tls.IMAP, plain: "imap", implicit: "imaps", server: imap.New(imap.Options{
-			Store: s.store, Directory: s.directory, TLSConfig: tls.Config(s.source, tls.IMAP), AllowInsecureAuth: s.settings.local,
-			MaxMessageSize: s.settings.MaxMessageSize, MaxPerAccount: s.settings.SessionsPerAccount, Admin: s.settings.Admin, Known: known, Logger: s.log,
-		})},
-		{name: "pop3", protocol: tls.POP3, plain: "pop3", implicit: "pop3s", server: pop3.New(pop3.Options{
-			Store: s.store, Directory: s.directory, TLSConfig: tls.Config(s.source, tls.POP3), AllowInsecureAuth: s.settings.local,
-			MaxPerAccount: s.settings.SessionsPerAccount, Known: known, Logger: s.log,
-		})},
-		{name: "http", protocol: tls.HTTP, plain: "http", implicit: "https", server: web.New(s.webOptions())},
+		{name: "smtp", protocol: tls.SMTP, plain: "smtp", server: receiver, apply: func(o *manners) { receiver.Reconfigure(o.receiver) }},
+		{name: "submission", protocol: tls.Submission, plain: "submission", implicit: "submissions", server: submission, apply: func(o *manners) { submission.Reconfigure(o.submission) }},
+		{name: "imap", protocol: tls.IMAP, plain: "imap", implicit: "imaps", server: imaps, apply: func(o *manners) { imaps.Reconfigure(o.imap) }},
+		{name: "pop3", protocol: tls.POP3, plain: "pop3", implicit: "pop3s", server: pop3s, apply: func(o *manners) { pop3s.Reconfigure(o.pop3) }},
+		{name: "http", protocol: tls.HTTP, plain: "http", implicit: "https", server: https, apply: func(o *manners) { https.Reconfigure(o.web) }},
 	}
 	watched, err := s.metricsFront()
 	s.fronts = append(s.fronts, watched)
 	return err
 }
 
-// bound is a listener with the front that serves it.
-type bound struct {
-	front    front
-	listener net.Listener
+// manners are the options of all fronts, made of the same settings.
+type manners struct {
+	receiver, submission smtp.Options
+	imap                 imap.Options
+	pop3                 pop3.Options
+	web                  web.Options
+}
+
+// manners are those that settings ask for. The parts are the server's own.
+func (s *server) manners(set *settings) (*manners, error) {
+	checks, err := s.checks(set)
+	if err != nil {
+		return nil, err
+	}
+	base := smtp.Options{
+		Hostname: set.Hostname, Directory: s.directory, Deliver: s.here, Journal: s.journal, Logger: s.log, Limits: set.limits(), Known: s.known,
+	}
+	receiver, submission := base, base
+	receiver.Role, submission.Role = smtp.Receiver, smtp.Submission
+	receiver.TLSConfig, submission.TLSConfig = tls.Config(s.source, tls.SMTP), tls.Config(s.source, tls.Submission)
+	receiver.Checks, receiver.SigningKeys, submission.SigningKeys = checks, s.keys.Of, s.keys.Of
+	submission.Wrote, submission.HasWritten, submission.OverSending = s.trainer.WroteTo, s.trainer.HasWritten, s.tellOverSending
+	submission.CleartextAuth = set.local
+	return &manners{
+		receiver: receiver, submission: submission,
+		imap: imap.Options{
+			Store: s.store, Directory: s.directory, TLSConfig: tls.Config(s.source, tls.IMAP), AllowInsecureAuth: set.local,
+			MaxMessageSize: set.MaxMessageSize, MaxPerAccount: set.SessionsPerAccount, Admin: set.Admin, Known: s.known, Logger: s.log,
+		},
+		pop3: pop3.Options{
+			Store: s.store, Directory: s.directory, TLSConfig: tls.Config(s.source, tls.POP3), AllowInsecureAuth: set.local,
+			MaxPerAccount: set.SessionsPerAccount, Known: s.known, Logger: s.log,
+		},
+		web: s.webOptions(set),
+	}, nil
 }
 
 // run listens, serves until ctx ends or a listener fails, then stops
@@ -303,20 +326,14 @@ func (s *server) run(ctx context.Context, ready func() error) error {
 	if err != nil {
 		return errors.Join(err, s.close())
 	}
+	var running sync.WaitGroup
+	s.serving = &servedListeners{running: &running, failed: make(chan error, 1)}
 	control, err := s.openControl()
 	if err != nil {
 		closeAll(all)
 		return errors.Join(err, s.close())
 	}
-	var running sync.WaitGroup
-	failed := make(chan error, len(all))
-	for _, b := range all {
-		running.Go(func() {
-			if err := b.front.server.Serve(b.listener); !errors.Is(err, serve.ErrClosed) {
-				failed <- fmt.Errorf("%s: %w", b.front.name, err)
-			}
-		})
-	}
+	s.serving.start(all)
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	running.Go(func() {
 		s.queue.Run(working)
@@ -329,9 +346,7 @@ func (s *server) run(ctx context.Context, ready func() error) error {
 	if s.acme != nil {
 		running.Go(func() { s.acme.Run(working) })
 	}
-	if s.greylist != nil {
-		running.Go(func() { s.greylist.Run(working) })
-	}
+	running.Go(func() { s.greylist.Run(working) })
 	running.Go(func() { s.trainer.Run(working) })
 	running.Go(func() { s.replies.Run(working, s.queue) })
 	running.Go(func() { s.sweepRejected(working) })
@@ -341,11 +356,13 @@ func (s *server) run(ctx context.Context, ready func() error) error {
 	if interval := s.process.watchdogInterval(); interval > 0 {
 		running.Go(func() { s.watchdog(working, interval, func() { s.store.Figures() }) })
 	}
+	unheard := s.reloadOnHangup()
 	restart := false
 	if err = ready(); err == nil {
 		s.restarter.control.Store(control)
-		restart, err = s.wait(ctx, failed)
+		restart, err = s.wait(ctx, s.serving.failed)
 	}
+	unheard()
 	err = errors.Join(err, s.announceEnd(restart), s.closeControl(control, restart))
 	s.shutdownFronts()
 	stopWork()
@@ -354,7 +371,7 @@ func (s *server) run(ctx context.Context, ready func() error) error {
 }
 
 // listen gives each gate to its front; those that are not open yet are opened.
-func (s *server) listen(ctx context.Context) (all []bound, err error) {
+func (s *server) listen(ctx context.Context) (all []*bound, err error) {
 	if s.gates == nil {
 		if s.gates, err = openGates(ctx, &s.settings, nil); err != nil {
 			return nil, err
@@ -362,21 +379,12 @@ func (s *server) listen(ctx context.Context) (all []bound, err error) {
 	}
 	for _, d := range s.gates {
 		for _, f := range s.fronts {
-			switch d.endpoint {
-			case f.plain:
-				all = append(all, bound{f, s.proxied(f.name, d.listener)})
-			case f.implicit:
-				all = append(all, bound{f, serve.ListenTLS(s.proxied(f.name, d.listener), tls.Config(s.source, f.protocol))})
+			if d.endpoint == f.plain || d.endpoint == f.implicit {
+				all = append(all, s.bound(f, d))
 			}
 		}
 	}
 	return all, nil
-}
-
-func closeAll(all []bound) {
-	for _, b := range all {
-		b.listener.Close()
-	}
 }
 
 // shutdownFronts ends all sessions, telling their clients.

@@ -21,6 +21,8 @@ type setting struct {
 	// none is what a default of nothing means.
 	none    string
 	example string // of the whole line
+	// fixed settings are read at the start only; what the others are takes effect when the file is read again.
+	fixed bool
 	// check says what is wrong with the value, nil for nothing; an itemError where it is one of a list.
 	check func(*settings) error
 }
@@ -125,6 +127,14 @@ func (k setting) initial() string {
 		return cmp.Or(k.none, "none")
 	}
 	return k.text(&d)
+}
+
+// takesEffect says when a change of the setting counts.
+func (k setting) takesEffect() string {
+	if k.fixed {
+		return "count when the server is started anew"
+	}
+	return "count with `mailstead reload`, for connections made from then on"
 }
 
 // checkAll checks every setting, in the order of the table.

@@ -63,6 +63,9 @@ func mdocSettings() string {
 		} else {
 			b.WriteString(mdocText("Default: " + k.initial() + "."))
 		}
+		if k.fixed {
+			b.WriteString("A change counts when the server is started anew.\n")
+		}
 	}
 	b.WriteString(".El\n")
 	return b.String()

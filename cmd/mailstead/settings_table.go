@@ -32,7 +32,7 @@ func settingTable() []setting {
 func serverSettings() []setting {
 	return []setting{
 		{
-			name: "hostname", kind: "string", example: `hostname = "mail.example.org"`,
+			name: "hostname", kind: "string", fixed: true, example: `hostname = "mail.example.org"`,
 			doc: "The server's own name, like mail.example.org: in greetings, in trace headers and in notices, and what its certificate is for.\n" +
 				"It should be what the address of the machine resolves to.",
 			check: func(s *settings) error {
@@ -43,7 +43,7 @@ func serverSettings() []setting {
 			},
 		},
 		{
-			name: "dir", kind: "string", example: `dir = "/srv/mail"`,
+			name: "dir", kind: "string", fixed: true, example: `dir = "/srv/mail"`,
 			doc: "Folder of all that the server keeps.",
 			check: func(s *settings) error {
 				if s.Dir == "" {
@@ -53,7 +53,7 @@ func serverSettings() []setting {
 			},
 		},
 		{
-			name: "user", kind: "string", example: `user = "mailstead"`,
+			name: "user", kind: "string", fixed: true, example: `user = "mailstead"`,
 			none: "it stays who it is",
 			doc: "Who a server that was started as root becomes once its ports are open; see Ports and privileges in\n" +
 				"mailstead(1).",
@@ -73,7 +73,7 @@ func certificateSettings() []setting {
 				"They are for the names that they have, and for whoever asks for none; other names get what `acme_email` brings.",
 		},
 		{
-			name: "acme_email", kind: "string", example: `acme_email = "admin@example.org"`,
+			name: "acme_email", kind: "string", fixed: true, example: `acme_email = "admin@example.org"`,
 			none: "none are fetched; the server makes a certificate of its own, with which mail arrives and which mail programs warn of",
 			doc: "Has certificates fetched from an authority, and renewed, for the hostname and for all domains, each with mail, autoconfig, autodiscover, ua-auto-config and mta-sts in front: one certificate for each name, as soon as the name leads to this machine.\n" +
 				"The authority is told this address, and setting it agrees to the authority's terms.\n" +
@@ -82,7 +82,7 @@ func certificateSettings() []setting {
 			check: (*settings).checkACMEEmail,
 		},
 		{
-			name: "acme_directory", kind: "string", none: "that of Let's Encrypt", example: `acme_directory = "https://acme.zerossl.com/v2/DV90"`,
+			name: "acme_directory", kind: "string", fixed: true, none: "that of Let's Encrypt", example: `acme_directory = "https://acme.zerossl.com/v2/DV90"`,
 			doc: "The https URL of another authority's directory.",
 			check: func(s *settings) error {
 				if s.ACMEDirectory != "" && !strings.HasPrefix(s.ACMEDirectory, "https://") {
@@ -92,19 +92,19 @@ func certificateSettings() []setting {
 			},
 		},
 		{
-			name: "acme_ca_file", kind: "string", none: "one of those that the system trusts", example: `acme_ca_file = "/etc/mailstead/authority.pem"`,
+			name: "acme_ca_file", kind: "string", fixed: true, none: "one of those that the system trusts", example: `acme_ca_file = "/etc/mailstead/authority.pem"`,
 			doc: "PEM file of who has signed the certificate of the authority's own server.",
 		},
-		{name: "acme_eab_key_id", kind: "string", none: "none is needed", example: `acme_eab_key_id = "kid-1"`, check: func(s *settings) error {
+		{name: "acme_eab_key_id", kind: "string", fixed: true, none: "none is needed", example: `acme_eab_key_id = "kid-1"`, check: func(s *settings) error {
 			return together(s.ACMEEABKeyID, s.ACMEEABKeyFile, "acme_eab_key_id and acme_eab_key_file belong together")
 		}},
 		{
-			name: "acme_eab_key_file", kind: "string", none: "none is needed", example: `acme_eab_key_file = "/etc/mailstead/eab.key"`,
+			name: "acme_eab_key_file", kind: "string", fixed: true, none: "none is needed", example: `acme_eab_key_file = "/etc/mailstead/eab.key"`,
 			doc: "An account with the authority from elsewhere: its id, and a file with its key in base64url, as the authority gives them.\n" +
 				"They belong together.",
 		},
 		{
-			name: "acme_dns_server", kind: "string", none: "they are not", example: `acme_dns_server = "ns1.example.org:53"`,
+			name: "acme_dns_server", kind: "string", fixed: true, none: "they are not", example: `acme_dns_server = "ns1.example.org:53"`,
 			doc: "HOST:PORT of the primary server of the domains' zones, if it takes dynamic updates: names are proven by records that are put there, and need not lead here.",
 			check: func(s *settings) error {
 				if _, _, err := net.SplitHostPort(s.ACMEDNSServer); s.ACMEDNSServer != "" && err != nil {
@@ -114,7 +114,7 @@ func certificateSettings() []setting {
 			},
 		},
 		{
-			name: "acme_dns_key_file", kind: "string", none: "updates are not signed", example: `acme_dns_key_file = "/etc/mailstead/tsig.key"`,
+			name: "acme_dns_key_file", kind: "string", fixed: true, none: "updates are not signed", example: `acme_dns_key_file = "/etc/mailstead/tsig.key"`,
 			doc: "A file with the TSIG key of the updates, as tsig-keygen(8) writes it.",
 			check: func(s *settings) error {
 				if s.ACMEDNSKeyFile != "" && s.ACMEDNSServer == "" {
@@ -148,7 +148,7 @@ func networkSettings() []setting {
 			},
 		},
 		{
-			name: "proxy_from", kind: "[string, ...]", example: `proxy_from = ["10.0.0.5"]`,
+			name: "proxy_from", kind: "[string, ...]", fixed: true, example: `proxy_from = ["10.0.0.5"]`,
 			doc: "Addresses and networks of proxies in front of this server, like `10.0.0.5` or `2001:db8::/64` , that speak the PROXY protocol, version 1 or 2 (in HAProxy `send-proxy-v2` ).\n" +
 				"Each connection from there, to any port but that of `listen.metrics` , has to begin with its header, before TLS, and is closed without.\n" +
 				"The client that the header names is whom limits count, whom logins and mail are held against, and who is in the journal; what others send is never taken for a header.\n" +
@@ -161,7 +161,7 @@ func networkSettings() []setting {
 			},
 		},
 		{
-			name: "resolvers", kind: "[string, ...]", none: "those of resolv.conf(5)", example: `resolvers = ["127.0.0.1:53"]`,
+			name: "resolvers", kind: "[string, ...]", fixed: true, none: "those of resolv.conf(5)", example: `resolvers = ["127.0.0.1:53"]`,
 			doc: "DNS servers, IP:PORT.\n" +
 				"An empty list: no name is looked up, and mail to other domains waits in the queue.\n" +
 				"What a server on this machine (127.0.0.1, ::1) says of DNSSEC is believed, of others it is not: with a validating resolver here, mail goes to domains with TLSA records by DANE.",
@@ -175,7 +175,7 @@ func networkSettings() []setting {
 			},
 		},
 		{
-			name: "mx_port", kind: "number", example: `mx_port = 25`,
+			name: "mx_port", kind: "number", fixed: true, example: `mx_port = 25`,
 			doc:   "Port of other domains' mail servers, 1 to 65535.",
 			check: inRange("mx_port", 1, 65535, func(s *settings) int64 { return int64(s.MXPort) }),
 		},
@@ -185,7 +185,7 @@ func networkSettings() []setting {
 func limitSettings() []setting {
 	return []setting{
 		{
-			name: "max_message_size", kind: "number", example: `max_message_size = 104857600`,
+			name: "max_message_size", kind: "number", fixed: true, example: `max_message_size = 104857600`,
 			doc:   "The largest message that is taken, in octets, 65536 to 1073741824.",
 			check: inRange("max_message_size", 1<<16, 1<<30, func(s *settings) int64 { return s.MaxMessageSize }),
 		},
@@ -285,7 +285,7 @@ func tellingSettings() []setting {
 				"Where nothing is looked up nothing is sent.",
 		},
 		{
-			name: "metrics_from", kind: "[string, ...]", example: `metrics_from = ["10.1.2.0/24"]`,
+			name: "metrics_from", kind: "[string, ...]", fixed: true, example: `metrics_from = ["10.1.2.0/24"]`,
 			none: "none, and then it listens on the loopback interface only",
 			doc:  "Addresses and networks that may ask `listen.metrics` , beside this machine.",
 			check: func(s *settings) error {

@@ -78,17 +78,17 @@ func listenHint(err error) string {
 func (s *server) openControl() (*control, error) {
 	i := slices.IndexFunc(s.gates, func(d gate) bool { return d.endpoint == controlEndpoint })
 	if i < 0 {
-		return listenControl(s.settings.Dir, s.admin(), s.log)
+		return listenControl(s.settings.Dir, s.admin, s.log)
 	}
 	left := s.gates[i]
 	s.gates = slices.Delete(s.gates, i, i+1)
 	if info, err := os.Lstat(left.address); err == nil && info.Mode()&os.ModeSocket != 0 {
-		return inheritControl(left, s.admin(), s.log), nil
+		return inheritControl(left, s.admin, s.log), nil
 	}
 	if err := left.listener.Close(); err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	return listenControl(s.settings.Dir, s.admin(), s.log)
+	return listenControl(s.settings.Dir, s.admin, s.log)
 }
 
 // closeControl ends the control socket, or leaves it open for who comes next.

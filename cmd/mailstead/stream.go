@@ -75,7 +75,7 @@ func (c *control) answerStream(conn net.Conn, before io.Reader, act streamAction
 	defer context.AfterFunc(c.closing, stream.stop)()
 	to := transfer.NewEncoder(stream)
 	var answer response
-	result, err := act(c.admin, c.closing, q.Params, transfer.NewDecoder(in), to)
+	result, err := act(c.admin(), c.closing, q.Params, transfer.NewDecoder(in), to)
 	if err == nil {
 		answer.Result, err = json.Marshal(result)
 	}

@@ -14,12 +14,12 @@ import (
 )
 
 // webOptions are those of the HTTP front.
-func (s *server) webOptions() web.Options {
+func (s *server) webOptions(set *settings) web.Options {
 	o := web.Options{
-		Ours: s.servesHost, Domain: s.mailDomain, Access: s.settings.access(), Certificate: s.trusted, Policy: s.settings.policy(),
-		HTTPSPort: s.settings.port(s.settings.Listen.HTTPS), Logger: s.log,
+		Ours: s.servesHost, Domain: s.mailDomain, Access: set.access(), Certificate: s.trusted, Policy: set.policy(),
+		HTTPSPort: set.port(set.Listen.HTTPS), Logger: s.log,
 	}
-	if uri := s.settings.Admin; !strings.ContainsFunc(uri, unicode.IsControl) {
+	if uri := set.Admin; !strings.ContainsFunc(uri, unicode.IsControl) {
 		o.Contact = uri
 	}
 	if s.acme != nil {

@@ -20,6 +20,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mailstead/mailbox"
@@ -88,7 +89,7 @@ type Options struct {
 // Reporter counts, and sends reports. Its methods may be called at the same time.
 type Reporter struct {
 	o      Options
-	idle   bool // nothing is counted or sent
+	idle   atomic.Bool // nothing is counted or sent
 	sender Sender
 	client *http.Client
 	log    *slog.Logger
@@ -108,7 +109,7 @@ func Open(o Options) (*Reporter, error) {
 	}
 	o.defaults()
 	r := &Reporter{
-		o: o, idle: o.Off || o.Resolver.Disabled(), client: newClient(o), log: o.Logger,
+		o: o, client: newClient(o), log: o.Logger,
 		dmarc: newBook[dmarcRow](DMARC), tls: newBook[tlsRow](TLS), off: map[string]bool{}, later: map[key]time.Time{},
 	}
 	err := o.Store.Room(roomName).Each(countPrefix, func(key string, value []byte) error {
@@ -130,8 +131,12 @@ func Open(o Options) (*Reporter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("feedback: open: %w", err)
 	}
+	r.SetOff(o.Off)
 	return r, nil
 }
+
+// SetOff changes Options.Off. What was counted before stays for when it is on again, as long as other counts do.
+func (r *Reporter) SetOff(off bool) { r.idle.Store(off || r.o.Resolver.Disabled()) }
 
 func (o *Options) defaults() {
 	if o.From == nil {
@@ -159,7 +164,7 @@ func (r *Reporter) UseQueue(s Sender) { r.sender = s }
 
 // Run writes counts and sends reports until ctx ends, and writes what was counted until then.
 func (r *Reporter) Run(ctx context.Context) {
-	if r.idle {
+	if r.o.Resolver.Disabled() {
 		return
 	}
 	tick := time.NewTicker(flushEvery)
@@ -167,7 +172,9 @@ func (r *Reporter) Run(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-			r.work(ctx)
+			if !r.idle.Load() {
+				r.work(ctx)
+			}
 		case <-ctx.Done():
 			r.flush(context.WithoutCancel(ctx))
 			return

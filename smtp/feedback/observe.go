@@ -39,7 +39,7 @@ type dmarcRow struct {
 func (r *Reporter) Observe(o Observation) {
 	f := o.Facts
 	switch {
-	case r.idle || !f.DMARC.Reported || !f.Client.IsValid() || o.Verdict.Action == mailauth.Defer:
+	case r.idle.Load() || !f.DMARC.Reported || !f.Client.IsValid() || o.Verdict.Action == mailauth.Defer:
 		return
 	case o.Report && f.DMARC.Result == mailauth.Pass: // else two servers report on each other's reports for ever
 		return
@@ -167,7 +167,7 @@ type watched struct {
 // recipients' domain: its sender does not care, or it goes over a smarthost.
 func (w watched) Deliver(ctx context.Context, destination string, m queue.Message) []queue.Outcome {
 	outcomes := w.next.Deliver(ctx, destination, m)
-	if !w.r.idle && !m.Report && m.TLS != queue.TLSOptional && m.Route.Direct() && !strings.HasPrefix(destination, "[") {
+	if !w.r.idle.Load() && !m.Report && m.TLS != queue.TLSOptional && m.Route.Direct() && !strings.HasPrefix(destination, "[") {
 		w.r.connected(ascii(destination), domainOf(m.From), outcomes)
 	}
 	return outcomes

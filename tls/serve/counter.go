@@ -47,6 +47,13 @@ func (c *counter) addWithin(key any, most int) limit {
 	return noLimit
 }
 
+// setLimit changes the limit for each key. Who is counted stays so.
+func (c *counter) setLimit(limit int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.limit = limit
+}
+
 // total is how many are counted now.
 func (c *counter) total() int {
 	c.mu.Lock()

@@ -188,6 +188,9 @@ func (s *Server) run(c *Conn) {
 	s.session(c)
 }
 
+// SetMaxPerAccount changes Options.MaxPerAccount for logins to come; sessions that are there stay.
+func (s *Server) SetMaxPerAccount(n int) { s.accounts.setLimit(n) }
+
 // Closing reports whether Shutdown was called: a session then says goodbye
 // instead of waiting for its client.
 func (s *Server) Closing() bool { return s.closing.Load() }

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mailstead/tls/serve"
@@ -71,9 +72,10 @@ const (
 
 // Server serves HTTP on any number of listeners.
 type Server struct {
-	o      Options
-	http   *http.Server
-	census *serve.Census
+	o       Options
+	answers atomic.Pointer[http.Handler] // by what Reconfigure was told last
+	http    *http.Server
+	census  *serve.Census
 }
 
 // New returns a server that is not yet listening.
@@ -82,8 +84,9 @@ func New(o Options) *Server {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{o: o, census: serve.NewCensus(maxPerAddress, maxConnections)}
+	s.Reconfigure(o)
 	s.http = &http.Server{
-		Handler:           s.handler(),
+		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*s.answers.Load()).ServeHTTP(w, r) }),
 		ReadHeaderTimeout: headerTime,
 		ReadTimeout:       requestTime,
 		WriteTimeout:      answerTime,
@@ -96,6 +99,15 @@ func New(o Options) *Server {
 		ConnState: s.count(),
 	}
 	return s
+}
+
+// Reconfigure has requests that come from now on answered by o.
+func (s *Server) Reconfigure(o Options) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	h := (&Server{o: o}).handler()
+	s.answers.Store(&h)
 }
 
 // ErrClosed is what Serve returns after Shutdown.
