@@ -85,7 +85,7 @@ bench-slowflush: ## deliveries where a flush takes SLOWFLUSH (2ms,8ms), beside a
 network: ## mail to Postfix and back through DANE, MTA-STS, REQUIRETLS and refusals (needs root and postfix)
 	$(GO) test ./cmd/mailstead -count 1 -run '^TestNetwork$$' -timeout 5m -v -network
 
-setup-fresh: build ## `mailstead setup` at a terminal of a machine of its own, to the first letter in and out (needs root); FRESH_ROOT=folder of its system
+setup-fresh: build ## `mailstead setup` at a terminal of a machine of its own, to the first letter in and out (needs root); FRESH_ROOT="$$(.ci/fresh-root)" for a new Debian
 	$(GO) test ./cmd/mailstead -count 1 -run '^TestSetupFresh$$' -timeout 5m -v -fresh $(CURDIR)/mailstead -fresh.root $(FRESH_ROOT)
 
 interop-dkim: ## DKIM_LETTERS (1000) odd letters, signed, relayed by Postfix, verified by go-msgauth and opendkim (needs root)

@@ -8,13 +8,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/alecthomas/kong"
 )
 
 // completed are the words that a line can go on with, "" = the next word is begun.
-func completed(t *testing.T, words ...string) []string {
+func completed(t *testing.T, root *kong.Node, words ...string) []string {
 	t.Helper()
 	var out bytes.Buffer
-	if err := newCompletion(commandModel(t).Node, words).print(t.Context(), &out); err != nil {
+	if err := newCompletion(root, words).print(t.Context(), &out); err != nil {
 		t.Fatal(err)
 	}
 	var list []string
@@ -26,6 +28,7 @@ func completed(t *testing.T, words ...string) []string {
 }
 
 func TestCompletion(t *testing.T) {
+	root := commandModel(t).Node
 	for _, c := range []struct{ line, want string }{
 		{"ver", "verify version"},
 		{"account app-password ", "add list remove"},
@@ -44,7 +47,7 @@ func TestCompletion(t *testing.T) {
 		{"export --format m", "maildir mbox"},
 		{"export --format=mb", "--format=mbox"},
 	} {
-		if got := completed(t, strings.Split(c.line, " ")...); strings.Join(got, " ") != c.want {
+		if got := completed(t, root, strings.Split(c.line, " ")...); strings.Join(got, " ") != c.want {
 			t.Errorf("%q: %q, want %q", c.line, got, c.want)
 		}
 	}
@@ -52,14 +55,15 @@ func TestCompletion(t *testing.T) {
 
 // TestEveryCommandIsCompleted holds completion against the command line; the manual is held by TestManHasEveryCommandAndFlag.
 func TestEveryCommandIsCompleted(t *testing.T) {
-	for name, node := range leaves(commandModel(t).Node, nil) {
+	root := commandModel(t).Node
+	for name, node := range leaves(root, nil) {
 		words := strings.Fields(name)
 		for i, word := range words {
-			if got := completed(t, append(slices.Clone(words[:i]), word)...); !slices.Contains(got, word) {
+			if got := completed(t, root, append(slices.Clone(words[:i]), word)...); !slices.Contains(got, word) {
 				t.Errorf("%s: %q is completed to %v", name, words[:i+1], got)
 			}
 		}
-		flags := completed(t, append(words, "--")...)
+		flags := completed(t, root, append(words, "--")...)
 		for _, f := range node.Flags {
 			if !slices.Contains(flags, "--"+f.Name) {
 				t.Errorf("%s: --%s is not among %v", name, f.Name, flags)

@@ -133,8 +133,9 @@ func TestWatch(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
-	text, ok := strings.CutPrefix(out.String(), enterScreen)
-	if text, ok = strings.CutSuffix(text, leaveScreen); !ok {
+	text, entered := strings.CutPrefix(out.String(), enterScreen)
+	text, left := strings.CutSuffix(text, leaveScreen)
+	if !entered || !left {
 		t.Fatalf("the terminal is not left as it was: %q", out.String())
 	}
 	screens := strings.Split(text, toTop)[1:]
