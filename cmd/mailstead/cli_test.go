@@ -43,6 +43,9 @@ func TestWrongUse(t *testing.T) {
 
 // TestHelp: every command and group explains itself, in both spellings.
 func TestHelp(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the short form runs under the race detector; one goroutine writes help")
+	}
 	model := commandModel(t)
 	commands := leaves(model.Node, nil)
 	groups := map[string]bool{"": true}
