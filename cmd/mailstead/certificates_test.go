@@ -379,6 +379,7 @@ func TestLeadsHere(t *testing.T) {
 	zone := oneHostZone + "both.test. A 127.0.0.1\nboth.test. AAAA 2001:db8::9\nalias.test. CNAME mail.example.test.\nloop.test. CNAME loop.test.\n"
 	h := newHost(t, zone, func(*settings) {})
 	s := &server{settings: h.settings}
+	s.present.Store(&s.settings)
 	for name, want := range map[string]string{
 		hostName: "", "alias.test": "", "both.test": "2001:db8::9, which is not an address", "example.test": "192.0.2.1, which is not",
 		"none.test": "no address in the DNS", "loop.test": "loop.test",
