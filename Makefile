@@ -5,6 +5,9 @@ export CGO_ENABLED = 0
 
 GO       ?= go
 PREFIX   ?= /usr/local
+UNITDIR  ?= $(PREFIX)/lib/systemd/system
+ZSHDIR   ?= $(PREFIX)/share/zsh/site-functions
+VERSION  ?= $(or $(shell git describe --tags --match 'v[0-9]*' 2>/dev/null | sed 's/^v//'),0.1.0-dev)
 FUZZTIME ?= 10s
 BENCH    ?= .
 SOAK     ?= 5m
@@ -30,7 +33,7 @@ ERASURES      ?= 200
 FLIPS         ?= 3000
 FAULTS        ?= 1
 
-.PHONY: build run test race test-acme tls-table testssl page-shots lint fuzz bench bench-import bench-large bench-outgoing bench-slowflush clients network setup-fresh differential junk idle soak soak-queue soak-restart import-imap model faults powercut install vuln help
+.PHONY: build run test race test-acme tls-table testssl page-shots lint fuzz bench bench-import bench-large bench-outgoing bench-slowflush clients network setup-fresh differential junk idle soak soak-queue soak-restart import-imap model faults powercut install install-files release deb vuln help
 
 build: ## the binary, ./mailstead
 	$(GO) build -trimpath -o mailstead ./cmd/mailstead
@@ -125,8 +128,25 @@ powercut: ## POWERCUTS (10000) simulated power cuts under the store, from POWERC
 	MAILSTEAD_POWERCUTS=$(POWERCUTS) MAILSTEAD_POWERCUT_SEED=$(POWERCUT_SEED) MAILSTEAD_ERASURES=$(ERASURES) MAILSTEAD_FLIPS=$(FLIPS) \
 		MAILSTEAD_POWERLOSSES=20 $(GO) test ./mailbox -count 1 -run '^TestStorePowerCuts|^TestErasurePowerCuts|^TestStoreFlippedBits|^TestPowerLoss' -timeout 0 -v
 
-install: build ## the binary to PREFIX/bin (/usr/local/bin)
+install: build ## binary, manual, service and completions below PREFIX (/usr/local)
 	install -D -m 755 mailstead $(DESTDIR)$(PREFIX)/bin/mailstead
+	$(MAKE) --no-print-directory install-files
+
+install-files: # all but the binary
+	install -D -m 644 docs/man/mailstead.1 $(DESTDIR)$(PREFIX)/share/man/man1/mailstead.1
+	install -D -m 644 docs/man/mailstead.toml.5 $(DESTDIR)$(PREFIX)/share/man/man5/mailstead.toml.5
+	install -D -m 644 cmd/mailstead/completions/mailstead.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/mailstead
+	install -D -m 644 cmd/mailstead/completions/mailstead.zsh $(DESTDIR)$(ZSHDIR)/_mailstead
+	install -D -m 644 cmd/mailstead/completions/mailstead.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/mailstead.fish
+	install -d $(DESTDIR)$(UNITDIR)
+	sed 's,=/usr/local/bin/,=$(PREFIX)/bin/,' cmd/internal/setup/mailstead.service >$(DESTDIR)$(UNITDIR)/mailstead.service
+	chmod 644 $(DESTDIR)$(UNITDIR)/mailstead.service
+
+release: ## static binaries with manual and completions, and their checksums, in dist/
+	VERSION=$(VERSION) GO=$(GO) .ci/release
+
+deb: ## Debian packages for amd64 and arm64 in dist/ (needs dpkg-deb)
+	VERSION=$(VERSION) GO=$(GO) .ci/deb
 
 vuln: ## known vulnerabilities in what the binary uses (asks the internet)
 	@echo "govulncheck and its database come from the internet; .ci/run does not depend on this."

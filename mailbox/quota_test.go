@@ -133,7 +133,7 @@ func TestQuotaIsKept(t *testing.T) {
 	for how, restart := range restarts {
 		t.Run(how, func(t *testing.T) {
 			s := newStore(t)
-			s.o.NewAccountQuota = Quota{Storage: 1 << 30}
+			s.SetNewAccountQuota(Quota{Storage: 1 << 30})
 			a, b := newAccount(t, s), newAccount(t, s)
 			setQuota(t, s, a, Quota{Messages: 2})
 			deliver(t, s, a, "INBOX", letter(1))

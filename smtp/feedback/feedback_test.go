@@ -497,7 +497,16 @@ func TestIdle(t *testing.T) {
 		if n := len(w.r.dmarc.of) + len(w.r.tls.of); n != 0 {
 			t.Errorf("%d counted", n)
 		}
-		w.r.Run(t.Context()) // returns
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		w.r.Run(ctx)
+	}
+	w.o = Options{Off: true}
+	w.restart()
+	w.r.SetOff(false)
+	w.observe(nil)
+	if n := len(w.r.dmarc.of); n != 1 {
+		t.Errorf("%d counted once reports are on", n)
 	}
 }
 
