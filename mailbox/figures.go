@@ -57,8 +57,8 @@ type cleanTally struct {
 	live                   atomic.Int64
 }
 
-// Figures tells how the store is doing. It costs a few microseconds and no disk access beyond the question
-// for free space. What cannot be found out is 0, and the log says why.
+// Figures tells how the store is doing. It reads memory, and asks the disk for
+// its free space only. What cannot be found out is 0, and the log says why.
 func (s *Store) Figures() Figures {
 	f := Figures{
 		Last: ModSeq(s.log.Durable()), Applied: ModSeq(s.disk.applied()),

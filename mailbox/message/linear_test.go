@@ -73,7 +73,7 @@ func TestLinear(t *testing.T) {
 				if b < 3*factor*max(a, 300*time.Microsecond) {
 					return
 				}
-				if try == 3 {
+				if try == 20 { // what is quadratic never passes; what is not may be held up by others for some tries
 					t.Fatalf("%v for %d octets, %v for %d", a, len(few), b, len(many))
 				}
 			}
