@@ -32,6 +32,13 @@ type memory struct {
 
 func newMemory() *memory { return &memory{values: map[string][]byte{}} }
 
+// refuseKeys has keys that have a part refused from now on; "" = none.
+func (m *memory) refuseKeys(part string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refuse = part
+}
+
 func (m *memory) Store(ctx context.Context, key string, value []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -323,7 +330,7 @@ func TestACMEKeyChangeIsInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := w.state(name).TLSA[1]
-	w.storage.refuse = "keys/" + name + "/" + currentKey
+	w.storage.refuseKeys("keys/" + name + "/" + currentKey)
 	if err := w.acme.Renew(t.Context(), name, true); err == nil {
 		t.Fatal("the full disk was not noticed")
 	}
@@ -331,7 +338,7 @@ func TestACMEKeyChangeIsInterrupted(t *testing.T) {
 		t.Fatal("the old certificate is not served any more")
 	}
 	w.stop()
-	w.storage.refuse = ""
+	w.storage.refuseKeys("")
 	w.start(name)
 	if TLSA(w.served(name).PublicKey) != next || len(w.state(name).TLSA) != 1 {
 		t.Errorf("after the restart: %+v", w.state(name))
@@ -345,12 +352,12 @@ func TestACMEFullDisk(t *testing.T) {
 	w.start(name)
 	w.until("the certificate", func() bool { return w.has(name) })
 	key := w.state(name).TLSA[0]
-	w.storage.refuse = ".crt"
+	w.storage.refuseKeys(".crt")
 	if err := w.acme.Renew(t.Context(), name, false); err == nil {
 		t.Fatal("the full disk was not noticed")
 	}
 	w.stop()
-	w.storage.refuse = ""
+	w.storage.refuseKeys("")
 	w.start(name)
 	w.until("the certificate after a restart", func() bool { return w.has(name) })
 	if got := w.state(name).TLSA; !slices.Equal(got, []string{key}) {
