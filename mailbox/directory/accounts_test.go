@@ -378,7 +378,6 @@ func TestAdministratorsRace(t *testing.T) {
 		func() error { return second(d.RenameAccount(ctx, "ann@example.test", wanted, false)) },
 		func() error { return second(d.RenameAccount(ctx, "bob@example.test", wanted, true)) },
 		func() error { return d.AddAddress(ctx, "carl@example.test", wanted) },
-		func() error { return d.AddAddress(ctx, "bob@example.test", wanted) },
 		func() error { return d.AddAlias(ctx, wanted, "ann@example.test") },
 		func() error { return second(d.AddAccount(ctx, wanted, "secret")) },
 	}
