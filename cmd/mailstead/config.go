@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"mailstead/cmd/internal/tomlfile"
 	"mailstead/mailbox"
 	"mailstead/smtp"
 	"mailstead/smtp/mtasts"
@@ -216,15 +217,15 @@ func readConfigFile(name string) ([]byte, error) {
 
 // parseSettings reads settings and checks them. A key that is not known is a fault: most often it is a known one with a slip of
 // the finger. With faults the settings are not to be used.
-func parseSettings(data []byte) (settings, faults) {
+func parseSettings(data []byte) (settings, tomlfile.Faults) {
 	s := defaultSettings()
-	all, filled := decodeTOML(data, &s, nearest)
+	all, filled := tomlfile.Decode(data, &s, nearest)
 	if !filled {
 		return s, all
 	}
 	all = append(all, s.checkAll()...)
-	all.locate(data)
-	return s, all.inOrder()
+	all.Locate(data)
+	return s, all.InOrder()
 }
 
 // newAccountQuota is what accounts that are added may hold.

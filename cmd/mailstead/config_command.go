@@ -8,6 +8,8 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"mailstead/cmd/internal/tomlfile"
 )
 
 // configCommand is `mailstead config`.
@@ -39,11 +41,11 @@ func (c configShowCommand) Run(std streams) error {
 	if c.JSON {
 		return showJSON(std.out, &s)
 	}
-	return showSettings(std.out, &s, findPlaces(data))
+	return showSettings(std.out, &s, tomlfile.Places(data))
 }
 
 // showSettings prints the settings as a file would have them, with a mark behind those that are set.
-func showSettings(w io.Writer, s *settings, places map[string]placeOf) error {
+func showSettings(w io.Writer, s *settings, places map[string]tomlfile.Place) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	table := ""
 	for _, k := range settingTable() {
@@ -98,8 +100,8 @@ func (c configCheckCommand) Run(_ context.Context, std streams) error {
 	bad := len(all)
 	if bad == 0 {
 		all = thisMachine.check(&s)
-		all.locate(data)
-		all = all.inOrder()
+		all.Locate(data)
+		all = all.InOrder()
 	}
 	if c.JSON {
 		err = print(std.out, c.format, all, nil, nil)
@@ -113,7 +115,7 @@ func (c configCheckCommand) Run(_ context.Context, std streams) error {
 }
 
 // printFaults prints faults as compilers do, so that editors find them.
-func printFaults(w io.Writer, name string, all faults) error {
+func printFaults(w io.Writer, name string, all tomlfile.Faults) error {
 	for _, f := range all {
 		at := name
 		if f.Line > 0 {

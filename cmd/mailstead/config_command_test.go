@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mailstead/cmd/internal/tomlfile"
 )
 
 // writeFile puts a text into a file of a folder.
@@ -143,7 +145,7 @@ func TestMachine(t *testing.T) {
 		s.Hostname, s.Dir, s.Certificate, s.Key, s.Resolvers = "mail.example.test", dir, certificate, key, []string{}
 		c.change(&s)
 		all := m.check(&s)
-		if c.want == "" && len(all) > 0 || c.want != "" && !slices.ContainsFunc(all, func(f fault) bool { return f.Warning && strings.Contains(f.Text, c.want) }) {
+		if c.want == "" && len(all) > 0 || c.want != "" && !slices.ContainsFunc(all, func(f tomlfile.Fault) bool { return f.Warning && strings.Contains(f.Text, c.want) }) {
 			t.Errorf("%s: %v, want %q", c.name, all, c.want)
 		}
 	}

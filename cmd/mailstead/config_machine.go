@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"mailstead/cmd/internal/tomlfile"
 	"mailstead/tls/rfc2136"
 )
 
@@ -27,9 +28,9 @@ const soonOver = 14 * 24 * time.Hour
 
 // check says what the settings ask for that the machine does not have. All of it are warnings: it may come later, or be there for
 // the user only that the server runs as.
-func (m machine) check(s *settings) (all faults) {
+func (m machine) check(s *settings) (all tomlfile.Faults) {
 	warn := func(setting, format string, args ...any) {
-		all = append(all, fault{Setting: setting, Text: fmt.Sprintf(format, args...), Warning: true, index: -1})
+		all = append(all, tomlfile.Fault{Setting: setting, Text: fmt.Sprintf(format, args...), Warning: true, Index: -1})
 	}
 	if !strings.Contains(strings.Trim(s.Hostname, "."), ".") {
 		warn("hostname", "hostname: %q has no domain; other servers refuse mail of hosts whose name they cannot look up", s.Hostname)
@@ -115,15 +116,15 @@ func (m machine) checkAddresses(s *settings, warn warner) {
 	for _, e := range s.Listen.all() {
 		for i, address := range e.addresses {
 			if other, ok := taken[address]; ok {
-				warn(itemName("listen."+e.name, i), "listen.%s: %s is also of listen.%s", e.name, address, other)
+				warn(tomlfile.ItemName("listen."+e.name, i), "listen.%s: %s is also of listen.%s", e.name, address, other)
 			}
 			taken[address] = e.name
 			host, port, _ := net.SplitHostPort(address)
 			if _, err := net.LookupPort("tcp", port); err != nil {
-				warn(itemName("listen."+e.name, i), "listen.%s: %q is no port", e.name, port)
+				warn(tomlfile.ItemName("listen."+e.name, i), "listen.%s: %q is no port", e.name, port)
 			}
 			if ip := net.ParseIP(host); ip != nil && !ip.IsUnspecified() && !hasAddress(own, ip) {
-				warn(itemName("listen."+e.name, i), "listen.%s: this machine does not have the address %s", e.name, host)
+				warn(tomlfile.ItemName("listen."+e.name, i), "listen.%s: this machine does not have the address %s", e.name, host)
 			}
 		}
 	}

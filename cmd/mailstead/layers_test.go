@@ -22,13 +22,13 @@ const module = "mailstead"
 // this rule: they try a package together with its neighbours.
 var layers = [][]string{
 	{"cmd/mailstead"},
-	{"cmd/internal/check", "cmd/internal/figures", "cmd/internal/setup", "cmd/internal/web", "smtp", "imap", "pop3"}, // fronts
-	{"smtp/local", "smtp/remote", "smtp/keyring", "smtp/feedback"},                                                   // couriers; signs, and is told what the queue has
+	{"cmd/internal/check", "cmd/internal/declared", "cmd/internal/figures", "cmd/internal/setup", "cmd/internal/web", "smtp", "imap", "pop3"}, // fronts
+	{"smtp/local", "smtp/remote", "smtp/keyring", "smtp/feedback"},                                                                            // couriers; signs, and is told what the queue has
 	{"smtp/queue", "smtp/mailauth", "smtp/mtasts", "smtp/report", "mailbox/junk/training", "mailbox/transfer", "mailbox/backup"},
 	{"mailbox/directory", "mailbox/junk", "smtp/route"}, // keep their state in mailbox; junk is pure
 	{"mailbox/directory/loginlog", "imap/client"},
 	{"mailbox"}, // storage
-	{"cmd/internal/web/cms", "cmd/internal/web/qr", "imap/wire", "imap/deflate", "mailbox/directory/srs", "mailbox/log", "mailbox/message", "mailbox/search", "mailbox/sieve", "smtp/dns", "smtp/journal", "tls", "tls/serve", "tls/rfc2136"}, // leaves
+	{"cmd/internal/tomlfile", "cmd/internal/web/cms", "cmd/internal/web/qr", "imap/wire", "imap/deflate", "mailbox/directory/srs", "mailbox/log", "mailbox/message", "mailbox/search", "mailbox/sieve", "smtp/dns", "smtp/journal", "tls", "tls/serve", "tls/rfc2136"}, // leaves
 }
 
 // testPackages help tests, or are nothing but tests: only test files and each other import them.

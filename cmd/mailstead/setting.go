@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
+
+	"mailstead/cmd/internal/tomlfile"
 )
 
 // setting is one key of the configuration file. settingTable has all of them: what `config explain` prints, what is checked, and
@@ -68,7 +69,7 @@ func (k setting) text(s *settings) string { return textOf(k.value(s)) }
 func textOf(v reflect.Value) string {
 	switch v.Kind() {
 	case reflect.String:
-		return tomlString(v.String())
+		return tomlfile.Quote(v.String())
 	case reflect.Slice:
 		var parts []string
 		for i := range v.Len() {
@@ -80,38 +81,11 @@ func textOf(v reflect.Value) string {
 		names := v.MapKeys()
 		slices.SortFunc(names, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 		for _, name := range names {
-			parts = append(parts, tomlString(name.String())+" = "+textOf(v.MapIndex(name)))
+			parts = append(parts, tomlfile.Quote(name.String())+" = "+textOf(v.MapIndex(name)))
 		}
 		return strings.TrimSpace("{ "+strings.Join(parts, ", ")) + " }"
 	}
 	return fmt.Sprint(v)
-}
-
-// tomlString is a basic string of TOML: what Go escapes otherwise is written by its number.
-func tomlString(s string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r == '\n':
-			b.WriteString(`\n`)
-		case r == '\t':
-			b.WriteString(`\t`)
-		case r == '\r':
-			b.WriteString(`\r`)
-		case strconv.IsPrint(r):
-			b.WriteRune(r)
-		case r > 0xffff:
-			fmt.Fprintf(&b, `\U%08X`, r)
-		default:
-			fmt.Fprintf(&b, `\u%04X`, r)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
 }
 
 // initial is the default, for people.
@@ -138,7 +112,7 @@ func (k setting) takesEffect() string {
 }
 
 // checkAll checks every setting, in the order of the table.
-func (s *settings) checkAll() (all []fault) {
+func (s *settings) checkAll() (all []tomlfile.Fault) {
 	for _, k := range settingTable() {
 		if k.check == nil {
 			continue
@@ -147,9 +121,9 @@ func (s *settings) checkAll() (all []fault) {
 		if err == nil {
 			continue
 		}
-		f := fault{Setting: k.name, Text: err.Error(), index: -1}
+		f := tomlfile.Fault{Setting: k.name, Text: err.Error(), Index: -1}
 		if item, ok := errors.AsType[*itemError](err); ok {
-			f.index = item.index
+			f.Index = item.index
 		}
 		all = append(all, f)
 	}
@@ -168,9 +142,9 @@ func (s *settings) check() error {
 // nearest is the name of a setting that somebody may have meant, "" for none: in any table, as a setting is often put into the wrong
 // one.
 func nearest(name string) string {
-	best, distance := "", 1+min(len(name), maxCompared)/3
+	best, distance := "", 1+min(len(name), tomlfile.MaxCompared)/3
 	for _, k := range settingTable() {
-		d := editDistance(name, k.name)
+		d := tomlfile.Distance(name, k.name)
 		if last := lastPart(name); last == lastPart(k.name) {
 			d = min(d, 1)
 		}
@@ -182,34 +156,3 @@ func nearest(name string) string {
 }
 
 func lastPart(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
-
-// maxCompared bounds what is compared, in octets: a name of a setting is shorter.
-const maxCompared = 64
-
-// editDistance is how many letters have to be put in, taken away, changed or swapped with their neighbour to make b of a.
-func editDistance(a, b string) int {
-	if len(a) > maxCompared || len(b) > maxCompared {
-		return len(a) + len(b)
-	}
-	rows := make([][]int, len(a)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(b)+1)
-		rows[i][0] = i
-	}
-	for j := range rows[0] {
-		rows[0][j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		for j := 1; j <= len(b); j++ {
-			change := 1
-			if a[i-1] == b[j-1] {
-				change = 0
-			}
-			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+change)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
-			}
-		}
-	}
-	return rows[len(a)][len(b)]
-}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"mailstead/cmd/internal/tomlfile"
 )
 
 var writeMan = flag.Bool("write-man", false, "write the settings of settingTable into docs/man/mailstead.toml.5")
@@ -167,11 +169,11 @@ func TestSettingTable(t *testing.T) {
 				t.Errorf("the example %q: %v", k.example, f)
 			}
 		}
-		if _, ok := findPlaces([]byte(text))[k.name]; !ok {
+		if _, ok := tomlfile.Places([]byte(text))[k.name]; !ok {
 			t.Errorf("the example %q is of another setting than %s", k.example, k.name)
 		}
 		again, all := parseSettings([]byte(head + lastPart(k.name) + " = " + k.text(&s) + "\n"))
-		if slices.ContainsFunc(all, func(f fault) bool { return strings.Contains(f.Text, "toml") }) || k.text(&again) != k.text(&s) {
+		if slices.ContainsFunc(all, func(f tomlfile.Fault) bool { return strings.Contains(f.Text, "toml") }) || k.text(&again) != k.text(&s) {
 			t.Errorf("%s: written as %s, read as %s, %v", k.name, k.text(&s), k.text(&again), all)
 		}
 	}

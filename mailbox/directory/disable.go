@@ -50,8 +50,8 @@ func (v *Disabled) said() string {
 // refuseMail is set: then it is refused (550). Said again, it changes reason and refuseMail. ErrNoSuch, ErrExists
 // where nothing changes, ErrReason.
 func (d *Directory) DisableAccount(ctx context.Context, account, reason string, refuseMail bool) error {
-	if len(reason) > maxReason || !utf8.ValidString(reason) || strings.ContainsFunc(reason, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return problem(ErrReason, "the reason is to be one line of %d printable octets at most", maxReason)
+	if err := CheckReason(reason); err != nil {
+		return err
 	}
 	a, err := d.editAccount(ctx, account, func(a *accountRecord) error {
 		now := &Disabled{Since: d.now().UTC(), Reason: reason, RefusesMail: refuseMail}
@@ -67,6 +67,14 @@ func (d *Directory) DisableAccount(ctx context.Context, account, reason string, 
 		d.logins.endAll(a.ID)
 	}
 	return err
+}
+
+// CheckReason fails with ErrReason where an account cannot be disabled for that.
+func CheckReason(reason string) error {
+	if len(reason) > maxReason || !utf8.ValidString(reason) || strings.ContainsFunc(reason, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return problem(ErrReason, "the reason is to be one line of %d printable octets at most", maxReason)
+	}
+	return nil
 }
 
 // EnableAccount ends that. ErrNoSuch, ErrExists for one that is not disabled.

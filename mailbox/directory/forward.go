@@ -93,7 +93,11 @@ func (d *Directory) Forwarding(account string) (Forwarding, error) {
 	if err != nil {
 		return Forwarding{}, ErrNoSuch
 	}
-	return Forwarding{To: append([]string{}, a.Forward.To...), Keep: a.Forward.Keep || len(a.Forward.To) == 0}, nil
+	return a.Forward.describe(), nil
+}
+
+func (f forward) describe() Forwarding {
+	return Forwarding{To: append([]string{}, f.To...), Keep: f.Keep || len(f.To) == 0}
 }
 
 // leadsTo reports whether mail for an address gets to an account, kept there or not.

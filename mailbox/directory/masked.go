@@ -129,14 +129,14 @@ func (d *Directory) AddMasked(ctx context.Context, account, label, domain string
 	if err != nil {
 		return Masked{}, err
 	}
-	if label != "" && !validLabel(label) {
-		return Masked{}, problem(ErrMasked, "the label is to have %d printable octets at most", maxLabel)
+	if err := CheckMaskedLabel(label); err != nil {
+		return Masked{}, err
 	}
 	if err := d.checkEnd(expires); err != nil {
 		return Masked{}, err
 	}
-	if n := d.countMasked(a.ID); n >= maxMasked {
-		return Masked{}, problem(ErrTooMany, "%s has %d masked addresses, and can have no more; remove some first", a.Name, n)
+	if err := d.roomForMasked(a); err != nil {
+		return Masked{}, err
 	}
 	_, own, _ := strings.Cut(a.Name, "@")
 	at, err := d.unguessed(cmp.Or(domain, own))
@@ -158,6 +158,13 @@ func validLabel(label string) bool {
 func (d *Directory) checkEnd(expires time.Time) error {
 	if !expires.IsZero() && !expires.After(d.now()) {
 		return problem(ErrMasked, "that end is in the past")
+	}
+	return nil
+}
+
+func (d *Directory) roomForMasked(a *accountRecord) error {
+	if n := d.countMasked(a.ID); n >= maxMasked {
+		return problem(ErrTooMany, "%s has %d masked addresses, and can have no more; remove some first", a.Name, n)
 	}
 	return nil
 }

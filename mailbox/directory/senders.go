@@ -116,17 +116,21 @@ func (d *Directory) Senders(account string, list List) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	return a.Senders.list(list), nil
+}
+
+func (s *senders) list(list List) []string {
 	entries := []string{}
-	if own := a.Senders.own(list); own != nil {
+	if own := s.own(list); own != nil {
 		entries = append(entries, *own...)
 	}
-	for entry, standing := range a.Senders.Standing {
+	for entry, standing := range s.Standing {
 		if standing == list {
 			entries = append(entries, entry)
 		}
 	}
 	slices.Sort(entries)
-	return entries, nil
+	return entries
 }
 
 // senderEntry gives an entry in the form that is compared. ErrAddress.

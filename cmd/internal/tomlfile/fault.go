@@ -1,4 +1,6 @@
-package main
+// Package tomlfile reads TOML files that people write, and says what is wrong with them by line and column: what is no TOML,
+// keys that nobody knows, and values that the reader of the file refuses.
+package tomlfile
 
 import (
 	"cmp"
@@ -13,8 +15,8 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// fault is something wrong in a TOML file. Line and column, both from 1 and in octets, are 0 where it is in no line: what is missing.
-type fault struct {
+// Fault is something wrong in a TOML file. Line and column, both from 1 and in octets, are 0 where it is in no line: what is missing.
+type Fault struct {
 	Line    int    `json:"line,omitempty"`
 	Column  int    `json:"column,omitempty"`
 	Setting string `json:"setting,omitempty"` // its name, "" where the file is no TOML
@@ -22,11 +24,11 @@ type fault struct {
 	Hint    string `json:"hint,omitempty"`
 	Warning bool   `json:"warning"` // the server starts all the same
 
-	index int // of the value in a list, -1 for the whole
+	Index int `json:"-"` // of the value in a list, -1 for the whole
 }
 
 // String is the fault in one line, without the name of the file.
-func (f fault) String() string {
+func (f Fault) String() string {
 	text := f.Text
 	if f.Hint != "" {
 		text += "; " + f.Hint
@@ -37,11 +39,11 @@ func (f fault) String() string {
 	return fmt.Sprintf("line %d, column %d: %s", f.Line, f.Column, text)
 }
 
-// faults are all that is wrong with a file.
-type faults []fault
+// Faults are all that is wrong with a file.
+type Faults []Fault
 
 // Error has a line for each fault.
-func (all faults) Error() string {
+func (all Faults) Error() string {
 	var lines []string
 	for _, f := range all {
 		lines = append(lines, f.String())
@@ -49,15 +51,15 @@ func (all faults) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// decodeTOML reads data into a struct, or says what keys and values there are in it that do not fit. What is unknown does not
+// Decode reads data into a struct, or says what keys and values there are in it that do not fit. What is unknown does not
 // hide what else is wrong: filled says that into has the values of the file.
-func decodeTOML(data []byte, into any, suggest func(name string) string) (all faults, filled bool) {
+func Decode(data []byte, into any, suggest func(name string) string) (all Faults, filled bool) {
 	err := toml.Unmarshal(data, into)
 	if at, ok := errors.AsType[*toml.DecodeError](err); ok {
-		return faults{decodeFault(at)}, false
+		return Faults{decodeFault(at)}, false
 	}
 	if err != nil {
-		return faults{{Text: err.Error(), index: -1}}, false
+		return Faults{{Text: err.Error(), Index: -1}}, false
 	}
 	again := reflect.New(reflect.TypeOf(into).Elem()).Interface()
 	err = toml.NewDecoder(strings.NewReader(string(data))).DisallowUnknownFields().Decode(again)
@@ -65,7 +67,7 @@ func decodeTOML(data []byte, into any, suggest func(name string) string) (all fa
 	if !ok {
 		return nil, true
 	}
-	places := findPlaces(data)
+	places := Places(data)
 	for i := range strict.Errors {
 		e := &strict.Errors[i]
 		f := decodeFault(e)
@@ -81,8 +83,8 @@ func decodeTOML(data []byte, into any, suggest func(name string) string) (all fa
 	return all, true
 }
 
-func decodeFault(e *toml.DecodeError) fault {
-	f := fault{Setting: joinKey(e.Key()), Text: strings.TrimPrefix(e.Error(), "toml: "), index: -1}
+func decodeFault(e *toml.DecodeError) Fault {
+	f := Fault{Setting: JoinKey(e.Key()), Text: strings.TrimPrefix(e.Error(), "toml: "), Index: -1}
 	f.Line, f.Column = e.Position()
 	f.Text = plainTypes(f.Text)
 	if f.Setting != "" {
@@ -99,29 +101,29 @@ func plainTypes(text string) string {
 	return text
 }
 
-// joinKey is a name with dots between its parts; those that are no bare keys are quoted.
-func joinKey(parts []string) string {
+// JoinKey is a name with dots between its parts; those that are no bare keys are quoted.
+func JoinKey(parts []string) string {
 	var quotedParts []string
 	for _, p := range parts {
 		if p == "" || strings.ContainsFunc(p, func(r rune) bool {
 			return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
 		}) {
-			p = tomlString(p)
+			p = Quote(p)
 		}
 		quotedParts = append(quotedParts, p)
 	}
 	return strings.Join(quotedParts, ".")
 }
 
-// placeOf is where something stands in a file, both from 1.
-type placeOf struct{ Line, Column int }
+// Place is where something stands in a file, both from 1.
+type Place struct{ Line, Column int }
 
-// itemName is the name of a value of a list among the places.
-func itemName(name string, index int) string { return name + "[" + strconv.Itoa(index) + "]" }
+// ItemName is the name of a value of a list among the places.
+func ItemName(name string, index int) string { return name + "[" + strconv.Itoa(index) + "]" }
 
-// findPlaces gives where each key stands in a TOML text that can be read, and each value of a list.
-func findPlaces(data []byte) map[string]placeOf {
-	finder := &placeFinder{places: map[string]placeOf{}, lines: lineStarts(data)}
+// Places gives where each key stands in a TOML text that can be read, and each value of a list.
+func Places(data []byte) map[string]Place {
+	finder := &placeFinder{places: map[string]Place{}, lines: lineStarts(data)}
 	finder.parser.Reset(data)
 	var table []string
 	for finder.parser.NextExpression() {
@@ -137,7 +139,7 @@ func findPlaces(data []byte) map[string]placeOf {
 
 type placeFinder struct {
 	parser unstable.Parser
-	places map[string]placeOf
+	places map[string]Place
 	lines  []int // offsets at which lines begin
 }
 
@@ -151,12 +153,12 @@ func lineStarts(data []byte) []int {
 	return starts
 }
 
-func (p *placeFinder) at(offset int) placeOf {
+func (p *placeFinder) at(offset int) Place {
 	line, found := slices.BinarySearch(p.lines, offset)
 	if !found {
 		line--
 	}
-	return placeOf{line + 1, offset - p.lines[line] + 1}
+	return Place{line + 1, offset - p.lines[line] + 1}
 }
 
 // note keeps the first place of a name: a table is where it is mentioned first.
@@ -171,7 +173,7 @@ func (p *placeFinder) key(table []string, e *unstable.Node) []string {
 	name := slices.Clone(table)
 	for parts := e.Key(); parts.Next(); {
 		name = append(name, string(parts.Node().Data))
-		p.note(joinKey(name), parts.Node().Raw)
+		p.note(JoinKey(name), parts.Node().Raw)
 	}
 	return name
 }
@@ -196,7 +198,7 @@ func (p *placeFinder) value(name []string, v *unstable.Node, depth int) {
 		for all := v.Children(); all.Next(); {
 			if e := all.Node(); e.Kind != unstable.Comment {
 				if e.Raw.Length > 0 {
-					p.note(itemName(joinKey(name), i), e.Raw)
+					p.note(ItemName(JoinKey(name), i), e.Raw)
 				}
 				i++
 			}
@@ -204,16 +206,16 @@ func (p *placeFinder) value(name []string, v *unstable.Node, depth int) {
 	}
 }
 
-// locate fills in where in data the settings stand that the faults are of.
-func (all faults) locate(data []byte) {
-	places := findPlaces(data)
+// Locate fills in where in data the settings stand that the faults are of.
+func (all Faults) Locate(data []byte) {
+	places := Places(data)
 	for i := range all {
 		f := &all[i]
 		if f.Line != 0 {
 			continue
 		}
 		at, ok := places[f.Setting]
-		if item, found := places[itemName(f.Setting, f.index)]; found && f.index >= 0 {
+		if item, found := places[ItemName(f.Setting, f.Index)]; found && f.Index >= 0 {
 			at, ok = item, true
 		}
 		if ok {
@@ -222,8 +224,8 @@ func (all faults) locate(data []byte) {
 	}
 }
 
-// inOrder puts faults as they stand in the file, what is missing first.
-func (all faults) inOrder() faults {
-	slices.SortStableFunc(all, func(a, b fault) int { return cmp.Or(a.Line-b.Line, a.Column-b.Column) })
+// InOrder puts faults as they stand in the file, what is missing first.
+func (all Faults) InOrder() Faults {
+	slices.SortStableFunc(all, func(a, b Fault) int { return cmp.Or(a.Line-b.Line, a.Column-b.Column) })
 	return all
 }
