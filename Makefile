@@ -33,7 +33,7 @@ ERASURES      ?= 200
 FLIPS         ?= 3000
 FAULTS        ?= 1
 
-.PHONY: build run test race test-acme tls-table testssl page-shots lint fuzz bench bench-import bench-large bench-outgoing bench-slowflush clients network setup-fresh differential junk idle soak soak-queue soak-restart import-imap model faults powercut install install-files release deb vuln help
+.PHONY: build run test race test-acme tls-table testssl page-shots lint fuzz bench bench-import bench-large bench-outgoing bench-slowflush clients network setup-fresh deb-fresh differential junk idle soak soak-queue soak-restart import-imap model faults powercut install install-files release deb lint-deb vuln help
 
 build: ## the binary, ./mailstead
 	$(GO) build -trimpath -o mailstead ./cmd/mailstead
@@ -91,6 +91,9 @@ network: ## mail to Postfix and back through DANE, MTA-STS, REQUIRETLS and refus
 setup-fresh: build ## `mailstead setup` at a terminal of a machine of its own, to the first letter in and out (needs root); FRESH_ROOT="$$(.ci/fresh-root)" for a new Debian
 	$(GO) test ./cmd/mailstead -count 1 -run '^TestSetupFresh$$' -timeout 5m -v -fresh $(CURDIR)/mailstead -fresh.root $(FRESH_ROOT)
 
+deb-fresh: ## the Debian package on a machine of its own: installed, set up, a letter in and out, upgraded, removed, purged, back (needs root); FRESH_ROOT as above
+	VERSION=$(VERSION) GO=$(GO) .ci/deb-fresh $(FRESH_ROOT)
+
 interop-dkim: ## DKIM_LETTERS (1000) odd letters, signed, relayed by Postfix, verified by go-msgauth and opendkim (needs root)
 	$(GO) test ./cmd/mailstead -count 1 -run '^TestSignaturesHold$$' -timeout 20m -v -dkim.messages $(DKIM_LETTERS) -dkim.postfix
 
@@ -147,6 +150,9 @@ release: ## static binaries with manual and completions, and their checksums, in
 
 deb: ## Debian packages for amd64 and arm64 in dist/ (needs dpkg-deb)
 	VERSION=$(VERSION) GO=$(GO) .ci/deb
+
+lint-deb: ## lintian and systemd-analyze on the packages in dist/ (after make deb; needs both tools)
+	.ci/lint-deb
 
 vuln: ## known vulnerabilities in what the binary uses (asks the internet)
 	@echo "govulncheck and its database come from the internet; .ci/run does not depend on this."

@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -49,25 +48,6 @@ func TestCompletion(t *testing.T) {
 	} {
 		if got := completed(t, root, strings.Split(c.line, " ")...); strings.Join(got, " ") != c.want {
 			t.Errorf("%q: %q, want %q", c.line, got, c.want)
-		}
-	}
-}
-
-// TestEveryCommandIsCompleted holds completion against the command line; the manual is held by TestManHasEveryCommandAndFlag.
-func TestEveryCommandIsCompleted(t *testing.T) {
-	root := commandModel(t).Node
-	for name, node := range leaves(root, nil) {
-		words := strings.Fields(name)
-		for i, word := range words {
-			if got := completed(t, root, append(slices.Clone(words[:i]), word)...); !slices.Contains(got, word) {
-				t.Errorf("%s: %q is completed to %v", name, words[:i+1], got)
-			}
-		}
-		flags := completed(t, root, append(words, "--")...)
-		for _, f := range node.Flags {
-			if !slices.Contains(flags, "--"+f.Name) {
-				t.Errorf("%s: --%s is not among %v", name, f.Name, flags)
-			}
 		}
 	}
 }

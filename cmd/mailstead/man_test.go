@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"io"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -19,6 +22,17 @@ func commandModel(t *testing.T) *kong.Application {
 		t.Fatal(err)
 	}
 	return parser.Model
+}
+
+// helpingParser is the command line, with where it writes what --help asks for. Making one takes longer than using it.
+func helpingParser(t *testing.T) (*kong.Kong, *bytes.Buffer) {
+	t.Helper()
+	var said bytes.Buffer
+	parser, err := kong.New(&cli{}, kong.Name("mailstead"), kong.Vars{"config": defaultConfig}, kong.Writers(&said, io.Discard), kong.Exit(func(int) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parser, &said
 }
 
 // leaves are the commands that can be run, with their whole names.
@@ -39,51 +53,212 @@ func leaves(n *kong.Node, path []string) map[string]*kong.Node {
 }
 
 var (
-	manCommand = regexp.MustCompile(`(?m)^\.It Cm ([a-z -]+?)(?: (?:Ar|Op) .*)?$`)
+	manCommand = regexp.MustCompile(`^\.It Cm ([a-z -]+?)(?: (?:Ar|Op|Oo) .*)?$`)
 	manFlag    = regexp.MustCompile(`Fl -([a-z-]+)`)
+	manNamed   = regexp.MustCompile(`(?:^\.| )Cm ([a-z ,-]+)`)
+	helpFlag   = regexp.MustCompile(`(?m)^ +(?:-[a-z], )?--([a-z-]+)(.*)$`)
 )
 
-// TestManHasEveryCommandAndFlag holds mailstead(1) against the command line, both ways.
-func TestManHasEveryCommandAndFlag(t *testing.T) {
-	page, model := readPaper(t, "man/mailstead.1"), commandModel(t)
-	var inPage []string
-	for _, m := range manCommand.FindAllStringSubmatch(page, -1) {
-		inPage = append(inPage, m[1])
-	}
-	flags := map[string]bool{}
-	note := func(list []*kong.Flag) {
-		for _, f := range list {
-			flags[f.Name] = true
+// manItem is what the manual says of one command, or of some at once.
+type manItem struct {
+	commands []string
+	named    []string // other commands, and what else is in their type
+	flags    []string
+	common   []string // flags that its section says of all its commands
+	said     bool     // there is text below the headings
+}
+
+// manItems are those of mailstead(1), with the flags that go with every command.
+func manItems(page string) (items []manItem, always []string) {
+	var common []string
+	var item *manItem
+	section := ""
+	for line := range strings.Lines(page) {
+		line = strings.TrimSuffix(line, "\n")
+		if strings.HasPrefix(line, ".Sh ") || strings.HasPrefix(line, ".Ss ") {
+			if section == ".Sh DESCRIPTION" {
+				always = common
+			}
+			section, item, common = line, nil, nil
+			continue
+		}
+		if m := manCommand.FindStringSubmatch(line); m != nil {
+			if item == nil || item.said {
+				items = append(items, manItem{common: common})
+				item = &items[len(items)-1]
+			}
+			item.commands = append(item.commands, m[1])
+		} else if item != nil {
+			item.said = true
+		}
+		var flags []string
+		for _, m := range manFlag.FindAllStringSubmatch(line, -1) {
+			flags = append(flags, m[1])
+		}
+		if item == nil {
+			common = append(common, flags...)
+			continue
+		}
+		item.flags = append(item.flags, flags...)
+		for _, m := range manNamed.FindAllStringSubmatch(line, -1) {
+			for name := range strings.SplitSeq(m[1], " , ") {
+				item.named = append(item.named, strings.TrimSpace(name))
+			}
 		}
 	}
-	note(model.Flags)
-	commands := leaves(model.Node, nil)
+	return items, always
+}
+
+// manualOf is what the manual says of flags: of each command, those that are said with it, with an item that names it, or that it names.
+func manualOf(items []manItem) (told map[string]map[string]bool) {
+	told = map[string]map[string]bool{}
+	add := func(commands, flags []string) {
+		for _, name := range commands {
+			if told[name] == nil {
+				told[name] = map[string]bool{}
+			}
+			for _, f := range flags {
+				told[name][f] = true
+			}
+		}
+	}
+	for _, item := range items {
+		add(item.commands, append(item.flags, item.common...))
+		add(item.named, item.flags)
+		for _, other := range items {
+			if slices.ContainsFunc(other.commands, func(name string) bool { return slices.Contains(item.named, name) }) {
+				add(item.commands, other.flags)
+			}
+		}
+	}
+	return told
+}
+
+func flagNames(node *kong.Node) (names []string) {
+	for _, group := range node.AllFlags(true) {
+		for _, f := range group {
+			names = append(names, f.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// TestHelpManualAndCompletionAgree holds what is told of every command and flag against the command line, both ways: by
+// --help, by mailstead(1), and by what a shell offers at Tab.
+func TestHelpManualAndCompletionAgree(t *testing.T) {
+	page := readPaper(t, "man/mailstead.1")
+	parser, said := helpingParser(t)
+	help := func(words []string) string {
+		said.Reset()
+		_, _ = parser.Parse(append(slices.Clone(words), "--help")) // what else is missing does not matter
+		return said.String()
+	}
+	root := parser.Model.Node
+	commands := leaves(root, nil)
+	items, always := manItems(page)
+	told := manualOf(items)
 	for name, node := range commands {
-		if !slices.Contains(inPage, name) {
-			t.Errorf("the command %q is missing", name)
+		flags := flagNames(node)
+		if told[name] == nil {
+			t.Errorf("the manual does not have %q", name)
 		}
-		note(node.Flags)
-	}
-	for _, name := range inPage {
-		if commands[name] == nil {
-			t.Errorf("there is no command %q", name)
+		for _, f := range flags {
+			if !told[name][f] && !slices.Contains(always, f) {
+				t.Errorf("the manual says nothing of %s --%s", name, f)
+			}
+		}
+		words := strings.Fields(name)
+		if inHelp := helpFlags(t, name, help(words)); !slices.Equal(inHelp, flags) {
+			t.Errorf("%s --help tells of %v, not of %v", name, inHelp, flags)
+		}
+		offered := completed(t, root, append(slices.Clone(words), "--")...)
+		for i, o := range offered {
+			offered[i] = strings.TrimPrefix(o, "--")
+		}
+		if slices.Sort(offered); !slices.Equal(offered, flags) {
+			t.Errorf("shells offer %v after %s, not %v", offered, name, flags)
 		}
 	}
-	documented := map[string]bool{}
+	for _, item := range items {
+		itemAgrees(t, item, commands)
+	}
 	for _, m := range manFlag.FindAllStringSubmatch(page, -1) {
-		documented[m[1]] = true
-		if !flags[m[1]] {
-			t.Errorf("there is no flag --%s", m[1])
-		}
-	}
-	for name := range flags {
-		if !documented[name] {
-			t.Errorf("the flag --%s is missing", name)
+		if !slices.ContainsFunc(slices.Collect(maps.Values(commands)), func(n *kong.Node) bool { return slices.Contains(flagNames(n), m[1]) }) {
+			t.Errorf("no command has the flag --%s", m[1])
 		}
 	}
 	for code := range 5 {
 		if !strings.Contains(page, fmt.Sprintf("\n.It %d\n", code)) {
 			t.Errorf("the exit status %d is missing", code)
+		}
+	}
+	groupsAgree(t, root, nil, help)
+}
+
+// helpFlags are those that a command's --help tells of. Each has to have a word of explanation.
+func helpFlags(t *testing.T, name, said string) (flags []string) {
+	t.Helper()
+	_, said, _ = strings.Cut(said, "\nFlags:\n")
+	lines := helpFlag.FindAllStringSubmatchIndex(said, -1)
+	for i, m := range lines {
+		flag, end := said[m[2]:m[3]], len(said)
+		if i+1 < len(lines) {
+			end = lines[i+1][0]
+		}
+		if len(strings.Fields(said[m[3]:end])) < 2 {
+			t.Errorf("%s --help does not explain --%s", name, flag)
+		}
+		flags = append(flags, flag)
+	}
+	slices.Sort(flags)
+	return flags
+}
+
+// itemAgrees looks whether what an item of the manual names is there.
+func itemAgrees(t *testing.T, item manItem, commands map[string]*kong.Node) {
+	t.Helper()
+	var flags []string
+	for _, name := range item.commands {
+		if commands[name] == nil {
+			t.Errorf("the manual has %q, which is no command", name)
+			continue
+		}
+		flags = append(flags, flagNames(commands[name])...)
+	}
+	for _, name := range item.named {
+		if node := commands[name]; node != nil {
+			flags = append(flags, flagNames(node)...)
+		}
+	}
+	for _, f := range item.flags {
+		if !slices.Contains(flags, f) {
+			t.Errorf("the manual says of %v that there is --%s", item.commands, f)
+		}
+	}
+}
+
+// groupsAgree looks whether shells offer just the commands that there are, and --help names them.
+func groupsAgree(t *testing.T, node *kong.Node, words []string, help func([]string) string) {
+	t.Helper()
+	var want []string
+	for _, child := range node.Children {
+		if child.Hidden {
+			continue
+		}
+		want = append(want, child.Name)
+		groupsAgree(t, child, append(slices.Clone(words), child.Name), help)
+	}
+	if len(want) == 0 {
+		return
+	}
+	if got := completed(t, node, ""); !slices.Equal(got, want) {
+		t.Errorf("after %v shells offer %v, not %v", words, got, want)
+	}
+	said := help(words)
+	for _, name := range want {
+		if !regexp.MustCompile(`(?m)^  (?:[a-z-]+ )*` + name + `\b`).MatchString(said) {
+			t.Errorf("%v --help does not name %s", words, name)
 		}
 	}
 }

@@ -28,8 +28,8 @@ import (
 var (
 	// freshProgram has TestSetupFresh run: it needs root, and the binary.
 	freshProgram = flag.String("fresh", "", "TestSetupFresh sets a server up with this program on a machine of its own")
-	freshRoot    = flag.String("fresh.root", "/", "folder with the system of TestSetupFresh's machine, which is not changed")
-	freshWrite   = flag.Bool("fresh.write", false, "TestSetupFresh writes its transcript")
+	freshRoot    = flag.String("fresh.root", "/", "folder with the system of TestSetupFresh's and TestPackageFresh's machine, which is not changed")
+	freshWrite   = flag.Bool("fresh.write", false, "TestSetupFresh and TestPackageFresh write their transcripts")
 )
 
 // insideFresh names, in the process that has namespaces of its own, the folder for its machine.
@@ -50,30 +50,46 @@ gmail-smtp-in.l.google.com. A 192.0.2.25
 `
 )
 
-// freshCommands is what the owner types at the shell, and freshQuestions what at setup: see docs/GUIDE.md for others' figures.
-const freshCommands, freshQuestions = 1, 4
+// freshQuestions is what setup asks: see docs/GUIDE.md for others' figures.
+const freshQuestions = 4
 
-// TestSetupFresh is a new owner's first hour: one `mailstead setup` at a terminal of a machine that has nothing but the
-// program, then a letter that comes, is read, and is answered. The machine is a root of its own in namespaces; systemctl is a
+// TestSetupFresh is a new owner's first hour without a package: one `mailstead setup` at a terminal of a machine that has nothing
+// but the program, then a letter that comes, is read, and is answered. The machine is a root of its own in namespaces; systemctl is a
 // stand-in that starts the unit's command as its user and with its capability.
 func TestSetupFresh(t *testing.T) {
 	if *freshProgram == "" {
 		t.Skip("needs root: make setup-fresh")
 	}
+	onFreshMachine(t, func(w *freshWorld) {
+		program, err := os.ReadFile(*freshProgram)
+		w.must(err)
+		w.write("/root/mailstead", string(program), 0o755)
+		w.setUp("./mailstead", "setup", "example.org")
+		w.compareTranscript(freshTranscript, "# ./mailstead setup example.org\n"+w.screen.String())
+		w.exchangeLetters()
+		w.again()
+	})
+}
+
+// onFreshMachine has a test go on in a process with namespaces of its own.
+func onFreshMachine(t *testing.T, do func(*freshWorld)) {
+	t.Helper()
 	if dir := os.Getenv(insideFresh); dir != "" {
-		insideFreshWorld(t, dir)
+		do(newFreshWorld(t, dir))
 		return
 	}
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command(self, append(os.Args[1:], "-test.run=^TestSetupFresh$")...)
+	c := exec.Command(self, append(os.Args[1:], "-test.run=^"+t.Name()+"$")...)
 	c.Env = append(os.Environ(), insideFresh+"="+t.TempDir()) // which is removed when what is mounted in it has gone with the namespace
 	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET}
-	if said, err := c.CombinedOutput(); err != nil {
+	said, err := c.CombinedOutput()
+	if err != nil {
 		t.Fatalf("%v\n%s", err, said)
 	}
+	t.Logf("%s", said)
 }
 
 // freshWorld is the machine with its terminal, and the world.
@@ -84,13 +100,16 @@ type freshWorld struct {
 	dns    *dnstest.Server
 	friend *mx
 	screen lockedBuffer
-	typed  int // answers
 	seen   int // octets of the screen that waitFor is done with
+
+	commands, typed int // at the shell; answers
+
+	password string // of ann@example.org, as setup has shown it
 
 	keyboard *os.File
 }
 
-func insideFreshWorld(t *testing.T, dir string) {
+func newFreshWorld(t *testing.T, dir string) *freshWorld {
 	w := &freshWorld{t: t, root: filepath.Join(dir, "root"), friend: &mx{}}
 	w.makeRoot(filepath.Join(dir, "layers"))
 	w.connect()
@@ -100,8 +119,13 @@ func insideFreshWorld(t *testing.T, dir string) {
 	}
 	t.Cleanup(w.dns.Close)
 	w.friend.serve(t, freshOther, 25)
+	return w
+}
 
-	end := w.begin("./mailstead", "setup", "example.org")
+// setUp types the command, answers its questions, and publishes the records.
+func (w *freshWorld) setUp(words ...string) {
+	w.t.Helper()
+	end := w.begin(words...)
 	w.answer("[mail.example.org]: ", "")
 	w.answer("[postmaster@example.org]: ", "ann")
 	w.answer("Password", "")
@@ -111,14 +135,12 @@ func insideFreshWorld(t *testing.T, dir string) {
 	w.publish()
 	w.waitFor("All records are there.")
 	if err := end(); err != nil {
-		t.Fatalf("%v\n%s", err, w.screen.String())
+		w.t.Fatalf("%v\n%s", err, w.screen.String())
 	}
 	if w.typed != freshQuestions {
-		t.Errorf("%d questions, not %d", w.typed, freshQuestions)
+		w.t.Errorf("%d questions, not %d", w.typed, freshQuestions)
 	}
-	w.compareTranscript()
-	w.exchangeLetters()
-	w.again()
+	w.password = shownPassword.FindString(w.screen.String())
 }
 
 func (w *freshWorld) must(err error) {
@@ -156,14 +178,11 @@ func (w *freshWorld) makeRoot(layers string) {
 	w.must(os.MkdirAll(w.root+"/dev/pts", 0o755))
 	w.must(syscall.Mount("devpts", w.root+"/dev/pts", "devpts", 0, "newinstance,ptmxmode=0666"))
 	w.must(errors.Join(os.Symlink("pts/ptmx", w.root+"/dev/ptmx"), os.MkdirAll(w.root+"/run/systemd/system", 0o755)))
-	for _, gone := range []string{"/etc/mailstead", "/var/lib/mailstead", "/etc/systemd/system/mailstead.service", "/usr/local/bin/mailstead", "/etc/resolv.conf"} {
+	for _, gone := range []string{"/etc/mailstead", "/var/lib/mailstead", freshWants, "/etc/systemd/system/mailstead.service", "/usr/local/bin/mailstead", "/etc/resolv.conf"} {
 		w.must(os.RemoveAll(w.root + gone))
 	}
 	w.write("/etc/resolv.conf", "nameserver "+freshResolver+"\n", 0o644)
 	w.write("/usr/local/sbin/systemctl", standInSystemctl, 0o755)
-	program, err := os.ReadFile(*freshProgram)
-	w.must(err)
-	w.write("/root/mailstead", string(program), 0o755)
 }
 
 func (w *freshWorld) write(name, text string, mode os.FileMode) {
@@ -171,21 +190,45 @@ func (w *freshWorld) write(name, text string, mode os.FileMode) {
 	w.must(errors.Join(os.MkdirAll(filepath.Dir(w.root+name), 0o755), os.WriteFile(w.root+name, []byte(text), mode), os.Chmod(w.root+name, mode)))
 }
 
+// freshWants is the link by which systemd starts the server with the machine.
+const freshWants = "/etc/systemd/system/multi-user.target.wants/mailstead.service"
+
 // standInSystemctl does what systemd does with a unit, as far as it matters here.
 const standInSystemctl = `#!/bin/sh
-unit=/etc/systemd/system/mailstead.service
-case "$1" in
-daemon-reload) ;;
-is-enabled) test -e /run/enabled ;;
-is-active) test -e /run/pid && kill -0 "$(cat /run/pid)" 2>/dev/null ;;
-enable)
-  touch /run/enabled
+wants=` + freshWants + `
+for unit in /etc/systemd/system/mailstead.service /usr/lib/systemd/system/mailstead.service /lib/systemd/system/mailstead.service; do
+  [ ! -e $unit ] || break
+done
+active() { [ -e /run/pid ] && readlink "/proc/$(cat /run/pid)/exe" >/dev/null; } # one that has ended has none, even if nobody has heard of it
+stop() {
+  active || return 0
+  kill "$(cat /run/pid)"
+  while active; do sleep 0.1; done
+}
+start() {
+  active && return
+  : >/run/log
   cap=$(sed -n 's/^AmbientCapabilities=CAP_//p' $unit | tr A-Z a-z)
   user=$(sed -n 's/^User=//p' $unit)
   setsid setpriv --reuid "$user" --regid "$user" --clear-groups --no-new-privs --inh-caps=-all,+$cap --ambient-caps=-all,+$cap \
-    --bounding-set=-all,+$cap $(sed -n 's/^ExecStart=//p' $unit) >/run/log 2>&1 </dev/null &
+    --bounding-set=-all,+$cap $(sed -n 's/^ExecStart=//p' $unit) >>/run/log 2>&1 </dev/null &
   echo $! >/run/pid
-  until grep -q 'mailstead is ready' /run/log; do kill -0 "$(cat /run/pid)" || { cat /run/log; exit 1; }; sleep 0.1; done ;;
+  until grep -q 'mailstead is ready' /run/log; do kill -0 "$(cat /run/pid)" || { cat /run/log; exit 1; }; sleep 0.1; done
+}
+while [ "${1#-}" != "$1" ]; do shift; done
+action=$1
+for unit_or_flag in "$@"; do [ "$unit_or_flag" != --now ] || now=yes; done
+case "$action" in
+daemon-reload) ;;
+is-enabled) [ -e $wants ] && echo enabled ;;
+is-active) active ;;
+enable)
+  mkdir -p "${wants%/*}"
+  ln -sf $unit $wants
+  [ -z "$now" ] || start ;;
+stop) stop ;;
+restart) stop; start ;;
+try-restart) ! active || { stop; start; } ;;
 *) echo "systemctl $*: not here" >&2; exit 1 ;;
 esac
 `
@@ -217,6 +260,7 @@ func (w *freshWorld) connect() {
 // begin starts a command of the machine at a terminal of 80 columns, and gives what waits for its end.
 func (w *freshWorld) begin(words ...string) (end func() error) {
 	w.t.Helper()
+	w.commands++
 	master, err := os.OpenFile(w.root+"/dev/pts/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
 	w.must(err)
 	number, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
@@ -288,21 +332,20 @@ var (
 	shownDigest   = regexp.MustCompile(`[0-9a-f]{64}|[A-Za-z0-9+/]{43}=`)
 )
 
-// compareTranscript holds what was on the screen, without what is another one each time, against the transcript.
-func (w *freshWorld) compareTranscript() {
+// compareTranscript holds what was on the screen, without what is another one each time, against a transcript.
+func (w *freshWorld) compareTranscript(transcript, screen string) {
 	w.t.Helper()
-	text := strings.ReplaceAll(w.screen.String(), "\r\n", "\n")
+	text := strings.ReplaceAll(screen, "\r\n", "\n")
 	text = drawnAgain.ReplaceAllString(text, "\x1b[1A\x1b[J")
 	text = regexp.MustCompile(`\x1b\[\d+A\x1b\[J`).ReplaceAllString(text, "\n    (as they appear)\n\n")
 	text = shownPassword.ReplaceAllString(text, "abcde-fghij-klmno-pqrst")
 	text = shownKey.ReplaceAllString(text, "p=...")
 	text = shownID.ReplaceAllString(text, "id=...")
 	text = shownDigest.ReplaceAllString(text, "...")
-	text = "# ./mailstead setup example.org\n" + text
 	if *freshWrite {
-		w.must(os.WriteFile(freshTranscript, []byte(text), 0o644))
+		w.must(os.WriteFile(transcript, []byte(text), 0o644))
 	}
-	want, err := os.ReadFile(freshTranscript)
+	want, err := os.ReadFile(transcript)
 	w.must(err)
 	// What a machine is warned of is the machine's: clock and disk are this one's.
 	if got := withoutWarnings(text); got != withoutWarnings(string(want)) {
@@ -323,22 +366,27 @@ func (w *freshWorld) exchangeLetters() {
 	w.must(c.Hello("mx.friend.test"))
 	w.must(c.SendMail("bob@friend.test", []string{"ann@example.org"}, strings.NewReader("From: <bob@friend.test>\r\nTo: <ann@example.org>\r\nSubject: welcome\r\nDate: "+
 		time.Now().Format(time.RFC1123Z)+"\r\nMessage-ID: <1@friend.test>\r\n\r\nHello.\r\n")))
-	password := shownPassword.FindString(w.screen.String())
-
-	imap := w.dialTLS("993", "* OK")
-	imap.say("a LOGIN ann@example.org "+password, "a OK")
-	imap.say("b SELECT INBOX", "* 2 EXISTS")
+	imap := w.inbox(2)
 	imap.say("c UID FETCH 1 BODY.PEEK[HEADER.FIELDS (SUBJECT)]", "Subject: Your mail server is ready")
 	imap.say("d UID FETCH 2 BODY.PEEK[HEADER.FIELDS (SUBJECT)]", "Subject: welcome")
 
 	smtp := w.dialTLS("465", "220 ")
 	smtp.say("EHLO [192.0.2.77]", "250 ")
-	smtp.say("AUTH PLAIN "+base64.StdEncoding.EncodeToString([]byte("\x00ann@example.org\x00"+password)), "235 ")
+	smtp.say("AUTH PLAIN "+base64.StdEncoding.EncodeToString([]byte("\x00ann@example.org\x00"+w.password)), "235 ")
 	smtp.say("MAIL FROM:<ann@example.org>", "250 ")
 	smtp.say("RCPT TO:<bob@friend.test>", "250 ")
 	smtp.say("DATA", "354 ")
 	smtp.say("From: <ann@example.org>\r\nTo: <bob@friend.test>\r\nSubject: thanks\r\n\r\nHello, Bob.\r\n.", "250 ")
 	eventually(w.t, "the answer has arrived", func() bool { return w.friend.received()["thanks"] == 1 })
+}
+
+// inbox is a session of the owner, who finds so many letters.
+func (w *freshWorld) inbox(letters int) *talk {
+	w.t.Helper()
+	imap := w.dialTLS("993", "* OK")
+	imap.say("a LOGIN ann@example.org "+w.password, "a OK")
+	imap.say("b SELECT INBOX", fmt.Sprintf("* %d EXISTS", letters))
+	return imap
 }
 
 // dialTLS trusts whatever certificate there is: no authority is in this world.
