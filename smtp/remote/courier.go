@@ -97,7 +97,7 @@ type Options struct {
 	// opportunistic: the server's name is filled in, no certificate is demanded (RFC 7435), and versions
 	// before 1.2 are not spoken. Its Time is the clock for certificates. Default: an empty one.
 	TLSConfig *tls.Config
-	// MTASTS finds the policy that holds for mail to a domain (RFC 8461), as mtasts.Cache.For does. The
+	// MTASTS finds the policy that holds for mail to a domain, or over a smarthost of that name (RFC 8461), as mtasts.Cache.For does. The
 	// certificates that policies want are checked against the RootCAs of TLSConfig. Default: there are none.
 	MTASTS func(ctx context.Context, domain string) mtasts.Finding
 	// Private allows domains whose servers are at addresses that the Internet does not lead to (dns.IsPublic).
@@ -209,6 +209,8 @@ func opportunistic(base *tls.Config) *tls.Config {
 	}
 	config.InsecureSkipVerify = true
 	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
+	// A resumed session has the certificate of the one before it: what the server shows now would never be seen.
+	config.ClientSessionCache = nil
 	return config
 }
 

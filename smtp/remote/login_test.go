@@ -75,7 +75,7 @@ func TestLogin(t *testing.T) {
 				t.Fatal(first.err)
 			}
 			s := newSession(first.conn, c.hostname, c.timeouts)
-			if err := a.introduceToSmarthost(t.Context(), s, &target{host: h.name, policy: a.smarthostPolicy()}); err != nil {
+			if err := a.introduceToSmarthost(t.Context(), s, &target{host: h.name, policy: a.smarthostPolicy(t.Context())}); err != nil {
 				t.Fatal(err)
 			}
 			if !slices.Contains(s.ext.auth, m.name) {

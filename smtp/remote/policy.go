@@ -58,7 +58,7 @@ func (p policy) says() bool { return p.kind != "" || p.required || p.demands }
 // or more (RFC 8689 section 4.2).
 func (a *attempt) policyOf(ctx context.Context, h host) policy {
 	if !a.m.Route.Direct() {
-		return a.smarthostPolicy()
+		return a.smarthostPolicy(ctx)
 	}
 	if a.m.TLS == queue.TLSOptional {
 		return policy{}

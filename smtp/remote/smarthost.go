@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -12,6 +13,7 @@ import (
 	"slices"
 
 	"mailstead/smtp/dns"
+	"mailstead/smtp/mtasts"
 	"mailstead/smtp/queue"
 	"mailstead/smtp/route"
 )
@@ -25,7 +27,8 @@ func (a *attempt) port() int {
 }
 
 // toSmarthost hands the message to the smarthost of its route, for whatever domain it is. The domain's MX, DANE and
-// MTA-STS records are the smarthost's business then; what the connection to it must be like, the route says.
+// MTA-STS records are the smarthost's business then; what the connection to it must be like, the route says, and
+// the smarthost's own policy.
 func (a *attempt) toSmarthost(ctx context.Context) {
 	h, v := a.findSmarthost(ctx)
 	if v != nil {
@@ -62,10 +65,44 @@ func (a *attempt) findSmarthost(ctx context.Context) (host, *verdict) {
 	return h, nil
 }
 
-// smarthostPolicy is what a route demands of its smarthost. Since somebody has named the server, its certificate is
+// smarthostPolicy is what a smarthost has to come up to: the demands of its route, and what the smarthost's own domain has
+// published, which its name is (RFC 8461 section 3.4), unless the sender cares less (RFC 8689 section 4.2).
+func (a *attempt) smarthostPolicy(ctx context.Context) policy {
+	p := a.routePolicy()
+	if _, literal := a.m.Route.Hop.Address(); literal || p.never != nil || a.m.TLS == queue.TLSOptional {
+		return p
+	}
+	return a.withPublished(p, a.c.mtasts(ctx, a.m.Route.Hop.Host).Policy)
+}
+
+// withPublished adds the MTA-STS policy of a smarthost's name to what its route demands: both count, as a pinned certificate
+// that the policy rules out is one that the host's owner warns of. What is not enforced changes nothing, since reports are
+// about domains of recipients. nil is no policy.
+func (a *attempt) withPublished(p policy, sts *mtasts.Policy) policy {
+	if sts == nil || sts.Mode != mtasts.Enforce {
+		return p
+	}
+	hop, demanded := a.m.Route.Hop, p.check
+	name := "the MTA-STS policy of " + hop.Host
+	switch {
+	case !sts.Allows(hop.Host):
+		v := temporary("4.7.5", "%s does not name it as a server for mail", name)
+		p.never, p.before = &v, &finding{resultInvalid, name + " does not name it"}
+	case hop.Security == route.NoTLS:
+		v := temporary("4.7.10", "%s demands a secure connection, and %s has no TLS", name, p.name)
+		p.never, p.before = &v, &finding{resultNoTLS, name + " demands TLS"}
+	default:
+		p.check = func(state tls.ConnectionState) *finding {
+			return cmp.Or(demanded(state), a.c.checkWeb(state, hop.Host))
+		}
+	}
+	return p
+}
+
+// routePolicy is what a route demands of its smarthost. Since somebody has named the server, its certificate is
 // all that REQUIRETLS needs besides (RFC 8689 section 4.2.1); that a sender would go without TLS does not count,
 // since our login is at stake, too.
-func (a *attempt) smarthostPolicy() policy {
+func (a *attempt) routePolicy() policy {
 	r := a.m.Route
 	p := policy{way: r.Key(), required: a.m.TLS == queue.TLSRequired && a.m.From != ""}
 	p.name = "the route to " + r.Hop.String()
@@ -165,13 +202,18 @@ func (c *Courier) Try(ctx context.Context, r route.Route, tell func(line string)
 		a.told.failed(*v)
 		return *v
 	}
+	p := a.smarthostPolicy(ctx)
+	if p.never != nil {
+		a.told.failed(*p.never)
+		return *p.never
+	}
 	first, _, _ := c.dialFirst(ctx, h.addrs, a.port())
 	if first.err != nil {
 		err := temporary("4.4.1", "connect to %s: %v", h.name, first.err)
 		a.told.failed(err)
 		return err
 	}
-	t := target{host: h.name, addr: first.addr, policy: a.smarthostPolicy()}
+	t := target{host: h.name, addr: first.addr, policy: p}
 	s := newSession(first.conn, c.hostname, c.timeouts)
 	leave := a.attend(ctx, s)
 	a.told.note("connected to %s", t.at(a.port()))

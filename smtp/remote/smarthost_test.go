@@ -53,6 +53,7 @@ func TestSmarthost(t *testing.T) {
 		cert   tls.Certificate
 		roots  bool // the system trusts the authority
 		demand queue.TLSDemand
+		mtasts mtasts.Finding // what the smarthost has published
 		zone   string
 		script string // "" = nobody is to be called
 		want   string
@@ -123,6 +124,20 @@ func TestSmarthost(t *testing.T) {
 			want:   "a@example.test delivered 250 2.0.0 smart.test [10.0.0.1] | taken"},
 		{name: "no TLS elsewhere", route: route.Route{Hop: hop(route.NoTLS)},
 			want: "a@example.test temporary 0 4.7.10 | the smarthost smart.test is not in a private network, and its route has no TLS"},
+		{name: "its own policy is met", route: route.Route{Hop: hop(route.StartTLS)}, roots: true, mtasts: sts(mtasts.Enforce, "*.test"),
+			script: smartTLS + "S: 250 x\n" + oneMail + goodbye, want: "a@example.test delivered 250 2.0.0 tls " + on + "taken"},
+		{name: "its own policy wants another certificate than the pinned one", route: route.Route{Hop: hop(route.StartTLS), Trust: route.Trust{Pin: fingerprint}}, cert: other, roots: true,
+			mtasts: sts(mtasts.Enforce, "smart.test"), script: smartBroken, want: demands + "its certificate is for other names"},
+		{name: "its own policy makes no certificate right", route: route.Route{Hop: hop(route.StartTLS), Trust: route.Trust{Pin: fingerprint}}, roots: true,
+			mtasts: sts(mtasts.Enforce, "smart.test"), script: smartBroken, want: demands + "its certificate is not the one of the fingerprint*"},
+		{name: "its own policy names other servers", route: route.Route{Hop: hop(route.StartTLS)}, roots: true, mtasts: sts(mtasts.Enforce, "other.test"),
+			want: "a@example.test temporary 0 4.7.5 | the MTA-STS policy of smart.test does not name it as a server for mail"},
+		{name: "its own policy is on trial", route: route.Route{Hop: hop(route.StartTLS)}, roots: true, mtasts: sts(mtasts.Testing, "other.test"),
+			script: smartTLS + "S: 250 x\n" + oneMail + goodbye, want: "a@example.test delivered 250 2.0.0 tls " + on + "taken"},
+		{name: "its own policy cannot be fetched", route: route.Route{Hop: hop(route.StartTLS)}, roots: true, mtasts: mtasts.Finding{Err: errRefused, Result: resultInvalid},
+			script: smartTLS + "S: 250 x\n" + oneMail + goodbye, want: "a@example.test delivered 250 2.0.0 tls " + on + "taken"},
+		{name: "its own policy, and a route without TLS", route: route.Route{Hop: hop(route.NoTLS)}, zone: "smart.test. A 10.0.0.1\n", mtasts: sts(mtasts.Enforce, "smart.test"),
+			want: "a@example.test temporary 0 4.7.10 | the MTA-STS policy of smart.test demands a secure connection, and the route to smart.test:587 has no TLS"},
 		{name: "a host without an address", route: route.Route{Hop: hop(route.StartTLS)}, zone: "x.test. A 192.0.2.1\n",
 			want: "a@example.test temporary 0 4.4.4 | the smarthost smart.test has no address"},
 		{name: "nobody answers", route: route.Route{Hop: route.Hop{Host: "192.0.2.7", Port: 587, Security: route.StartTLS}},
@@ -146,9 +161,11 @@ func TestSmarthost(t *testing.T) {
 				w.scripts[ip] = []script{lines(c.script)}
 			}
 			courier := w.courier(func(o *Options) {
-				o.MTASTS = func(context.Context, string) mtasts.Finding {
-					t.Error("the MTA-STS policy of the recipient's domain is looked for")
-					return mtasts.Finding{}
+				o.MTASTS = func(_ context.Context, domain string) mtasts.Finding {
+					if domain != c.route.Hop.Host || c.demand == queue.TLSOptional {
+						t.Errorf("the MTA-STS policy of %s is looked for", domain)
+					}
+					return c.mtasts
 				}
 				roots := x509.NewCertPool()
 				if c.roots {
@@ -210,11 +227,13 @@ func TestTry(t *testing.T) {
 		names  string
 		want   string // the error; "" = none
 		told   string // contained
+		mtasts mtasts.Finding
 	}{
-		"good":           {smartTLS + "S: 250 AUTH PLAIN\n" + goodPlain + goodbye, "smart.test", "", "< 235 2.7.0 welcome"},
-		"wrong password": {smartTLS + "S: 250 AUTH PLAIN\nC: AUTH PLAIN *\nS: 535 no\n" + goodbye, "smart.test", "4.7.8 the smarthost refuses the login as ann: 535 no", "> AUTH PLAIN (not shown)"},
-		"wrong name":     {smartBroken, "other.test", "4.7.5 the route to smart.test:587 demands a secure connection to smart.test [192.0.2.1]: its certificate is for other names; its SHA-256 is *", "* connected to smart.test [192.0.2.1]:587"},
-		"nobody":         {"", "smart.test", "4.4.1 connect to smart.test: *", "connection refused"},
+		"policy":         {"", "smart.test", "4.7.5 the MTA-STS policy of smart.test does not name it as a server for mail", "does not name it", sts(mtasts.Enforce, "other.test")},
+		"good":           {smartTLS + "S: 250 AUTH PLAIN\n" + goodPlain + goodbye, "smart.test", "", "< 235 2.7.0 welcome", sts(mtasts.Enforce, "smart.test")},
+		"wrong password": {smartTLS + "S: 250 AUTH PLAIN\nC: AUTH PLAIN *\nS: 535 no\n" + goodbye, "smart.test", "4.7.8 the smarthost refuses the login as ann: 535 no", "> AUTH PLAIN (not shown)", mtasts.Finding{}},
+		"wrong name":     {smartBroken, "other.test", "4.7.5 the route to smart.test:587 demands a secure connection to smart.test [192.0.2.1]: its certificate is for other names; its SHA-256 is *", "* connected to smart.test [192.0.2.1]:587", mtasts.Finding{}},
+		"nobody":         {"", "smart.test", "4.4.1 connect to smart.test: *", "connection refused", mtasts.Finding{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, smarthostZone)
@@ -224,7 +243,10 @@ func TestTry(t *testing.T) {
 				w.scripts["192.0.2.1"] = []script{lines(c.script)}
 			}
 			var told []string
-			courier := w.courier(func(o *Options) { o.TLSConfig = &tls.Config{RootCAs: roots} })
+			courier := w.courier(func(o *Options) {
+				o.TLSConfig = &tls.Config{RootCAs: roots}
+				o.MTASTS = func(context.Context, string) mtasts.Finding { return c.mtasts }
+			})
 			r := route.Route{Name: "x", Hop: hop(route.StartTLS), Login: route.Login{User: "ann", Password: "secret"}}
 			got := ""
 			if err := courier.Try(t.Context(), r, listen(&told)); err != nil {
