@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -110,6 +111,35 @@ func TestJudgedDialogues(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestOnwardDialogues plays what becomes of mail that aliases and accounts hand on: ann keeps copies of hers, carl none, both
+// have a filter that takes all for junk; away leads elsewhere, and club is for its members.
+func TestOnwardDialogues(t *testing.T) {
+	h := newHouse(t)
+	ctx, none := t.Context(), false
+	carl := addAccount(t, h.directory, "carl@example.test")
+	must(t, h.directory.AddForward(ctx, "carl@example.test", &none, "far@elsewhere.example"))
+	must(t, h.directory.AddForward(ctx, "ann@example.test", nil, "far@elsewhere.example"))
+	must(t, h.directory.AddAlias(ctx, "away@example.test", "far@elsewhere.example"))
+	must(t, h.directory.AddAlias(ctx, "club@example.test", "a@pass.example", "m@strict.example", "bob@example.test"))
+	must(t, h.directory.SetMembersOnly(ctx, "club@example.test", true))
+	c := newChecks(t)
+	c.Filter = &fakeFilter{opinions: map[mailbox.AccountID]Opinion{h.ann: {Score: 1}, carl: {Score: 1}}}
+	handedOn := map[string]int{"our-name-without-proof-goes-nowhere": 1, "a-member-writes-to-all": 1} // all others: nothing
+	mailboxtest.PlayDir(t, "testdata/receiver-onward/*.dialog", func(t *testing.T) mailboxtest.Player {
+		before := len(h.queue.all())
+		t.Cleanup(func() {
+			if n, want := len(h.queue.all())-before, handedOn[filepath.Base(t.Name())]; n != want {
+				t.Errorf("%d went on, want %d", n, want)
+			}
+		})
+		o := h.options(Receiver)
+		o.Checks, o.Limits.GreetDelay = c, time.Millisecond
+		o.Journal = watchOutcome(t, "receiver-onward")
+		address, _ := listen(t, o, false)
+		return mailboxtest.Player{TLS: clientTLS(), Dial: func(int) (net.Conn, error) { return net.Dial("tcp", address) }}
+	})
 }
 
 // judged is a receiver with checks at noon.

@@ -14,7 +14,7 @@ import (
 func (e *examination) judgeOnward() {
 	tx := e.session.tx
 	if list, closed := e.closedList(); closed {
-		e.refuse("list", "5.7.2", membersOnly(list))
+		e.refuse("members", "5.7.2", membersOnly(list))
 		return
 	}
 	forged := e.forgesUs()

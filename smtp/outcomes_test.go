@@ -43,11 +43,31 @@ var outcomes = map[string]string{
 	"receiver-conduct/too-many-messages-are-deferred":            "defer limit",
 }
 
+// onwardOutcomes are outcomes for the dialogues about aliases and accounts that hand mail on, which the receiver decides
+// by itself, beside the policy.
+var onwardOutcomes = map[string]string{
+	"receiver-onward/a-forward-that-comes-back-is-refused":     "refuse loop",
+	"receiver-onward/a-member-writes-to-all":                   "accept default",
+	"receiver-onward/a-stranger-is-no-member":                  "refuse members",
+	"receiver-onward/an-author-who-is-no-member-is-refused":    "refuse members",
+	"receiver-onward/junk-for-an-account-that-forwards-only":   "refuse forward",
+	"receiver-onward/junk-for-an-account-with-copies-is-taken": "junk junk",
+	"receiver-onward/our-name-without-proof-goes-nowhere":      "refuse forward",
+	"receiver-onward/too-many-stations-are-a-loop":             "refuse loop",
+}
+
+// toldBy are outcomes that are known by what is replied, as there is nothing to be judged.
+var toldBy = []struct{ reply, outcome string }{
+	{"450 4.7.0 Too many ", "defer limit"},
+	{"550 5.7.2 Only members ", "refuse members"},
+	{"554 5.4.6 Message is in a loop: ", "refuse loop"},
+}
+
 // watchOutcome is a journal for the server of a dialogue, which has to tell of its outcome.
 func watchOutcome(t *testing.T, folder string) *journal.Journal {
 	dialogue := folder + "/" + filepath.Base(t.Name())
-	want, ok := outcomes[dialogue]
-	if !ok {
+	want := outcomes[dialogue] + onwardOutcomes[dialogue]
+	if want == "" {
 		return nil
 	}
 	dir := filepath.Join(t.TempDir(), "journal")
@@ -57,11 +77,13 @@ func watchOutcome(t *testing.T, folder string) *journal.Journal {
 		var told []string
 		for e, err := range journal.Events(dir) {
 			must(t, err)
-			switch {
-			case e.Step == journal.Judged:
+			if e.Step == journal.Judged {
 				told = append(told, e.Verdict+" "+e.Rule)
-			case e.Step == journal.Refused && strings.HasPrefix(e.Reply, "450 4.7.0 Too many "):
-				told = append(told, "defer limit") // before there is anything to be judged
+			}
+			for _, r := range toldBy {
+				if e.Step == journal.Refused && strings.HasPrefix(e.Reply, r.reply) {
+					told = append(told, r.outcome)
+				}
 			}
 		}
 		if !slices.Contains(told, want) {
@@ -98,6 +120,32 @@ func TestEachOutcomeHasItsDialogue(t *testing.T) {
 	for outcome := range shown {
 		if !decided[outcome] {
 			t.Errorf("a dialogue shows %q, which the policy does not decide", outcome)
+		}
+	}
+}
+
+// TestEachRefusalToHandOnHasItsDialogue: each rule by which mail is not handed on, and each way to find a loop, is shown by a
+// dialogue that is there.
+func TestEachRefusalToHandOnHasItsDialogue(t *testing.T) {
+	source, err := os.ReadFile("onward.go")
+	must(t, err)
+	decided := []string{"refuse loop"}
+	for _, m := range regexp.MustCompile(`e\.refuse\("([a-z]+)"`).FindAllStringSubmatch(string(source), -1) {
+		decided = append(decided, "refuse "+m[1])
+	}
+	if len(decided) < 3 {
+		t.Fatalf("onward.go decides %v", decided)
+	}
+	shown := map[string]bool{}
+	for dialogue, outcome := range onwardOutcomes {
+		shown[outcome] = true
+		if _, err := os.Stat("testdata/" + dialogue + ".dialog"); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, outcome := range decided {
+		if !shown[outcome] {
+			t.Errorf("no dialogue shows %q", outcome)
 		}
 	}
 }
