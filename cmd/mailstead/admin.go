@@ -147,6 +147,7 @@ var actions = map[string]action{
 	"alias list":                    act((*admin).aliasList),
 	"alias show":                    act((*admin).aliasShow),
 	"alias masked add":              act((*admin).maskedAdd),
+	"config export":                 act((*admin).configExport),
 	"alias masked list":             act((*admin).maskedList),
 	"alias masked on":               act((*admin).maskedOn),
 	"alias masked off":              act((*admin).maskedOff),
@@ -282,9 +283,12 @@ func (a *admin) domainRemove(ctx context.Context, p name) (nothing, error) {
 	return nothing{}, a.domainGone(ctx, p.Name)
 }
 
-// domainGone has keys and certificates follow the end of one.
+// domainGone has keys, reports and certificates follow the end of one.
 func (a *admin) domainGone(ctx context.Context, domain string) error {
 	if err := a.keys.Remove(ctx, domain); err != nil {
+		return err
+	}
+	if err := a.feedback.SetReports(ctx, domain, true); err != nil { // as a new one of that name begins
 		return err
 	}
 	return a.domainsChanged()

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"mailstead/cmd/internal/declared"
 	"mailstead/cmd/internal/tomlfile"
 	"mailstead/mailbox"
 	"mailstead/smtp"
@@ -60,7 +61,7 @@ type settings struct {
 	// SessionsPerAccount is how many IMAP sessions, and as many POP3 and
 	// submission ones, an account may have. Default 100; 0 = any number.
 	SessionsPerAccount int `toml:"sessions_per_account"`
-	// Quota is how many octets accounts that are added may hold, as parseOctets
+	// Quota is how many octets accounts that are added may hold, as declared.ParseOctets
 	// reads it. Default "": no limit.
 	Quota string `toml:"quota"`
 	// RetentionDays is for how many days deleted messages, mailboxes and accounts
@@ -231,7 +232,7 @@ func parseSettings(data []byte) (settings, tomlfile.Faults) {
 // newAccountQuota is what accounts that are added may hold.
 func (s *settings) newAccountQuota() (q mailbox.Quota, err error) {
 	if s.Quota != "" {
-		q.Storage, err = parseOctets(s.Quota)
+		q.Storage, err = declared.ParseOctets(s.Quota)
 	}
 	return q, err
 }

@@ -17,6 +17,7 @@ type configCommand struct {
 	Show    configShowCommand    `cmd:"" help:"Print every setting with its present value; those of the configuration file are marked."`
 	Check   configCheckCommand   `cmd:"" help:"Say what is wrong with a configuration file, and what it asks for that this machine does not have."`
 	Explain configExplainCommand `cmd:"" help:"Say what a setting does, which values it takes, and what it is now."`
+	Export  configExportCommand  `cmd:"" help:"Print domains, accounts, aliases and routes as one file, which apply takes."`
 }
 
 // configFile names a configuration file.

@@ -34,6 +34,8 @@ var administration = []step{
 	{action: "domain add", args: "a.test"},
 	{action: "domain add", args: "A.Test.", code: exitExists},
 	{action: "domain add", args: "not_a_domain", code: exitUsage},
+	{action: "config export", out: `[domains."a.test"] [domains."example.test"] [accounts."user@example.test"]`},
+	{action: "config export", args: "extra", code: exitUsage},
 	{action: "domain alias add", args: "alias.test a.test"},
 	{action: "domain alias add", args: "alias.test a.test", code: exitExists},
 	{action: "domain alias add", args: "b.test alias.test", code: exitUsage},

@@ -25,6 +25,7 @@ type cli struct {
 	Serve       serveCommand       `cmd:"" help:"Run the server."`
 	Restart     restartCommand     `cmd:"" help:"Restart the running server in place: no connection is refused meanwhile."`
 	Config      configCommand      `cmd:"" help:"The configuration file: what it says, what is wrong with it, what a setting means."`
+	Apply       applyCommand       `cmd:"" help:"Set domains, accounts, aliases and routes up as one file says."`
 	Reload      reloadCommand      `cmd:"" help:"Have the running server read its configuration file again, as SIGHUP does."`
 	Domain      domainCommand      `cmd:"" help:"Domains of this server."`
 	Account     accountCommand     `cmd:"" help:"Accounts, their addresses and passwords."`
@@ -116,6 +117,8 @@ const (
 	exitUsage  = 2
 	exitNoSuch = 3
 	exitExists = 4
+	// exitWould is of an apply that was only tried: something would change.
+	exitWould = 5
 )
 
 // failure is an error with its exit status, as it comes through the control

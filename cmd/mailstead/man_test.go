@@ -188,7 +188,7 @@ func TestHelpManualAndCompletionAgree(t *testing.T) {
 			t.Errorf("no command has the flag --%s", m[1])
 		}
 	}
-	for code := range 5 {
+	for code := range exitWould + 1 {
 		if !strings.Contains(page, fmt.Sprintf("\n.It %d\n", code)) {
 			t.Errorf("the exit status %d is missing", code)
 		}

@@ -32,7 +32,7 @@ func (c maskedAddCommand) Run(ctx context.Context, std streams, log *slog.Logger
 	if err != nil {
 		return err
 	}
-	made, err := call[directory.Masked](ctx, c.place, log, "alias masked add", maskedParams{c.Account, c.Label, c.Domain, end})
+	made, err := call[directory.Masked](ctx, c.place, log, "alias masked add", maskedParams{Account: c.Account, Label: c.Label, Domain: c.Domain, Expires: end})
 	if err != nil {
 		return err
 	}
@@ -122,6 +122,9 @@ type maskedParams struct {
 	Label   string    `json:"label"`
 	Domain  string    `json:"domain"` // "" = the account's
 	Expires time.Time `json:"expires,omitzero"`
+	// Address is that of one which a file declares: it is made so, or changed. "" = one is made at random.
+	Address string `json:"address,omitempty"`
+	Off     bool   `json:"off,omitempty"` // goes with Address
 }
 
 // maskedOnParams are a masked address and its new end; nil leaves that.
@@ -131,6 +134,9 @@ type maskedOnParams struct {
 }
 
 func (a *admin) maskedAdd(ctx context.Context, p maskedParams) (directory.Masked, error) {
+	if p.Address != "" {
+		return a.directory.SetMasked(ctx, directory.Masked{Address: p.Address, Account: p.Account, Label: p.Label, Expires: p.Expires, Off: p.Off})
+	}
 	return a.directory.AddMasked(ctx, p.Account, p.Label, p.Domain, p.Expires)
 }
 

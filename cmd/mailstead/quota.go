@@ -5,10 +5,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math"
-	"strconv"
 	"strings"
 
+	"mailstead/cmd/internal/declared"
 	"mailstead/mailbox"
 )
 
@@ -24,7 +23,7 @@ type accountQuotaCommand struct {
 func (c accountQuotaCommand) Run(ctx context.Context, log *slog.Logger) error {
 	p := quotaParams{Account: c.Address, Messages: c.Messages}
 	if c.Storage != "" {
-		n, err := parseOctets(c.Storage)
+		n, err := declared.ParseOctets(c.Storage)
 		if err != nil {
 			return usage("--storage: %v", err)
 		}
@@ -81,26 +80,4 @@ func quotaText(q mailbox.Quota) string {
 		parts = append(parts, fmt.Sprint(q.Messages, " messages"))
 	}
 	return cmp.Or(strings.Join(parts, ", "), "-")
-}
-
-// parseOctets reads a number of octets as people write it: digits, and a prefix
-// as amount writes it, with or without a B; 0 and more.
-func parseOctets(text string) (int64, error) {
-	digits := text[:len(text)-len(strings.TrimLeft(text, "0123456789"))]
-	prefix := strings.TrimSuffix(strings.ToLower(strings.TrimSpace(text[len(digits):])), "b")
-	n, err := strconv.ParseInt(digits, 10, 64)
-	power := 0
-	for power < len(prefixes) && strings.ToLower(prefixes[power]) != prefix {
-		power++
-	}
-	if err != nil || n < 0 || power == len(prefixes) {
-		return 0, fmt.Errorf("%.40q is no size like 500MB or 5GB", text)
-	}
-	for range power {
-		if n > math.MaxInt64/1000 {
-			return 0, fmt.Errorf("%.40q is too large", text)
-		}
-		n *= 1000
-	}
-	return n, nil
 }

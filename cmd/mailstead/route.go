@@ -115,7 +115,12 @@ func (c routeAddCommand) password(std streams) (string, error) {
 	case c.PasswordFile == "":
 		return readPassword(std)
 	}
-	f, err := os.Open(c.PasswordFile)
+	return readPasswordFile(c.PasswordFile)
+}
+
+// readPasswordFile reads a password from the first line of a file.
+func readPasswordFile(name string) (string, error) {
+	f, err := os.Open(name)
 	if err != nil {
 		return "", fileFailure(err)
 	}

@@ -110,10 +110,13 @@ func (r Route) Key() string {
 	return key
 }
 
+// Check gives a route in the form that is kept. ErrInvalid.
+func Check(r Route) (Route, error) { return r.normal() }
+
 // normal gives a route in the form that is kept. ErrInvalid.
 func (r Route) normal() (_ Route, err error) {
-	if !isName(r.Name) {
-		return Route{}, invalid("its name is to be up to %d letters, digits, hyphens, dots and underscores", maxName)
+	if err := CheckName(r.Name); err != nil {
+		return Route{}, err
 	}
 	if r.To, err = normalDomains(r.To); err != nil {
 		return Route{}, err
@@ -146,6 +149,14 @@ func (r Route) normal() (_ Route, err error) {
 
 func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
+}
+
+// CheckName fails with ErrInvalid where a route cannot have that name.
+func CheckName(name string) error {
+	if !isName(name) {
+		return invalid("its name is to be up to %d letters, digits, hyphens, dots and underscores", maxName)
+	}
+	return nil
 }
 
 func isName(s string) bool {

@@ -63,3 +63,14 @@ func Distance(a, b string) int {
 	}
 	return rows[len(a)][len(b)]
 }
+
+// Nearest is the one of some names that somebody may have meant by another, "" for none.
+func Nearest(name string, of []string) string {
+	best, distance := "", 1+min(len(name), MaxCompared)/3
+	for _, o := range of {
+		if d := Distance(name, o); d < distance {
+			best, distance = o, d
+		}
+	}
+	return best
+}
