@@ -40,6 +40,7 @@ func TestPackageFresh(t *testing.T) {
 		settings := w.read("/etc/mailstead/mailstead.toml")
 		w.upgrade()
 		w.upgradeAgainstPolicy()
+		w.upgradeWithFault()
 		w.removeAndReturn()
 		w.purgeAndReturn()
 		w.loseAndRestore()
@@ -173,6 +174,21 @@ func (w *freshWorld) upgradeAgainstPolicy() {
 	if after, program := w.server(); after != before || strings.HasSuffix(program, outdated) {
 		w.t.Errorf("process %d became %d of %s", before, after, program)
 	}
+}
+
+// upgradeWithFault installs while the configuration has a fault with which no server would start: the one that runs goes on.
+func (w *freshWorld) upgradeWithFault() {
+	w.t.Helper()
+	const config = "/etc/mailstead/mailstead.toml"
+	settings := w.read(config)
+	w.must(os.WriteFile(w.root+config, []byte(settings+"colour = \"blue\"\n"), 0o640))
+	before, _ := w.server()
+	said := w.do("dpkg", "-i", filepath.Base(*freshUpgrade))
+	if after, _ := w.server(); before == 0 || after != before || !strings.Contains(said, "is left as it is") || !strings.Contains(said, "colour") {
+		w.t.Errorf("process %d became %d: %s", before, after, said)
+	}
+	w.inbox(2)
+	w.must(os.WriteFile(w.root+config, []byte(settings), 0o640))
 }
 
 // stays looks for what no removal of the package may touch, and for its being said.

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	gosmtp "github.com/emersion/go-smtp"
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"mailstead/smtp/dns/dnstest"
@@ -326,10 +327,13 @@ func (w *freshWorld) publish() {
 
 var (
 	shownPassword = regexp.MustCompile(`[a-z2-7]{5}(-[a-z2-7]{5}){3}`)
-	drawnAgain    = regexp.MustCompile(`(?s)\x1b\[\d+A\x1b\[J.*\x1b\[\d+A\x1b\[J`)
-	shownKey      = regexp.MustCompile(`p=[A-Za-z0-9+/=]{40,}`)
-	shownID       = regexp.MustCompile(`id=[0-9a-f]{20}`)
-	shownDigest   = regexp.MustCompile(`[0-9a-f]{64}|[A-Za-z0-9+/]{43}=`)
+	// unansweredRecord is one of which the machine's resolver said nothing in time, at the first look.
+	unansweredRecord = regexp.MustCompile(`(?m)^  \?  (\S+ +\S+)  \(the DNS does not answer\)$`)
+
+	drawnAgain  = regexp.MustCompile(`(?s)\x1b\[\d+A\x1b\[J.*\x1b\[\d+A\x1b\[J`)
+	shownKey    = regexp.MustCompile(`p=[A-Za-z0-9+/=]{40,}`)
+	shownID     = regexp.MustCompile(`id=[0-9a-f]{20}`)
+	shownDigest = regexp.MustCompile(`[0-9a-f]{64}|[A-Za-z0-9+/]{43}=`)
 )
 
 // compareTranscript holds what was on the screen, without what is another one each time, against a transcript.
@@ -338,6 +342,7 @@ func (w *freshWorld) compareTranscript(transcript, screen string) {
 	text := strings.ReplaceAll(screen, "\r\n", "\n")
 	text = drawnAgain.ReplaceAllString(text, "\x1b[1A\x1b[J")
 	text = regexp.MustCompile(`\x1b\[\d+A\x1b\[J`).ReplaceAllString(text, "\n    (as they appear)\n\n")
+	text = unansweredRecord.ReplaceAllString(text, "  ✗  $1")
 	text = shownPassword.ReplaceAllString(text, "abcde-fghij-klmno-pqrst")
 	text = shownKey.ReplaceAllString(text, "p=...")
 	text = shownID.ReplaceAllString(text, "id=...")
@@ -348,8 +353,8 @@ func (w *freshWorld) compareTranscript(transcript, screen string) {
 	want, err := os.ReadFile(transcript)
 	w.must(err)
 	// What a machine is warned of is the machine's: clock and disk are this one's.
-	if got := withoutWarnings(text); got != withoutWarnings(string(want)) {
-		w.t.Errorf("the transcript is another one:\n%s", text)
+	if different := cmp.Diff(withoutWarnings(string(want)), withoutWarnings(text)); different != "" {
+		w.t.Errorf("the transcript is another one: %s", different)
 	}
 }
 
