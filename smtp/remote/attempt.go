@@ -37,6 +37,7 @@ type attempt struct {
 	sessions  int             // held
 	stop      bool            // no other host would make a difference
 	fourOnly  bool            // a server does not like our IPv6 address
+	boundTo   netip.Addr      // the address of ours that was last told of; invalid = none
 	told      transcript
 
 	domainASCII string          // the domain; "" for an address literal

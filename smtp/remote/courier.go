@@ -102,9 +102,14 @@ type Options struct {
 	MTASTS func(ctx context.Context, domain string) mtasts.Finding
 	// Private allows domains whose servers are at addresses that the Internet does not lead to (dns.IsPublic).
 	Private bool
-	// Source finds the address that this machine sends from to another; an error says that there is no way. Default:
-	// the system's choice.
-	Source func(ctx context.Context, to netip.Addr) (netip.Addr, error)
+	// Source finds the address that this machine sends from to another, or looks whether it could be a certain one, if
+	// from is valid; an error says that there is no way. Default: the system's choice.
+	Source func(ctx context.Context, from, to netip.Addr) (netip.Addr, error)
+	// Addresses are this machine's own, in a slice that is the caller's: where the system would send from an IPv6 address without
+	// a name that leads back to it, another one is taken that has such a name. Default: those of the interfaces.
+	Addresses func() []netip.Addr
+	// DialFrom is Dial from one of Addresses. Default: that of a net.Dialer.
+	DialFrom func(ctx context.Context, from netip.Addr, network, address string) (net.Conn, error)
 	// Timeouts bound the steps of a conversation.
 	Timeouts Timeouts
 	// Logger hears of each conversation. Default: none.
@@ -131,8 +136,11 @@ type Courier struct {
 	shuffle  func(n int, swap func(i, j int))
 	kept     keeper
 	private  bool
-	source   func(ctx context.Context, to netip.Addr) (netip.Addr, error)
+	source   func(ctx context.Context, from, to netip.Addr) (netip.Addr, error)
 	sources  sources
+
+	addresses func() []netip.Addr
+	dialFrom  func(ctx context.Context, from netip.Addr, network, address string) (net.Conn, error)
 }
 
 // Close ends the connections that wait for another message. Attempts that are under way go on;
@@ -156,7 +164,7 @@ func New(o Options) (*Courier, error) {
 		resolver: o.Resolver, hostname: hostname, names: []string{hostname},
 		ownAddr: o.Own, port: o.MXPort, dialer: o.Dial, mtasts: o.MTASTS, timeouts: o.Timeouts.or(defaultTimeouts),
 		log: o.Logger, shuffle: o.Shuffle,
-		private: o.Private, source: o.Source,
+		private: o.Private, source: o.Source, addresses: o.Addresses, dialFrom: o.DialFrom,
 	}
 	for _, name := range o.Names {
 		if ascii, err := dns.ASCII(name); err == nil {
@@ -186,6 +194,12 @@ func (c *Courier) fillDefaults() {
 	}
 	if c.source == nil {
 		c.source = sourceFor
+	}
+	if c.addresses == nil {
+		c.addresses = ownAddresses
+	}
+	if c.dialFrom == nil {
+		c.dialFrom = dialFrom
 	}
 	if c.shuffle == nil {
 		c.shuffle = rand.Shuffle

@@ -207,7 +207,7 @@ func TestDialFirst(t *testing.T) {
 		closed := make(chan string, 10)
 		var mu sync.Mutex
 		started := make(map[string]time.Duration)
-		c := &Courier{port: 25, timeouts: defaultTimeouts, dialer: func(ctx context.Context, _, address string) (net.Conn, error) {
+		c := &Courier{port: 25, timeouts: defaultTimeouts, source: noWay, dialer: func(ctx context.Context, _, address string) (net.Conn, error) {
 			mu.Lock()
 			started[address] = time.Since(began)
 			mu.Unlock()
@@ -246,7 +246,7 @@ func TestDialFirst(t *testing.T) {
 }
 
 func TestDialFirstFails(t *testing.T) {
-	c := &Courier{port: 25, timeouts: defaultTimeouts, dialer: func(context.Context, string, string) (net.Conn, error) {
+	c := &Courier{port: 25, timeouts: defaultTimeouts, source: noWay, dialer: func(context.Context, string, string) (net.Conn, error) {
 		return nil, errRefused
 	}}
 	addrs := []netip.Addr{netip.MustParseAddr("::1"), netip.MustParseAddr("192.0.2.1")}

@@ -72,6 +72,13 @@ func (c *Courier) dialFirst(ctx context.Context, addrs []netip.Addr, port int) (
 func (c *Courier) dial(ctx context.Context, addr netip.Addr, port int) dialed {
 	ctx, cancel := context.WithTimeout(ctx, c.timeouts.Connect)
 	defer cancel()
-	conn, err := c.dialer(ctx, "tcp", net.JoinHostPort(addr.String(), strconv.Itoa(port)))
+	to := net.JoinHostPort(addr.String(), strconv.Itoa(port))
+	if addr.Is6() {
+		if from, err := c.originOf(ctx, addr); err == nil && from.bound {
+			conn, err := c.dialFrom(ctx, from.addr, "tcp", to)
+			return dialed{addr, conn, err}
+		}
+	}
+	conn, err := c.dialer(ctx, "tcp", to)
 	return dialed{addr, conn, err}
 }

@@ -82,7 +82,7 @@ func (w *world) options() Options {
 	const wait = 5 * time.Second
 	return Options{
 		Resolver: r, Hostname: "us.test", Names: []string{"also-us.test"}, Dial: w.dial,
-		Source:  ourSource,
+		Source: ourSource, Addresses: func() []netip.Addr { return nil },
 		Own:     func(a netip.Addr) bool { return a == netip.MustParseAddr("192.0.2.99") },
 		Shuffle: func(int, func(int, int)) {},
 		Timeouts: Timeouts{
@@ -94,7 +94,7 @@ func (w *world) options() Options {
 
 // ourSource is where this machine sends from in a test: it has addresses of both kinds, and the one of IPv6 has a
 // name in ourNames.
-func ourSource(_ context.Context, to netip.Addr) (netip.Addr, error) {
+func ourSource(_ context.Context, _, to netip.Addr) (netip.Addr, error) {
 	if to.Is4() {
 		return netip.MustParseAddr("192.0.2.99"), nil
 	}
