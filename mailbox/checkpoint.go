@@ -172,15 +172,22 @@ func (f files) restoreInto(path, checkpointDir string) (log.LSN, error) {
 	if err != nil {
 		return 0, err
 	}
+	var newer error
 	for _, c := range stored {
-		switch err := f.copyChecked(path, c); {
+		err := f.copyChecked(path, c)
+		if err == nil {
+			err = f.known(path)
+		}
+		switch {
 		case err == nil:
 			return c.lsn, nil
+		case errors.Is(err, errNewerSchema):
+			newer = cmp.Or(newer, err)
 		case !errors.Is(err, errDatabase):
 			return 0, err
 		}
 	}
-	if err := f.remove(path); err != nil {
+	if err := errors.Join(f.remove(path), newer); err != nil { // where a newer program was, an empty database is not what it had
 		return 0, err
 	}
 	db, err := f.openSchema(path, stateSchema())
@@ -188,6 +195,15 @@ func (f files) restoreInto(path, checkpointDir string) (log.LSN, error) {
 		return 0, err
 	}
 	return 0, db.Close()
+}
+
+// known returns an error that wraps errNewerSchema where a copy of a checkpoint is of a newer program.
+func (f files) known(path string) error {
+	p, err := f.peek(path)
+	if want := stateSchema().version; err == nil && p.Version > want {
+		err = fmt.Errorf("%w: a checkpoint has schema %d, this program knows %d", errNewerSchema, p.Version, want)
+	}
+	return err
 }
 
 // copyChecked copies a checkpoint to path, durably. The error wraps

@@ -40,6 +40,7 @@ type pageWalk struct {
 	file io.ReaderAt
 	size uint64 // of a page
 	end  uint64 // no page has this number
+	txid uint64 // the transaction that the pages are of
 	seen []bool
 
 	branches bool     // leaves below a branch are not read,
@@ -97,7 +98,7 @@ func (w *pageWalk) meta(length int64) (root, free uint64, err error) {
 			}
 			if n := le.Uint64(b[48:]); err != nil || n > newest {
 				newest, err = n, nil
-				w.size, root, free, w.end = size, le.Uint64(b[16:]), le.Uint64(b[32:]), le.Uint64(b[40:])
+				w.txid, w.size, root, free, w.end = n, size, le.Uint64(b[16:]), le.Uint64(b[32:]), le.Uint64(b[40:])
 			}
 		}
 	}

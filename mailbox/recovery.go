@@ -17,6 +17,9 @@ const logFolder = "log"
 // recover brings the databases up to the log and the memory up to the
 // databases. What it accepts of the log is durable before any of it is applied.
 func (s *Store) recover() error {
+	if err := s.refuseNewer(); err != nil {
+		return err
+	}
 	unfinished, err := s.files.markStart(s.dir)
 	if err != nil {
 		return err
@@ -24,6 +27,7 @@ func (s *Store) recover() error {
 	if err := s.openDatabases(unfinished); err != nil {
 		return err
 	}
+	s.disk.noteProgram(s.o.Program)
 	found, err := s.replayLog()
 	if err != nil {
 		return err
@@ -114,7 +118,7 @@ func (s *Store) openDatabases(unfinished bool) error {
 		err = errors.Join(err, errUnsynced)
 	}
 	if there && !errors.Is(err, errDatabase) {
-		if s.disk, err = openDisk(s.dir, diskOptions{Logger: s.logger, Files: s.files}); !errors.Is(err, errDatabase) {
+		if s.disk, err = openDisk(s.dir, s.diskOptions()); !errors.Is(err, errDatabase) {
 			return err
 		}
 	}
@@ -129,8 +133,12 @@ func (s *Store) openDatabases(unfinished bool) error {
 			return fmt.Errorf("removing the mark of a failed commit: %w", err)
 		}
 	}
-	s.disk, err = openDisk(s.dir, diskOptions{Logger: s.logger, Files: s.files})
+	s.disk, err = openDisk(s.dir, s.diskOptions())
 	return err
+}
+
+func (s *Store) diskOptions() diskOptions {
+	return diskOptions{Logger: s.logger, Files: s.files, Keep: true, Program: s.o.Program, Now: s.now}
 }
 
 // errUnsynced says that the last commit of a database failed.

@@ -30,10 +30,11 @@ type disk struct {
 	derived    *database
 	compacting compacting // of derived
 	logger     *slog.Logger
-	lsn        atomic.Uint64 // applied LSN of state.db
-	lsnMade    atomic.Uint64 // applied LSN of derived.db
-	copying    sync.Mutex    // one checkpoint at a time
-	keeping    sync.RWMutex  // read-held while files of the store must not go, see Store.keepFiles
+	clock      func() time.Time // nil: the system's
+	lsn        atomic.Uint64    // applied LSN of state.db
+	lsnMade    atomic.Uint64    // applied LSN of derived.db
+	copying    sync.Mutex       // one checkpoint at a time
+	keeping    sync.RWMutex     // read-held while files of the store must not go, see Store.keepFiles
 
 	// Of reserve, which only the opener and the applier call.
 	ahead    int64 // bytes to have behind the used pages
@@ -46,6 +47,11 @@ type disk struct {
 type diskOptions struct {
 	Logger *slog.Logger // nil discards
 	Files  files        // without FS, the operating system's
+
+	// Of an older state.db that is brought up, in a store; a copy that is only looked at is kept by others.
+	Keep    bool             // keep a copy of it before
+	Program string           // that does it, to be written down; "" = nobody's
+	Now     func() time.Time // nil = the system's
 }
 
 // The files of a store folder that disk owns.
@@ -62,6 +68,9 @@ type schema struct {
 	// steps[n] brings version n+1 to n+2, inside the one transaction that also
 	// stores the version: a crash leaves the old schema whole.
 	steps []func(*bbolt.Tx) error
+
+	before  func(db *database, had, to int) error // is called before an older one is brought up; nil = nothing
+	program string                                // that brings it up, to be written down; "" = nobody's
 }
 
 // stateSchema is the schema of state.db.
@@ -128,7 +137,7 @@ func databaseOptions(readOnly bool) *bbolt.Options {
 // error for state.db wraps errNewerSchema, errDatabase, or is the system's. The
 // caller holds the store's lock.
 func openDisk(dir string, o diskOptions) (*disk, error) {
-	d := &disk{dir: dir, logger: o.Logger, files: o.Files}
+	d := &disk{dir: dir, logger: o.Logger, files: o.Files, clock: o.Now}
 	if d.files.FS == nil {
 		d.files.FS = log.OS()
 	}
@@ -139,7 +148,11 @@ func openDisk(dir string, o diskOptions) (*disk, error) {
 	if d.ahead, err = d.files.ahead(dir); err != nil {
 		return nil, err
 	}
-	if d.state, err = d.files.openSchema(filepath.Join(dir, stateFile), stateSchema()); err != nil {
+	schema := stateSchema()
+	if schema.program = plainProgram([]byte(o.Program)); o.Keep {
+		schema.before = d.keepCopy
+	}
+	if d.state, err = d.files.openSchema(filepath.Join(dir, stateFile), schema); err != nil {
 		return nil, err
 	}
 	if d.derived, err = d.files.openDerived(filepath.Join(dir, derivedFile), d.logger); err != nil {
@@ -185,8 +198,15 @@ func (f files) openSchema(path string, s schema) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err = s.check(db); errors.Is(err, errOlderSchema) {
-		err = db.Update(s.bringUp)
+	had, err := s.check(db)
+	if errors.Is(err, errOlderSchema) {
+		err = nil
+		if had > 0 && s.before != nil {
+			err = s.before(db, had, s.version)
+		}
+		if err == nil {
+			err = db.Update(s.bringUp)
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), db.Close())
@@ -226,9 +246,9 @@ var errOlderSchema = errors.New("mailbox: written by an older version of mailste
 
 // check looks at the version without writing anything: a start on a full disk
 // has no block for a transaction that changes nothing.
-func (s schema) check(db *database) error {
-	return db.View(func(tx *bbolt.Tx) error {
-		had, err := schemaOf(tx)
+func (s schema) check(db *database) (had int, err error) {
+	err = db.View(func(tx *bbolt.Tx) error {
+		had, err = schemaOf(tx)
 		switch {
 		case err != nil:
 			return err
@@ -239,6 +259,7 @@ func (s schema) check(db *database) error {
 		}
 		return nil
 	})
+	return had, err
 }
 
 // bringUp brings an older or new database to the schema s.
@@ -253,7 +274,7 @@ func (s schema) bringUp(tx *bbolt.Tx) error {
 				return err
 			}
 		}
-		return putSchema(tx, s.version)
+		return errors.Join(putSchema(tx, s.version), putProgram(tx, s.program))
 	}
 	for n := had; n < s.version; n++ {
 		if n > len(s.steps) {
@@ -263,7 +284,7 @@ func (s schema) bringUp(tx *bbolt.Tx) error {
 			return fmt.Errorf("bringing schema %d to %d: %w", n, n+1, err)
 		}
 	}
-	return putSchema(tx, s.version)
+	return errors.Join(putSchema(tx, s.version), putProgram(tx, s.program))
 }
 
 // metaApplied reads the applied LSN; 0 when nothing was applied yet.

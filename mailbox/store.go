@@ -35,6 +35,10 @@ type Options struct {
 	Fatal          func(error) // the disk's state is unknown: must not return; nil = log and exit
 	FS             log.FS      // what the store lies on, but for its lock; nil = the operating system's
 
+	// Program is the version of the program that opens the store, without space: one of before that cannot read the store says
+	// so by this name. "" writes nothing down.
+	Program string
+
 	// NewAccountQuota is what CreateAccount gives; the zero value sets no limit.
 	NewAccountQuota Quota
 }
