@@ -184,7 +184,7 @@ func (i *Inspection) Pending() bool { return i.steps(StepBringUp) || i.steps(Ste
 const (
 	upgradeFolder = "before-upgrade"
 	copyName      = "state-%d-to-%d-%s-%016x-%08x.db"
-	copyTemp      = "copy.tmp"
+	upgradeTemp   = "copy.tmp"
 	copyDay       = "20060102"
 
 	// copiesKept: the one before is that of the upgrade before.

@@ -46,7 +46,7 @@ func (d *disk) keepCopy(db *database, had, to int) error {
 		err = d.files.writeCopy(folder, filepath.Join(d.dir, stateFile), used, &c)
 	}
 	if err != nil {
-		return keepingFailed(errors.Join(err, d.files.remove(filepath.Join(folder, copyTemp))))
+		return keepingFailed(errors.Join(err, d.files.remove(filepath.Join(folder, upgradeTemp))))
 	}
 	d.logger.Info("the database is brought up to a new format; a copy of before is kept", "file", stateFile,
 		slog.Int("from", had), slog.Int("to", to), "folder", folder)
@@ -116,7 +116,7 @@ func (f files) writeCopy(folder, path string, n int64, c *stateCopy) error {
 		return err
 	}
 	defer from.Close()
-	temp := filepath.Join(folder, copyTemp)
+	temp := filepath.Join(folder, upgradeTemp)
 	to, err := f.create(temp)
 	if err != nil {
 		return err
