@@ -125,6 +125,9 @@ func (f files) inspect(dir string) (i Inspection, err error) {
 		i.Copy, i.Need = state.Used, 2*state.Used
 	}
 	space, err := f.Space(dir)
+	if errors.Is(err, fs.ErrNotExist) { // no store, and nothing to be copied
+		return i, nil
+	}
 	i.Free = space.Free
 	return i, err
 }

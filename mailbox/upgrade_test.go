@@ -275,6 +275,18 @@ func TestUpgradeKeepsTwoCopies(t *testing.T) {
 	}
 }
 
+// TestInspectNothing: a folder without a store has no formats, and is not made.
+func TestInspectNothing(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "none")
+	i, err := Inspect(dir, Options{})
+	if err != nil || i.Pending() || i.Err() != nil || slices.ContainsFunc(i.Found, func(f FoundFormat) bool { return f.Version != 0 }) {
+		t.Errorf("%+v, error %v", i, err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the folder: %v", err)
+	}
+}
+
 // fullFS has little space.
 type fullFS struct {
 	log.FS
