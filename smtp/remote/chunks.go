@@ -101,11 +101,7 @@ func (tx *transaction) writeChunk(chunk []byte, last bool) error {
 
 // endAhead takes the reply to a message that was sent with its envelope.
 func (tx *transaction) endAhead() error {
-	rep, err := tx.s.reply("the message", tx.s.timeouts.DataEnd)
-	if err == nil && tx.s.r.Buffered() > 0 {
-		// One reply too many: which of them was about the message, nobody knows.
-		err = tx.s.connError(fmt.Errorf("%w: more replies than commands", errReplyForm), "sending the message")
-	}
+	rep, err := tx.last(tx.s.reply("the message", tx.s.timeouts.DataEnd))
 	switch {
 	case err != nil:
 		return err
@@ -116,10 +112,25 @@ func (tx *transaction) endAhead() error {
 	return tx.takeEnd(rep)
 }
 
+// last is the last of several replies that were waited for. Where another one is there already, one of those before was too
+// many: which of them is about the message, nobody knows.
+func (tx *transaction) last(rep reply, err error) (reply, error) {
+	if err == nil && tx.s.r.Buffered() > 0 {
+		err = tx.s.connError(fmt.Errorf("%w: more replies than commands", errReplyForm), "sending the message")
+	}
+	return rep, err
+}
+
 // sendChunks sends a message, a chunk at a time; with PIPELINING the next one goes out before the
 // reply to the last (RFC 3030 section 4.2).
 func (tx *transaction) sendChunks(c *chunker, chunk []byte, last bool) (err error) {
+	several := false // replies may have been on their way at once
 	for unanswered := 0; ; {
+		if unanswered == 0 {
+			if err := tx.s.caughtUp("sending the message"); err != nil {
+				return err
+			}
+		}
 		if err := tx.writeChunk(chunk, last); err != nil {
 			return err
 		}
@@ -127,6 +138,7 @@ func (tx *transaction) sendChunks(c *chunker, chunk []byte, last bool) (err erro
 			return tx.broken(err)
 		}
 		unanswered++
+		several = several || unanswered > 1
 		for ; unanswered > 1 || unanswered == 1 && !last && !tx.s.ext.pipelining; unanswered-- {
 			if going, err := tx.takeChunk(unanswered > 1); !going {
 				return err
@@ -141,6 +153,9 @@ func (tx *transaction) sendChunks(c *chunker, chunk []byte, last bool) (err erro
 		}
 	}
 	rep, err := tx.s.reply("the end of the message", tx.s.timeouts.DataEnd)
+	if several {
+		rep, err = tx.last(rep, err)
+	}
 	if err != nil {
 		tx.decide(accepted, unsure, asVerdict(err)) // as after DATA
 		return err

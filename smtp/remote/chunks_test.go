@@ -63,6 +63,8 @@ func TestChunksOfALargeMessage(t *testing.T) {
 		{"taken", "C: BDAT 262144\nread 262144\nC: BDAT 262144\nread 262144\nS: 250 1\nC: BDAT 95714 LAST\nread 95714\nS: 250 2\nS: 250 done\n" + goodbye, "done", queue.Delivered},
 		{"refused early", "C: BDAT 262144\nread 262144\nC: BDAT 262144\nread 262144\nS: 552 enough\nS: 503 I said so\n" + goodbye, "enough", queue.Permanent},
 		{"put off in the middle", "C: BDAT 262144\nread 262144\nC: BDAT 262144\nread 262144\nS: 250 1\nC: BDAT 95714 LAST\nread 95714\nS: 451 no\nS: 503 no\n" + goodbye, "no", queue.Temporary},
+		{"a reply too many on the way", "C: BDAT 262144\nread 262144\nC: BDAT 262144\nread 262144\nS~ 250 1\\r\\n250 1\\r\\n\nC: BDAT 95714 LAST\nread 95714\nS~ 250 2\\r\\n451 full\\r\\n\neof",
+			"malformed reply: more replies than commands while sending the message", queue.Temporary},
 		{"lost in the middle", "C: BDAT 262144\nread 262144\nC: BDAT*", "connection lost while*", queue.Temporary},
 		{"lost at the end", "C: BDAT 262144\nread 262144\nC: BDAT 262144\nread 262144\nS: 250 1\nC: BDAT 95714 LAST\nread 95714\nS: 250 2", "connection lost while waiting for the reply to the end of the message", queue.Temporary},
 	} {

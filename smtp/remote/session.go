@@ -135,18 +135,25 @@ func (s *session) sendUntold(line string) error {
 	return s.connError(err, "sending a command")
 }
 
-// flush sends what is in the buffer, when every reply so far has been taken: a
-// reply too many would be taken for that to the next command, and in the end a
-// message for delivered that is not.
+// flush sends what is in the buffer, when every reply so far has been taken.
 func (s *session) flush(what string) error {
-	if s.r.Buffered() > 0 {
-		rep, err := s.reply("nothing", s.timeouts.Hello)
-		if err == nil {
-			err = s.connError(fmt.Errorf("%w: %d to no command", errReplyForm, rep.code), what)
-		}
+	if err := s.caughtUp(what); err != nil {
 		return err
 	}
 	return s.connError(s.w.Flush(), what)
+}
+
+// caughtUp refuses a reply too many: it would be taken for that to the next command, and in the end a
+// message for delivered that is not.
+func (s *session) caughtUp(what string) error {
+	if s.r.Buffered() == 0 {
+		return nil
+	}
+	rep, err := s.reply("nothing", s.timeouts.Hello)
+	if err == nil {
+		err = s.connError(fmt.Errorf("%w: %d to no command", errReplyForm, rep.code), what)
+	}
+	return err
 }
 
 // reply reads the reply to a command within a time limit for all of it.

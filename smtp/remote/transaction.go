@@ -96,6 +96,9 @@ func (tx *transaction) run(body io.Reader, size int64) error {
 		tx.s.unfinished = true
 		return nil
 	}
+	if err := tx.s.caughtUp("sending the message"); err != nil {
+		return err
+	}
 	if err := tx.sendBody(body, size); err != nil {
 		return err
 	}
