@@ -20,6 +20,7 @@ import (
 	"mailstead/smtp/feedback"
 	"mailstead/smtp/journal"
 	"mailstead/smtp/keyring"
+	"mailstead/smtp/local"
 	"mailstead/smtp/queue"
 	"mailstead/smtp/remote"
 	"mailstead/smtp/route"
@@ -345,7 +346,7 @@ func (a *admin) accountRemove(ctx context.Context, p name) (nothing, error) {
 	if err != nil {
 		return nothing{}, err
 	}
-	return nothing{}, transfer.ForgetTaken(ctx, a.store, e.ID)
+	return nothing{}, errors.Join(transfer.ForgetTaken(ctx, a.store, e.ID), local.ForgetReplies(ctx, a.store, e.ID))
 }
 
 // accountInfo is an account with what it holds.

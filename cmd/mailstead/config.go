@@ -67,6 +67,8 @@ type settings struct {
 	// RetentionDays is for how many days deleted messages, mailboxes and accounts
 	// can be restored. Default 7; 0 = not at all.
 	RetentionDays int `toml:"retention_days"`
+	// DelayNotice is after how many hours of trying senders hear that their mail takes long. Default 4.
+	DelayNotice int `toml:"delay_notice"`
 	// TrustedRelays are addresses and networks of hosts that hand mail on to us.
 	// Default: none.
 	TrustedRelays []string `toml:"trusted_relays"`
@@ -166,6 +168,7 @@ func defaultSettings() settings {
 		MaxMessageSize:     defaultMaxMessage,
 		SessionsPerAccount: 100,
 		RetentionDays:      7,
+		DelayNotice:        4,
 		SendReports:        true,
 		MTASTS:             string(mtasts.Testing),
 		Strangers: strangerLimits{

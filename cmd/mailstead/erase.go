@@ -11,6 +11,7 @@ import (
 	"mailstead/mailbox/transfer"
 	"mailstead/smtp/dns"
 	"mailstead/smtp/journal"
+	"mailstead/smtp/local"
 )
 
 // accountEraseCommand is `mailstead account erase`.
@@ -48,7 +49,7 @@ func (a *admin) accountErase(ctx context.Context, p name, tell report) (erasedAc
 		if err != nil {
 			return erasedAccount{}, err
 		}
-		if err := errors.Join(t.Forget(ctx, e.ID), a.routes.Forget(ctx, e.ID), transfer.ForgetTaken(ctx, a.store, e.ID)); err != nil {
+		if err := errors.Join(t.Forget(ctx, e.ID), a.routes.Forget(ctx, e.ID), transfer.ForgetTaken(ctx, a.store, e.ID), local.ForgetReplies(ctx, a.store, e.ID)); err != nil {
 			return erasedAccount{}, err
 		}
 	}

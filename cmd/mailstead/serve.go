@@ -213,7 +213,7 @@ func (s *server) openQueue() (*local.Courier, error) {
 	s.queue, err = queue.Open(s.store, queue.Options{
 		Remote: s.feedback.Watch(s.world), Local: here, IsLocal: s.directory.IsLocal, Routes: s.routes.For,
 		Disabled: len(s.settings.Resolvers) == 0, Hostname: s.settings.Hostname, Journal: s.journal, Logger: s.log,
-		Sign: s.signNotice, Limits: queue.Limits{Grace: patience},
+		Sign: s.signNotice, Limits: queue.Limits{Grace: patience, Delay: time.Duration(s.settings.DelayNotice) * time.Hour},
 	})
 	if err != nil {
 		return nil, err

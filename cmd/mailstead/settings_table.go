@@ -9,9 +9,11 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"mailstead/smtp/mailauth"
 	"mailstead/smtp/mtasts"
+	"mailstead/smtp/queue"
 )
 
 // tableDoc is what mailstead.toml(5) says above the settings of a table.
@@ -214,6 +216,12 @@ func limitSettings() []setting {
 				"While the disk is nearly full the time is shorter, for what was deleted first.\n" +
 				"Nothing is purged for a day after the clock was set by more than a day.",
 			check: inRange("retention_days", 0, maxRetentionDays, func(s *settings) int64 { return int64(s.RetentionDays) }),
+		},
+		{
+			name: "delay_notice", kind: "number", fixed: true, example: `delay_notice = 24`,
+			doc: "After how many hours of trying the sender of a message hears, once, that it takes long, 1 to 120.\n" +
+				"After 120 it is given up, and that is told, too.",
+			check: inRange("delay_notice", 1, int64(queue.Lifetime/time.Hour), func(s *settings) int64 { return int64(s.DelayNotice) }),
 		},
 	}
 }

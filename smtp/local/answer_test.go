@@ -2,6 +2,7 @@ package local
 
 import (
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -185,6 +186,23 @@ func TestAnsweredOnceInDays(t *testing.T) {
 	must(t, o.store.Room(replyRoom).Each(toldKey, func(string, []byte) error { told++; return nil }))
 	if told != 1 {
 		t.Errorf("%d senders are remembered after two months, want 1", told)
+	}
+}
+
+// TestRepliesAreForgotten with their account, and with no other.
+func TestRepliesAreForgotten(t *testing.T) {
+	o, _ := answering(t)
+	o.asked(t, "eva@b.test")
+	others := []mailbox.RoomChange{
+		{Room: replyRoom, Key: keyFor(toldKey, 11, "x"), Value: []byte("1")}, // its number begins as the first one's
+		{Room: replyRoom, Key: keyFor(dueKey, 11, "x"), Value: []byte("{}")},
+	}
+	must(t, o.store.Change(t.Context(), append(others, mailbox.RoomChange{Room: replyRoom, Key: keyFor(dueKey, 1, "x"), Value: []byte("{}")})...))
+	must(t, ForgetReplies(t.Context(), o.store, 1))
+	var left []string
+	must(t, o.store.Room(replyRoom).Each("", func(key string, _ []byte) error { left = append(left, key); return nil }))
+	if want := []string{others[1].Key, others[0].Key}; !slices.Equal(left, want) {
+		t.Errorf("left is %q, want %q", left, want)
 	}
 }
 
