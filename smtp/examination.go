@@ -39,7 +39,10 @@ type examination struct {
 	words    []string         // of the filter, that can be told to all parties
 	verdict  mailauth.Verdict // of the message
 
-	room, head []byte // for the header as received, and as stored; used again by other messages
+	// Room, which other messages use again.
+	room, head []byte // for the header as received, and as stored
+	methods    []mailauth.MethodResult
+	first      inquiry
 }
 
 // examinations are those that were closed.
@@ -47,6 +50,9 @@ var examinations = sync.Pool{New: func() any { return new(examination) }}
 
 // maxKeptHeader bounds the room for a header that is kept, in octets.
 const maxKeptHeader = 16 << 10
+
+// maxKeptRoom bounds the parties, and the results, whose room is kept.
+const maxKeptRoom = 16
 
 // examine begins with what is known at MAIL: a client that is judged itself is
 // asked about while it goes on.
@@ -57,7 +63,7 @@ func (s *session) examine(from string) *examination {
 	e.facts.TrustedRelay = e.checks.trusts(s.remote)
 	e.facts.EarlyTalker = s.early
 	if !e.facts.TrustedRelay && s.remote.IsValid() {
-		e.client = e.inquire(s.remote, s.helo, from)
+		e.client = e.inquire(&e.first, s.remote, s.helo, from)
 	}
 	return e
 }
@@ -84,7 +90,7 @@ func (e *examination) begin(header []byte, unicode bool) ([]byte, error) {
 	if err := e.session.checkHeader(header); err != nil {
 		return nil, err
 	}
-	e.parties = partiesOf(e.session.tx.Recipients)
+	e.parties = appendParties(e.parties[:0], e.session.tx.Recipients)
 	reads := e.readsBody()
 	if e.header = header; reads {
 		e.room = append(e.room[:0], header...) // the window it stands in moves on
@@ -97,8 +103,7 @@ func (e *examination) begin(header []byte, unicode bool) ([]byte, error) {
 	e.facts.MailingList = mailauth.IsMailingList(e.header)
 	e.facts.Override = mailauth.OverrideFor(e.checks.Overrides, e.facts.Author.Domain)
 	if domain := e.facts.Author.Domain; domain != "" && !e.offline {
-		// The record that decides on most mail is known when the body has come.
-		e.ask(&e.asked, func(ctx context.Context) { e.checks.Resolver.LookupTXT(ctx, "_dmarc."+domain) })
+		e.askPolicy("_dmarc." + domain)
 	}
 	e.verifier = mailauth.NewVerifier(e.session.ctx(), mailauth.Options{
 		Resolver: e.checks.Resolver, Records: &e.session.server.records, Now: e.session.server.o.Now, Waiting: e.waiting,
@@ -107,6 +112,15 @@ func (e *examination) begin(header []byte, unicode bool) ([]byte, error) {
 		return nil, nil
 	}
 	return e.finish(unicode, nil)
+}
+
+// askPolicy has the record that decides on most mail known when the body has come.
+func (e *examination) askPolicy(name string) {
+	r := e.checks.Resolver
+	if !mailauth.AtOnce(e.session.ctx(), r, func(ctx context.Context) { r.LookupTXT(ctx, name) }) {
+		ctx := e.waiting()
+		e.asked.Go(func() { r.LookupTXT(ctx, name) })
+	}
 }
 
 // readsBody reports whether what is decided, or what is said of the message, may depend on its
@@ -133,7 +147,7 @@ func (e *examination) inquireBehind() *inquiry {
 	if !ok {
 		return nil
 	}
-	return e.inquire(ip, helo, e.session.tx.From)
+	return e.inquire(new(inquiry), ip, helo, e.session.tx.From)
 }
 
 // Write takes the next octets of the body. It never fails.
@@ -213,12 +227,13 @@ func (e *examination) handingOn() string {
 // appendOurFields appends what is stored in front of the header.
 func (e *examination) appendOurFields(dst []byte, unicode bool) []byte {
 	s := e.session
-	results := mailauth.AuthResults{ID: s.server.o.Hostname, Methods: e.found.Methods()}
+	results := mailauth.AuthResults{ID: s.server.o.Hostname, Methods: e.found.AppendMethods(e.methods[:0])}
 	var iprev mailauth.IPRevResult
 	if e.client != nil {
 		iprev = e.client.iprev
 	}
 	results.Methods = append(results.Methods, e.facts.SPF.Method(), e.facts.DMARC.Method(), iprev.Method(e.facts.Client))
+	e.methods = results.Methods
 	head := e.appendWhy(s.appendEnvelope(dst))
 	return s.appendReceived(results.AppendField(head, unicode && s.tx.utf8))
 }
@@ -244,7 +259,9 @@ func (e *examination) decide(body *mailbox.Spool) {
 	opinions := e.opinions(body)
 	for i := range e.parties {
 		p := &e.parties[i]
-		p.opinion = opinions[i]
+		if i < len(opinions) {
+			p.opinion = opinions[i]
+		}
 		p.verdict = e.judge(p.account, e.factsFor(p))
 	}
 	e.verdict = settle(e.parties)
@@ -268,11 +285,10 @@ func (e *examination) judge(account mailbox.AccountID, f mailauth.Facts) mailaut
 	return mailauth.Judge(f, rules)
 }
 
-// opinions are the filter's, one for each party.
+// opinions are the filter's, one for each party; fewer, or none, where it has none.
 func (e *examination) opinions(body *mailbox.Spool) []Opinion {
-	none := make([]Opinion, len(e.parties))
 	if e.checks.Filter == nil || body == nil {
-		return none
+		return nil
 	}
 	accounts := accountsOf(e.parties)
 	if last := len(accounts) - 1; last > 0 && accounts[last] != 0 {
@@ -282,11 +298,10 @@ func (e *examination) opinions(body *mailbox.Spool) []Opinion {
 		Raw: letterReader{e.header, body}, Size: int64(len(e.header)) + body.Size(),
 		ReversePath: e.session.tx.From, Facts: &e.facts,
 	}, accounts)
-	copy(none, got)
 	if len(got) == len(accounts) {
 		e.words = got[len(got)-1].Words
 	}
-	return none
+	return got
 }
 
 // factsFor are the facts as one party sees them.
@@ -378,10 +393,11 @@ func (e *examination) close() {
 		}
 	}
 	e.asked.Wait()
-	room, head := e.room, e.head
-	if max(cap(room), cap(head)) > maxKeptHeader {
-		room, head = nil, nil
+	clear(e.parties)
+	clear(e.methods)
+	*e = examination{room: e.room, head: e.head, parties: e.parties[:0], methods: e.methods[:0]}
+	if max(cap(e.room), cap(e.head)) > maxKeptHeader || max(cap(e.parties), cap(e.methods)) > maxKeptRoom {
+		*e = examination{}
 	}
-	*e = examination{room: room, head: head}
 	examinations.Put(e)
 }

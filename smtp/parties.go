@@ -51,9 +51,8 @@ type party struct {
 	verdict mailauth.Verdict
 }
 
-// partiesOf are all to whom recipients lead, each once.
-func partiesOf(recipients []local.Recipient) []party {
-	var all []party
+// appendParties appends all to whom recipients lead, each once, to an empty list.
+func appendParties(all []party, recipients []local.Recipient) []party {
 	of := func(a mailbox.AccountID) *party {
 		i := slices.IndexFunc(all, func(p party) bool { return p.account == a })
 		if i < 0 {

@@ -58,11 +58,20 @@ func recordsAt(m *miekg.Msg, name string, qtype uint16) (records []miekg.RR, tar
 		} else if h.Rrtype != qtype || len(records) == maxRecords {
 			continue
 		} else {
-			records = append(records, rr)
+			records = append(records, inOne(rr))
 		}
 		ttl = min(ttl, time.Duration(h.Ttl)*time.Second)
 	}
 	return records, target, ttl
+}
+
+// inOne joins the strings of a text: keys come in two or three, and are read many times.
+func inOne(rr miekg.RR) miekg.RR {
+	txt, ok := rr.(*miekg.TXT)
+	if !ok || len(txt.Txt) < 2 {
+		return rr
+	}
+	return &miekg.TXT{Hdr: txt.Hdr, Txt: []string{strings.Join(txt.Txt, "")}}
 }
 
 // negativeTTL tells how long a denial may be kept: the lesser of the SOA

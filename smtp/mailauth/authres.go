@@ -218,10 +218,9 @@ func appendQuoted(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
-// Methods are the results as they are written into Authentication-Results; a
+// AppendMethods appends the results as they are written into Authentication-Results; a
 // message without signature has dkim=none.
-func (r Results) Methods() []MethodResult {
-	methods := make([]MethodResult, 0, len(r.DKIM)+5) // with those of others behind them
+func (r Results) AppendMethods(methods []MethodResult) []MethodResult {
 	for _, d := range r.DKIM {
 		methods = append(methods, d.method())
 	}

@@ -107,13 +107,23 @@ func withoutFWS(b []byte) []byte {
 	if !bytes.ContainsAny(b, " \t\r\n") {
 		return b
 	}
-	out := make([]byte, 0, len(b))
-	for _, c := range b {
-		if !isFWS(c) {
-			out = append(out, c)
+	return appendWithoutFWS(make([]byte, 0, len(b)), b)
+}
+
+// appendWithoutFWS appends b without any white space, line by line.
+func appendWithoutFWS(dst, b []byte) []byte {
+	for len(b) > 0 {
+		n := 0
+		for n < len(b) && !isFWS(b[n]) {
+			n++
 		}
+		dst = append(dst, b[:n]...)
+		for n < len(b) && isFWS(b[n]) {
+			n++
+		}
+		b = b[n:]
 	}
-	return out
+	return dst
 }
 
 // decodeBase64 decodes a value in which white space means nothing.
@@ -123,8 +133,12 @@ func decodeBase64(value []byte) ([]byte, error) {
 
 // appendDecoded is decodeBase64 into room that is there.
 func appendDecoded(dst, value []byte) ([]byte, error) {
-	return strictBase64.AppendDecode(dst, withoutFWS(value))
+	var room [usualBase64]byte
+	return strictBase64.AppendDecode(dst, appendWithoutFWS(room[:0], value))
 }
+
+// usualBase64 is as much as a signature of RSA of 2048 bits takes, with some room, in octets.
+const usualBase64 = 400
 
 var strictBase64 = base64.StdEncoding.Strict()
 

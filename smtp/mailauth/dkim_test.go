@@ -517,7 +517,7 @@ func TestManySignatures(t *testing.T) {
 	if n := zone.asked["ed._domainkey.example.org"]; n != 1 {
 		t.Errorf("a key was looked up %d times", n)
 	}
-	last := r.Methods()[MaxSignatures]
+	last := r.AppendMethods(nil)[MaxSignatures]
 	if last.Result != Neutral || last.Reason != "490 more signatures were not judged" {
 		t.Errorf("the rest is told as %+v", last)
 	}
@@ -529,7 +529,7 @@ func TestUnsigned(t *testing.T) {
 	if len(r.DKIM) != 0 || r.ARC.Result != None {
 		t.Errorf("%+v", r)
 	}
-	if m := r.Methods(); len(m) != 1 || m[0].Method != "dkim" || m[0].Result != None {
+	if m := r.AppendMethods(nil); len(m) != 1 || m[0].Method != "dkim" || m[0].Result != None {
 		t.Errorf("%+v", m)
 	}
 }

@@ -60,7 +60,7 @@ func describeResults(r Results) string {
 		fmt.Fprintf(&b, "  set %d d=%s s=%s message d=%s\n", i+1, set.Domain, set.Selector, set.MessageDomain)
 		b.WriteString("  " + strings.ReplaceAll(strings.TrimSpace(string(set.Results.AppendField(nil, true))), "\n", "\n  ") + "\n")
 	}
-	b.Write(AuthResults{ID: "mx.example.net", Methods: r.Methods()}.AppendField(nil, false))
+	b.Write(AuthResults{ID: "mx.example.net", Methods: r.AppendMethods(nil)}.AppendField(nil, false))
 	return strings.ReplaceAll(b.String(), "\r\n", "\n")
 }
 

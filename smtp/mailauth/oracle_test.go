@@ -115,7 +115,7 @@ func damage(r *rand.Rand, message string) string {
 // TestResultsAreReadElsewhere has our Authentication-Results parsed by others.
 func TestResultsAreReadElsewhere(t *testing.T) {
 	results := verifyMessage(t, testZone(), newForgery("s=ed", "s=ed; i=ann@mail.example.org").message(), 100)
-	field := AuthResults{"mx.example.net", append(results.Methods(), MethodResult{"spf", Fail, "no such \"host\"", []Property{{"smtp", "mailfrom", "eve@example.com"}}})}.AppendField(nil, false)
+	field := AuthResults{"mx.example.net", append(results.AppendMethods(nil), MethodResult{"spf", Fail, "no such \"host\"", []Property{{"smtp", "mailfrom", "eve@example.com"}}})}.AppendField(nil, false)
 	_, value, _ := strings.Cut(string(field), ":")
 	id, found, err := authres.Parse(strings.ReplaceAll(value, "\r\n", ""))
 	if err != nil || id != "mx.example.net" || len(found) != 2 {
