@@ -1,12 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"mailstead/cmd/internal/declared"
 )
 
 // wholeSetup is a file with all that one can say.
@@ -210,5 +215,56 @@ func TestApplyRefuses(t *testing.T) {
 	got := applied(t, exitUsage, dir, loop)
 	if !strings.Contains(got.out, "+ domain b.test\n") || !strings.Contains(got.err, "their mail would go round") || !strings.Contains(got.err, "Not done:\n  + alias x@a.test: member y@a.test") {
 		t.Errorf("a loop: %+v", got)
+	}
+}
+
+// TestApplyFromSetupToSetup has a server become one setup of testdata/setups after the other, which chance has made, and wants it to
+// be just that each time: every step can be done in the order of the plan.
+func TestApplyFromSetupToSetup(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many password hashes; the short form runs under the race detector, and one goroutine does all of this")
+	}
+	t.Parallel()
+	files, err := filepath.Glob("testdata/setups/*.toml")
+	if err != nil || len(files) < 5 {
+		t.Fatalf("%q, %v", files, err)
+	}
+	s, err := place{Dir: emptyFolder(t)}.settings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = alone(&s, slog.New(slog.DiscardHandler), func(a *admin) error {
+		do := doer(func(action string, params json.RawMessage) (response, error) {
+			return a.do(t.Context(), request{action, params}, unheard), nil
+		})
+		for _, name := range append(files, files[0]) {
+			becomes(t, name, do)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// becomes applies a file with all flags, and wants it back.
+func becomes(t *testing.T, name string, do doer) {
+	t.Helper()
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	c := applyCommand{File: name, Prune: true, PruneAccounts: true}
+	f, err := c.read(streams{nil, &out, &errs})
+	if err == nil {
+		err = c.apply(streams{nil, &out, &errs}, f, do)
+	}
+	var now exported
+	if err == nil {
+		err = do.get("config export", nothing{}, &now)
+	}
+	if got := declared.Render(now.Setup); err != nil || got != string(want) {
+		t.Errorf("%s: %v\n%s%s\ngot\n%s", name, err, out.String(), errs.String(), got)
 	}
 }

@@ -5,7 +5,7 @@ import "context"
 // SetMasked makes a masked address that has its name from elsewhere, from a file that declares it say, or gives one that is there
 // another label, end and switch. Its end may be past: then it refuses mail. What came to it and when it was made is not taken from m.
 // ErrNoSuch, ErrNotLocal, ErrAliasDomain, ErrAddress, ErrMasked, ErrTooMany; ErrExists where nothing changes and where the
-// address is something else.
+// address is something else; that of an account which was removed is free for this.
 func (d *Directory) SetMasked(ctx context.Context, m Masked) (Masked, error) {
 	d.change.Lock()
 	defer d.change.Unlock()
@@ -33,12 +33,12 @@ func (d *Directory) SetMasked(ctx context.Context, m Masked) (Masked, error) {
 
 // maskedFor is the masked address of an account, or a new one that is nobody's yet.
 func (d *Directory) maskedFor(a *accountRecord, text string) (maskedAddress, error) {
-	if at, err := d.names.parse(text); err == nil {
-		if m, ok := d.names.masked[at]; ok && m.Account == a.ID {
-			return maskedAddress{at, m}, nil
-		}
+	at, err := d.names.parse(text)
+	if m, ok := d.names.masked[at]; err == nil && ok && m.Account == a.ID {
+		return maskedAddress{at, m}, nil
+	} else if err != nil || !ok || d.names.accounts[m.Account] != nil {
+		at, err = d.free(text)
 	}
-	at, err := d.free(text)
 	if err == nil {
 		err = d.roomForMasked(a)
 	}
