@@ -18,12 +18,20 @@ const freshTranscript = "testdata/setup-fresh.txt"
 // packageTranscript is the same with the Debian package before it; TestPackageFresh makes it.
 const packageTranscript = "testdata/setup-package.txt"
 
+// firstDayTranscript is what follows, once the records are published; TestPackageFresh makes it.
+const firstDayTranscript = "testdata/first-day.txt"
+
 var guideBlock = regexp.MustCompile("(?ms)^```console\n(.*?)^```$")
 
-// TestGuideShowsWhatHappens holds what the guide shows of a terminal against the transcripts of TestPackageFresh and TestSetupFresh.
+// TestGuideShowsWhatHappens holds what the guide shows of a terminal against the transcripts of TestPackageFresh and TestSetupFresh,
+// and what it shows of checks against those of package check's TestStates.
 func TestGuideShowsWhatHappens(t *testing.T) {
+	names, err := filepath.Glob("../internal/check/testdata/states/*.txt")
+	if err != nil || len(names) < 25 {
+		t.Fatalf("transcripts of checks: %v, %v", names, err)
+	}
 	var transcripts []string
-	for _, name := range []string{packageTranscript, freshTranscript} {
+	for _, name := range append(names, packageTranscript, freshTranscript, firstDayTranscript) {
 		b, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -33,11 +41,12 @@ func TestGuideShowsWhatHappens(t *testing.T) {
 	shown := 0
 	for _, block := range guideBlock.FindAllStringSubmatch(readPaper(t, "GUIDE.md"), -1) {
 		shown++
-		if !slices.ContainsFunc(transcripts, func(text string) bool { return strings.Contains(text, block[1]) }) {
+		said := strings.TrimPrefix(block[1], "# mailstead check\n")
+		if !slices.ContainsFunc(transcripts, func(text string) bool { return strings.Contains(text, said) }) {
 			t.Errorf("no transcript has\n%s", block[1])
 		}
 	}
-	if shown < 6 {
+	if shown < 10 {
 		t.Errorf("%d pieces of the transcripts: has the guide's form changed?", shown)
 	}
 }

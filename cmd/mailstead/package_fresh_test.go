@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -37,6 +38,7 @@ func TestPackageFresh(t *testing.T) {
 			t.Errorf("%d commands, not %d", w.commands, packageCommands)
 		}
 		w.exchangeLetters()
+		w.firstDay()
 		settings := w.read("/etc/mailstead/mailstead.toml")
 		w.upgrade()
 		w.upgradeAgainstPolicy()
@@ -138,6 +140,55 @@ func (w *freshWorld) server() (pid int, program string) {
 func (w *freshWorld) serverRuns() bool {
 	pid, _ := w.server()
 	return pid != 0
+}
+
+var (
+	// What is another one each time.
+	aMoment   = regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:]+(Z|[+-]\d\d:\d\d)`)
+	anID      = regexp.MustCompile(`(message |queued as )[0-9a-z.]+|<[A-Z2-7]{26}@`)
+	aManifest = regexp.MustCompile(`\d{8}T\d{6}\.\d+Z-[0-9a-f]+\.json`)
+	aCopy     = regexp.MustCompile(`\d+ files, [\d.]+ kB(; \d+ copied, [\d.]+ kB)?`)
+	drawnOver = regexp.MustCompile(`(?m)^.*\x1b\[K\n?`)
+)
+
+// firstDay types what the guide shows of the day after, and holds what is said against its transcript.
+func (w *freshWorld) firstDay() {
+	w.t.Helper()
+	story := ""
+	eventually(w.t, "the journal knows what became of the answer", func() bool {
+		story = w.do("mailstead", "log", "--to", "bob@friend.test")
+		return strings.Contains(story, "delivered to")
+	})
+	text := "# mailstead log --to bob@friend.test\n" + story + "\n# mailstead queue list\n" + w.do("mailstead", "queue", "list")
+
+	end := w.begin("mailstead", "account", "add", "bea@example.org")
+	for _, prompt := range []string{"Password: ", "Once more: "} {
+		w.answer(prompt, "correct horse battery staple")
+	}
+	w.must(end())
+	text += "\n# mailstead account add bea@example.org\nPassword: \nOnce more: \n"
+
+	for _, line := range []string{"mailstead backup /mnt/disk/mail", "mailstead verify /mnt/disk/mail"} {
+		text += "\n# " + line + "\n" + w.do(strings.Fields(line)...)
+	}
+	text = aMoment.ReplaceAllString(text, "2026-11-23T03:02:45Z")
+	text = anID.ReplaceAllStringFunc(text, func(id string) string {
+		switch {
+		case strings.HasPrefix(id, "message "):
+			return "message mwsokifd.yz3j"
+		case strings.HasPrefix(id, "queued as "):
+			return "queued as 0660e8d3fe0cb1"
+		}
+		return "<4ANQZARZK62UVMY6PIORCRG5YC@"
+	})
+	text = aManifest.ReplaceAllString(text, "20261123T030246.646179175Z-a54f3e7d44bd26f4.json")
+	text = aCopy.ReplaceAllStringFunc(text, func(line string) string {
+		if strings.Contains(line, "copied") {
+			return "6 files, 49.6 kB; 6 copied, 48.2 kB"
+		}
+		return "6 files, 49.6 kB"
+	})
+	w.compareTranscript(firstDayTranscript, drawnOver.ReplaceAllString(strings.ReplaceAll(text, "\r", ""), ""))
 }
 
 // outdated is what the kernel says of a program whose file another one has taken the place of.
@@ -249,7 +300,7 @@ func (w *freshWorld) findsAll(said string) {
 // loseAndRestore goes through the guide's drill: all is lost but a backup.
 func (w *freshWorld) loseAndRestore() {
 	w.t.Helper()
-	w.do("mailstead", "backup", "/mnt/disk/mail")
+	w.do("mailstead", "backup", "/mnt/disk/mail") // once more
 	w.do("dpkg", "-P", "mailstead")
 	for _, lost := range []string{"/var/lib/mailstead", "/etc/mailstead"} {
 		w.must(os.RemoveAll(w.root + lost))

@@ -183,7 +183,7 @@ func (w *freshWorld) makeRoot(layers string) {
 		w.must(os.RemoveAll(w.root + gone))
 	}
 	w.write("/etc/resolv.conf", "nameserver "+freshResolver+"\n", 0o644)
-	w.write("/usr/local/sbin/systemctl", standInSystemctl, 0o755)
+	w.write("/usr/bin/systemctl", standInSystemctl, 0o755) // in the system's place: apt has scripts look nowhere else
 }
 
 func (w *freshWorld) write(name, text string, mode os.FileMode) {
