@@ -144,9 +144,9 @@ func flagNames(node *kong.Node) (names []string) {
 	return names
 }
 
-// TestHelpManualAndCompletionAgree holds what is told of every command and flag against the command line, both ways: by
+// TestManHelpAndCompletionAgree holds what is told of every command and flag against the command line, both ways: by
 // --help, by mailstead(1), and by what a shell offers at Tab.
-func TestHelpManualAndCompletionAgree(t *testing.T) {
+func TestManHelpAndCompletionAgree(t *testing.T) {
 	page := readPaper(t, "man/mailstead.1")
 	parser, said := helpingParser(t)
 	help := func(words []string) string {
