@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // A clock that is wrong must not purge mail. It is held against the time that
@@ -47,15 +45,6 @@ func (c clockState) look(now int64, elapsed time.Duration) (next clockState, jum
 	}
 	c.Seen = now
 	return c, 0
-}
-
-// sinceBoot counts on while the machine sleeps, and is never set.
-func sinceBoot() time.Duration {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
-		return 0 // looks are a minute apart: a jump is seen all the same
-	}
-	return time.Duration(t.Nano())
 }
 
 // beginRetention reads what an earlier run knew of the clock. Where there is

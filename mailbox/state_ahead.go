@@ -33,14 +33,10 @@ const (
 
 // mappedWindows is how many windows may be touched before their pages are let go.
 var mappedWindows = sync.OnceValue(func() int {
-	var info unix.Sysinfo_t
-	if unix.Sysinfo(&info) != nil {
-		return minMapped
-	}
-	return windowsFor(uint64(info.Totalram) * uint64(info.Unit))
+	return windowsFor(memorySize())
 })
 
-// windowsFor is mappedWindows for so many bytes of memory.
+// windowsFor is mappedWindows for so many bytes of memory; 0 = it is not known.
 func windowsFor(memory uint64) int {
 	return int(min(max(memory/mappedShare/readAheadWindow, minMapped), maxMapped))
 }

@@ -28,7 +28,6 @@ const (
 	controlName    = "control.sock"
 	maxRequest     = 1 << 20         // octets of a request: an alias with its thousand members is a tenth of it
 	controlTimeout = 5 * time.Minute // of a whole exchange that is not long, and of one write; removing a large account takes a while
-	maxSocketName  = 107             // octets of a socket's name, see unix(7)
 )
 
 // request names an action with its parameters.
@@ -97,7 +96,7 @@ func (c *control) serve() {
 }
 
 // withSocketName calls f with a name that a socket can have: a long one leads
-// through the open folder.
+// through the open folder, where the system has names for that.
 func withSocketName(name string, f func(short string) error) error {
 	if len(name) <= maxSocketName {
 		return f(name)
@@ -107,7 +106,11 @@ func withSocketName(name string, f func(short string) error) error {
 		return err
 	}
 	defer dir.Close()
-	return f(fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(name)))
+	short, err := throughFolder(dir, filepath.Base(name))
+	if err != nil {
+		return err
+	}
+	return f(short)
 }
 
 // acceptPause is waited after a failed accept: out of file descriptors, most

@@ -82,14 +82,7 @@ func becomeUser(id identity, dir string) error {
 	if err := makeFolder(id, dir); err != nil {
 		return err
 	}
-	// Package syscall does these for all threads of the process.
-	if err := syscall.Setgroups(id.groups); err != nil {
-		return fmt.Errorf("become user %s: groups: %w", id.name, err)
-	}
-	if err := syscall.Setresgid(id.gid, id.gid, id.gid); err != nil {
-		return fmt.Errorf("become user %s: group: %w", id.name, err)
-	}
-	if err := syscall.Setresuid(id.uid, id.uid, id.uid); err != nil {
+	if err := setUser(id); err != nil {
 		return fmt.Errorf("become user %s: %w", id.name, err)
 	}
 	if err := neverRoot(); err != nil {
@@ -129,7 +122,7 @@ func makeFolder(id identity, dir string) error {
 
 // neverRoot fails if the process could be root again.
 func neverRoot() error {
-	if syscall.Setuid(0) == nil || syscall.Setresuid(-1, 0, -1) == nil || os.Geteuid() == 0 || os.Getuid() == 0 {
+	if syscall.Setuid(0) == nil || setEffectiveRoot() == nil || os.Geteuid() == 0 || os.Getuid() == 0 {
 		return errors.New("it could become root again")
 	}
 	if syscall.Setgid(0) == nil || os.Getegid() == 0 {

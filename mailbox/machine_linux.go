@@ -1,0 +1,25 @@
+package mailbox
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// sinceBoot counts on while the machine sleeps, and is never set.
+func sinceBoot() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		return 0 // looks are a minute apart: a jump is seen all the same
+	}
+	return time.Duration(t.Nano())
+}
+
+// memorySize is the machine's memory in octets, 0 where it is not known.
+func memorySize() uint64 {
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) != nil {
+		return 0
+	}
+	return uint64(info.Totalram) * uint64(info.Unit)
+}
