@@ -27,13 +27,15 @@ RESTARTS ?= 100
 IMAP_MESSAGES ?= 50000
 DKIM_LETTERS ?= 1000
 FRESH_ROOT   ?= /
+PLATFORMS    ?=
+CONTAINER_ARCH ?=
 POWERCUTS     ?= 10000
 POWERCUT_SEED ?= 1
 ERASURES      ?= 200
 FLIPS         ?= 3000
 FAULTS        ?= 1
 
-.PHONY: build run test race test-acme tls-table testssl page-shots lint fuzz bench bench-import bench-large bench-outgoing bench-slowflush clients network setup-fresh deb-fresh differential junk idle soak soak-queue soak-restart import-imap model faults powercut install install-files release deb lint-deb vuln help
+.PHONY: build run test race test-acme tls-table testssl page-shots lint fuzz bench bench-import bench-large bench-outgoing bench-slowflush clients network setup-fresh deb-fresh differential junk idle soak soak-queue soak-restart import-imap model faults powercut install install-files release release-twice platforms container container-check deb lint-deb vuln help
 
 build: ## the binary, ./mailstead
 	$(GO) build -trimpath -o mailstead ./cmd/mailstead
@@ -145,8 +147,21 @@ install-files: # all but the binary
 	sed 's,=/usr/local/bin/,=$(PREFIX)/bin/,' cmd/internal/setup/mailstead.service >$(DESTDIR)$(UNITDIR)/mailstead.service
 	chmod 644 $(DESTDIR)$(UNITDIR)/mailstead.service
 
-release: ## static binaries with manual and completions, and their checksums, in dist/
-	VERSION=$(VERSION) GO=$(GO) .ci/release
+release: ## static binaries for Linux, FreeBSD and macOS with manual and completions, and their checksums, in dist/
+	VERSION=$(VERSION) GO=$(GO) .ci/release $(PLATFORMS)
+
+release-twice: ## the same twice from the last commit, in two folders, with cold caches: not an octet differs (PLATFORMS=linux/amd64 for one)
+	VERSION=$(VERSION) GO=$(GO) .ci/release-twice $(PLATFORMS)
+
+platforms: ## go vet, tests included, for the systems that no test runs on: FreeBSD and macOS
+	GOOS=freebsd GOARCH=amd64 $(GO) vet ./...
+	GOOS=darwin GOARCH=arm64 $(GO) vet ./...
+
+container: ## the folder that a container image is built from, dist/container (podman build -t mailstead dist/container)
+	VERSION=$(VERSION) GO=$(GO) .ci/container dist/container $(CONTAINER_ARCH)
+
+container-check: ## the container's definition, followed without an engine: a letter in and out, stopped, started again (needs root); with buildah, where it is, too
+	VERSION=$(VERSION) GO=$(GO) .ci/container-check
 
 deb: ## Debian packages for amd64 and arm64 in dist/ (needs dpkg-deb)
 	VERSION=$(VERSION) GO=$(GO) .ci/deb

@@ -1,3 +1,5 @@
+//go:build linux
+
 package mailbox
 
 import (
@@ -100,18 +102,4 @@ func threadTime(b *testing.B) func() time.Duration {
 	runtime.LockOSThread()
 	b.Cleanup(runtime.UnlockOSThread)
 	return usedTime(b, unix.RUSAGE_THREAD)
-}
-
-// usedTime returns what tells how much of a processor the process has used since, or this
-// thread.
-func usedTime(b *testing.B, who int) func() time.Duration {
-	now := func() time.Duration {
-		var use unix.Rusage
-		if err := unix.Getrusage(who, &use); err != nil {
-			b.Fatal(err)
-		}
-		return time.Duration(use.Utime.Nano() + use.Stime.Nano())
-	}
-	began := now()
-	return func() time.Duration { return now() - began }
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package mailbox
 
 import (
@@ -214,34 +216,6 @@ func (t *rawStore) restart() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.search.cancel = cancel
 	s.search.work.Go(func() { s.runSearch(ctx) })
-}
-
-// atOnce calls f n times, from so many goroutines.
-func atOnce(b testing.TB, writers, n int, f func() error) {
-	b.Helper()
-	var left atomic.Int64
-	left.Store(int64(n))
-	var failed atomic.Value
-	var wg sync.WaitGroup
-	for range writers {
-		wg.Go(func() {
-			for left.Add(-1) >= 0 {
-				if err := f(); err != nil {
-					failed.Store(err)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	if err := failed.Load(); err != nil {
-		b.Fatal(err)
-	}
-}
-
-func median(list []float64) float64 {
-	slices.Sort(list)
-	return list[len(list)/2]
 }
 
 // indexedLetter is a message behind the indexer: what Deliver finds.
@@ -501,27 +475,6 @@ func prepareRaw(name string, s *tracedSegment) rawSegment {
 		}
 	}
 	return rawSegment{f, f.Sync()}
-}
-
-// deviceCount is what a device has completed since it is there.
-type deviceCount struct{ flushes, bytes float64 }
-
-// countDevice counts for the device below dir; nothing where the system does not say.
-func countDevice(dir string) (c deviceCount) {
-	var st unix.Stat_t
-	if unix.Stat(dir, &st) != nil {
-		return c
-	}
-	text, _ := os.ReadFile(fmt.Sprintf("/sys/dev/block/%d:%d/stat", unix.Major(st.Dev), unix.Minor(st.Dev)))
-	const sectors, flushes, sector = 6, 15, 512
-	f := strings.Fields(string(text))
-	if len(f) <= flushes {
-		return c
-	}
-	c.bytes, _ = strconv.ParseFloat(f[sectors], 64)
-	c.bytes *= sector
-	c.flushes, _ = strconv.ParseFloat(f[flushes], 64)
-	return c
 }
 
 // loopDevice is an ext4 on a device of its own.

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -68,7 +70,7 @@ func (f *filler) free() int64 {
 	if err := unix.Statfs(filepath.Dir(f.name), &st); err != nil {
 		f.t.Fatal(err)
 	}
-	return int64(st.Bavail) * st.Bsize
+	return int64(st.Bavail) * int64(st.Bsize)
 }
 
 // leave grows the file, or cuts it, until about so many octets are free.

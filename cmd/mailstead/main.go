@@ -39,6 +39,7 @@ type cli struct {
 	Report      reportCommand      `cmd:"" help:"What other servers report about mail in the name of our domains."`
 	Check       checkCommand       `cmd:"" help:"Say whether this host is in order: DNS, reachability, certificates, machine; with what to do about what is wrong."`
 	Status      statusCommand      `cmd:"" help:"How the server is doing, on one screen."`
+	Healthcheck healthcheckCommand `cmd:"" help:"Say by the exit status whether the running server is well, for containers and supervisors."`
 	Log         logCommand         `cmd:"" help:"What became of messages: where is my mail?"`
 	Backup      backupCommand      `cmd:"" help:"Copy all that the server keeps, while it runs, into a folder or an archive."`
 	Restore     restoreCommand     `cmd:"" help:"Bring a backup back, into a folder without a store."`

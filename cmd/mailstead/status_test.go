@@ -7,8 +7,10 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -57,7 +59,13 @@ func TestStatus(t *testing.T) {
 	if got := command(t, "", "status", "--watch", "--json", "--dir", dir); got.code != exitUsage {
 		t.Errorf("both forms: %+v", got)
 	}
+	if got := command(t, "", "healthcheck", "--dir", dir); got != (outcome{0, "healthy\n", ""}) {
+		t.Errorf("%+v", got)
+	}
 	s.stop()
+	if got := command(t, "", "healthcheck", "--dir", dir); got.code != exitFailed || got.out != "" || !strings.Contains(got.err, "no server is running") {
+		t.Errorf("stopped: %+v", got)
+	}
 	f = statusOf(t, dir, exitFailed)
 	if f.Running || f.Store.Messages != 1 || len(f.Sessions) != 0 || len(f.Warnings) == 0 || f.Warnings[0] != "no server is running" {
 		t.Errorf("stopped: %+v", f)
@@ -65,6 +73,23 @@ func TestStatus(t *testing.T) {
 	got = command(t, "", "status", "--dir", dir)
 	if got.code != exitFailed || !strings.Contains(got.out, "! no server is running") || !strings.Contains(got.err, "what its folder has") {
 		t.Errorf("stopped: %+v", got)
+	}
+}
+
+// TestHealthcheckEnds: a server that takes the question and does not answer is not well.
+func TestHealthcheckEnds(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	mute, err := net.Listen("unix", filepath.Join(dir, controlName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	err = healthcheckCommand{place{Dir: dir}}.Run(ctx, streams{out: io.Discard})
+	if err == nil || !strings.Contains(err.Error(), "does not answer") {
+		t.Error(err)
 	}
 }
 

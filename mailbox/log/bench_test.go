@@ -55,7 +55,7 @@ func deviceCounts(dir string) (writes, flushes float64) {
 	if unix.Stat(dir, &st) != nil {
 		return 0, 0
 	}
-	b, _ := os.ReadFile(fmt.Sprintf("/sys/dev/block/%d:%d/stat", unix.Major(st.Dev), unix.Minor(st.Dev)))
+	b, _ := os.ReadFile(fmt.Sprintf("/sys/dev/block/%d:%d/stat", unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev))))
 	f := strings.Fields(string(b))
 	if len(f) < 16 { // no such device, or an old kernel
 		return 0, 0
