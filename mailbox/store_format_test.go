@@ -303,7 +303,7 @@ func TestIndexesBehindAreMade(t *testing.T) {
 // expectAllIndexes waits until what is missing was made, and looks whether it is there.
 func expectAllIndexes(t *testing.T, s *Store, list []Row) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Millisecond) {
 		from, err := s.disk.remakeFrom()
 		if err != nil || time.Now().After(end) {
 			t.Fatalf("from %d, %v", from, err)
