@@ -140,8 +140,14 @@ func TestOutOfFileDescriptors(t *testing.T) {
 	}
 	idle = append(idle, control)
 	eventually(t, "accept fails on the control socket", func() bool { return strings.Contains(s.words.String(), "control socket: accept failed") })
-	if used := cpuTimeOver(t, pid, time.Second); used > 300*time.Millisecond {
-		t.Errorf("waiting for descriptors took %v of a second", used)
+	for try := 1; ; try++ {
+		used := cpuTimeOver(t, pid, time.Second)
+		if used <= 300*time.Millisecond {
+			break
+		}
+		if try == 10 { // there is other work at first
+			t.Fatalf("waiting for descriptors took %v of a second", used)
+		}
 	}
 	for range 5 {
 		name, text, l := w.compose()

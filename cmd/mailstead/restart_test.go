@@ -143,7 +143,7 @@ func (l *restartLoad) run(ctx context.Context, c caller) error {
 		err := c.call()
 		goodbyes := 0
 		for ; errors.Is(err, errTold); err = c.call() {
-			if goodbyes++; goodbyes > 1000 {
+			if goodbyes++; time.Since(began) > patienceOfTests {
 				return fmt.Errorf("%s: told to come back %d times in a row", c.name, goodbyes)
 			}
 		}
