@@ -130,7 +130,7 @@ func (ts *testServer) player() mailboxtest.Player {
 		Vars: map[string]string{"user": testUser, "pass": testPassword, "user2": testUser2, "pass2": testPassword2},
 		TLS:  &tls.Config{InsecureSkipVerify: true}, // what the certificate says is not what is tested
 		// Hashing a password takes seconds under the race detector on a busy machine.
-		Timeout: 30 * time.Second,
+		Timeout: time.Minute,
 	}
 }
 

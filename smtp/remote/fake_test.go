@@ -79,7 +79,7 @@ func (w *world) options() Options {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	const wait = 5 * time.Second
+	const wait = time.Minute
 	return Options{
 		Resolver: r, Hostname: "us.test", Names: []string{"also-us.test"}, Dial: w.dial,
 		Source: ourSource, Addresses: func() []netip.Addr { return nil },
