@@ -29,12 +29,15 @@ type localCommand struct {
 	Welcome    bool     `help:"Put a letter into the INBOX of accounts that are made."`
 	Resolver   []string `placeholder:"IP:PORT" help:"DNS server; without one no name is looked up, and mail to other domains waits in the queue." sep:"none"`
 	MXPort     int      `name:"mx-port" default:"25" help:"Port of other domains' mail servers."`
-	Check      bool     `help:"Only check what was asked for, and end."`
+	Check      bool     `help:"Only check what was asked for and the formats of the folder, and end."`
 }
 
 // Run serves until ctx ends.
 func (c *localCommand) Run(ctx context.Context, std streams, log *slog.Logger, p *process) error {
 	s, err := c.settings()
+	if err == nil && c.Check {
+		err = checkFormats(s.Dir, log)
+	}
 	if err != nil || c.Check {
 		return err
 	}
@@ -196,12 +199,15 @@ func (c *localCommand) printSettings(w io.Writer, s settings, d *directory.Direc
 type serveCommand struct {
 	Config string `default:"${config}" help:"Configuration file." type:"path"`
 	User   string `placeholder:"NAME" help:"User to become once the ports are open, instead of the setting user."`
-	Check  bool   `help:"Only check the configuration, and end."`
+	Check  bool   `help:"Only check the configuration and the formats of the folder, and end."`
 }
 
 // Run serves until ctx ends.
 func (c *serveCommand) Run(ctx context.Context, std streams, log *slog.Logger, p *process) error {
 	s, err := c.settings()
+	if err == nil && c.Check {
+		err = checkFormats(s.Dir, log)
+	}
 	if err != nil || c.Check {
 		return err
 	}

@@ -46,6 +46,7 @@ type cli struct {
 	Verify      verifyCommand      `cmd:"" help:"Check all that is stored: the log, the databases, every message."`
 	Export      exportCommand      `cmd:"" help:"Take an account's mail away: to files, or to another server."`
 	Import      importCommand      `cmd:"" help:"Put mail into an account: from files, or from another server."`
+	Upgrade     upgradeCommand     `cmd:"" help:"Take this version into use, after a look at what it does to the files; --check only looks."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
 	Help        helpCommand        `cmd:"" help:"Print help on a command."`
 	Completion  completionCommand  `cmd:"" help:"Print what has a shell complete commands, flags and addresses."`
@@ -118,7 +119,7 @@ const (
 	exitUsage  = 2
 	exitNoSuch = 3
 	exitExists = 4
-	// exitWould is of an apply that was only tried: something would change.
+	// exitWould is of an apply that was only tried, and of a look at an upgrade: something would change.
 	exitWould = 5
 )
 

@@ -146,7 +146,7 @@ func storeOptions(s *settings, log *slog.Logger) (mailbox.Options, error) {
 	if err != nil {
 		return mailbox.Options{}, fmt.Errorf("quota: %w", err)
 	}
-	return mailbox.Options{MaxMessageSize: s.MaxMessageSize + traceSize, NewAccountQuota: quota, Retention: s.retention(), Logger: log}, nil
+	return mailbox.Options{MaxMessageSize: s.MaxMessageSize + traceSize, NewAccountQuota: quota, Retention: s.retention(), Program: version, Logger: log}, nil
 }
 
 // usualSending is what an account may send that has no limits of its own. Where mail is tried out nobody has stolen anything.
