@@ -73,6 +73,9 @@ func fromTheFuture(t *testing.T, dir string) string {
 
 // TestUpgradeOfOlderFolder looks at a folder of before, which changes nothing, brings it up, and goes back in vain.
 func TestUpgradeOfOlderFolder(t *testing.T) {
+	if testing.Short() {
+		t.Skip("opens an older store again and again; the short form runs under the race detector")
+	}
 	dir, config := olderFolder(t)
 	state := filepath.Join(storeDir(dir), "state.db")
 	before, err := os.ReadFile(state)
