@@ -87,7 +87,11 @@ func TestMapFaultEndsTheStore(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer s.closeFiles()
+			defer func() {
+				s.search.cancel() // it would tell this test of the fault when the test is over
+				s.search.work.Wait()
+				s.closeFiles()
+			}()
 			list := rows(open(t, s, a, "INBOX"))
 			page := os.Getpagesize()
 			if file == derivedFile {

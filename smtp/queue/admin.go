@@ -229,6 +229,6 @@ func (q *Queue) reflect(j *job, e *entry) {
 	case len(e.Recipients) == 0:
 		q.board.remove(j)
 	default:
-		q.board.schedule(j, e.Next)
+		q.board.schedule(j, q.due(e))
 	}
 }

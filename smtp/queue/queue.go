@@ -258,10 +258,7 @@ func (q *Queue) found(key string, value []byte) error {
 		return nil
 	}
 	q.lastID = max(q.lastID, id)
-	// What was put off by a clock that was wrong then does not wait for it.
-	if latest := q.o.Now().Add(longest); e.Next.After(latest) {
-		e.Next = latest
-	}
+	e.Next = q.due(&e)
 	q.board.add(id, &e, q.way(&e))
 	return nil
 }

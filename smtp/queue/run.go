@@ -139,11 +139,20 @@ func (q *Queue) attempt(ctx context.Context, j *job) {
 		if j.again {
 			e.Next = q.o.Now()
 		}
-		q.board.schedule(j, e.Next)
+		q.board.schedule(j, q.due(&e))
 	}
 	j.again = false
 	q.mu.Unlock()
 	q.Wake()
+}
+
+// due is when an entry is to be tried next. What was put off by a clock that was wrong then, and has been set back
+// since, during the attempt even, does not wait for it.
+func (q *Queue) due(e *entry) time.Time {
+	if latest := q.o.Now().Add(longest); e.Next.After(latest) {
+		return latest
+	}
+	return e.Next
 }
 
 // release has the next entry tried at the destination of one whose attempt is
