@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"strings"
 )
 
 // paccPath is where programs of PACC look for settings (draft-ietf-mailmaint-pacc), below PACCHost.DOMAIN.
@@ -17,6 +18,9 @@ const (
 	// PACCVersion is what the texts of records begin with that vouch for such settings.
 	PACCVersion = "v=UAAC1"
 )
+
+// maxProviderName is how many characters the name of who runs a server may have, so that programs can show it whole.
+const maxProviderName = 60
 
 // userAgent is the document of PACC: hosts only, as all programs use the standard ports.
 type userAgent struct {
@@ -46,7 +50,12 @@ func PACC(domain string, a Access, https int) []byte {
 	for _, p := range []struct {
 		name           string
 		port, standard int
-	}{{"imap", a.IMAPS, 993}, {"pop3", a.POP3S, 995}, {"smtp", a.Submissions, 465}} {
+	}{
+		{"imap", a.IMAPS, 993},
+		{"pop3", a.POP3S, 995},
+		{"smtp", a.Submissions, 465}, // up to version 02 of the draft; programs pass over what they do not know
+		{"submit", a.Submissions, 465},
+	} {
 		if p.port == p.standard {
 			u.Protocols[p.name] = userAgentServer{a.Host}
 		}
@@ -55,7 +64,8 @@ func PACC(domain string, a Access, https int) []byte {
 		return nil
 	}
 	u.Authentication.Password = true
-	u.Info.Provider.Name, u.Info.Help.Documentation = domain, httpsURL(domain, "/", https)
+	u.Info.Provider.Name = strings.TrimLeft(domain[max(0, len(domain)-maxProviderName):], ".")
+	u.Info.Help.Documentation = httpsURL(domain, "/", https)
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetIndent("", "  ")

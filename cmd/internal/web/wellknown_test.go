@@ -81,7 +81,8 @@ func TestUserAgentConfiguration(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &got); err != nil {
 		t.Fatalf("%v in %s", err, text)
 	}
-	json.Unmarshal([]byte(`{"protocols":{"imap":{"host":"mail.example.test"},"smtp":{"host":"mail.example.test"}},"authentication":{"password":true},
+	json.Unmarshal([]byte(`{"protocols":{"imap":{"host":"mail.example.test"},"smtp":{"host":"mail.example.test"},
+		"submit":{"host":"mail.example.test"}},"authentication":{"password":true},
 		"info":{"provider":{"name":"example.test"},"help":{"documentation":"https://example.test/"}}}`), &want)
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%s", text)
@@ -93,5 +94,9 @@ func TestUserAgentConfiguration(t *testing.T) {
 	}
 	if got := PACC("example.test", Access{Host: "mail.example.test", IMAPS: 10993, IMAP: 143}, 443); got != nil {
 		t.Errorf("without standard ports: %s", got)
+	}
+	long := strings.Repeat("a", 63) + "." + strings.Repeat("b", 47) + ".example.test"
+	if got := string(PACC(long, testAccess, 443)); !strings.Contains(got, `"name": "`+strings.Repeat("b", 47)+`.example.test"`) {
+		t.Errorf("of a long domain: %s", got)
 	}
 }
