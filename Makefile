@@ -35,6 +35,7 @@ ERASURES      ?= 200
 FLIPS         ?= 3000
 FAULTS        ?= 1
 SYSTEMS       ?= freebsd darwin
+PACKAGES      ?= ./...
 
 .PHONY: build run test race test-acme tls-table testssl page-shots lint fuzz bench bench-import bench-large bench-outgoing bench-slowflush clients network setup-fresh deb-fresh differential junk idle soak soak-queue soak-restart import-imap model faults powercut install install-files release release-twice platforms container container-check deb lint-deb vuln help
 
@@ -154,8 +155,8 @@ release: ## static binaries for Linux, FreeBSD and macOS with manual and complet
 release-twice: ## the same twice from the last commit, in two folders, with cold caches: not an octet differs (PLATFORMS=linux/amd64 for one)
 	VERSION=$(VERSION) GO=$(GO) .ci/release-twice $(PLATFORMS)
 
-platforms: ## go vet, tests included, for the systems that no test runs on: SYSTEMS (freebsd darwin)
-	@for system in $(SYSTEMS); do echo "== $$system"; GOOS=$$system GOARCH=amd64 $(GO) vet ./... || exit 1; done
+platforms: ## go vet of PACKAGES (./...) with their tests, for the systems that no test runs on: SYSTEMS (freebsd darwin)
+	@for system in $(SYSTEMS); do echo "== $$system"; GOOS=$$system GOARCH=amd64 $(GO) vet $(PACKAGES) || exit 1; done
 
 container: ## the folder that a container image is built from, dist/container (podman build -t mailstead dist/container)
 	VERSION=$(VERSION) GO=$(GO) .ci/container dist/container $(CONTAINER_ARCH)

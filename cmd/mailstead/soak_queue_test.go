@@ -133,6 +133,7 @@ func (s *sinkSession) Data(r io.Reader) error {
 // writes to a server that takes, refuses, puts off and goes away. At the end each message that was answered 250 is with
 // each of its recipients, or its sender has a notice; twice came only what a kill may have kept from being written down.
 func TestQueueSoak(t *testing.T) {
+	t.Parallel() // its processes wait for the disk and for each other
 	seed := *soakSeed
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())

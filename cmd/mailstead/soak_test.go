@@ -38,6 +38,7 @@ const (
 // with its flags; what was expunged stays away; of a command without an answer
 // all or nothing was done.
 func TestSoak(t *testing.T) {
+	t.Parallel() // its processes wait for the disk and for each other
 	seed := *soakSeed
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
