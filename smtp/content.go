@@ -32,6 +32,7 @@ type content struct {
 	err    error
 	state  lineState
 	line   int // octets of the present line
+	looked int // octets looked at for the ends of lines, twice as many as came at the most
 }
 
 // lineState is where in a line the next octet stands.
@@ -52,7 +53,8 @@ var crlf = []byte("\r\n")
 // when the end of DATA was among them.
 func (c *content) feed(p []byte) (n int, done bool) {
 	from, i := 0, 0 // p[from:i] is good and not yet written
-	next := marks{-1, -1}
+	next := marks{cr: -1, lf: -1}
+	defer func() { c.looked += next.read }()
 	for i < len(p) {
 		if c.state <= inText {
 			if i = c.cleanLines(p, i, &next); i == len(p) {
@@ -70,24 +72,29 @@ func (c *content) feed(p []byte) (n int, done bool) {
 
 // marks are where the next CR and the next LF of a window stand. They are
 // looked for only when passed: no text, however odd, takes more than two readings.
-type marks struct{ cr, lf int }
+type marks struct {
+	cr, lf int
+	read   int // octets looked at until now
+}
 
 // pass brings the marks to i or behind it; len(p) is none.
 func (m *marks) pass(p []byte, i int) {
 	if m.cr < i {
-		m.cr = indexFrom(p, i, '\r')
+		m.cr = m.indexFrom(p, i, '\r')
 	}
 	if m.lf < i {
-		m.lf = indexFrom(p, i, '\n')
+		m.lf = m.indexFrom(p, i, '\n')
 	}
 }
 
 // indexFrom is the first index of b in p at or after i, len(p) without one.
-func indexFrom(p []byte, i int, b byte) int {
-	if n := bytes.IndexByte(p[i:], b); n >= 0 {
-		return i + n
+func (m *marks) indexFrom(p []byte, i int, b byte) int {
+	n := bytes.IndexByte(p[i:], b)
+	if n < 0 {
+		n = len(p) - i
 	}
-	return len(p)
+	m.read += n
+	return i + n
 }
 
 // cleanLines passes over lines that end in CRLF and have nothing unusual in

@@ -136,6 +136,12 @@ func listen(t testing.TB, o Options, implicit bool) (string, *Server) {
 	if implicit {
 		l = tls.NewListener(l, o.TLSConfig)
 	}
+	return address, serveUntilTheEnd(t, o, l)
+}
+
+// serveUntilTheEnd serves o on l until the test ends.
+func serveUntilTheEnd(t testing.TB, o Options, l net.Listener) *Server {
+	t.Helper()
 	s := New(o)
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
@@ -147,7 +153,7 @@ func listen(t testing.TB, o Options, implicit bool) (string, *Server) {
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	return address, s
+	return s
 }
 
 // serverTLS is a certificate for the tests, made once.
@@ -186,7 +192,7 @@ func smallLimits() Limits {
 	}
 }
 
-// TestDialogues plays the files of each folder against a server of its kind.
+// TestDialogues plays the files of each folder against a server of its kind; those of limits of time are TestDialoguesOfTime's.
 // There is also full@example.test, who may hold 1000 octets, and half-full, an
 // alias that leads there and to ann.
 func TestDialogues(t *testing.T) {
@@ -201,8 +207,6 @@ func TestDialogues(t *testing.T) {
 	}{
 		{folder: "receiver"},
 		{folder: "receiver-limits", change: func(o *Options) { o.Limits = smallLimits() }},
-		{folder: "receiver-idle", change: func(o *Options) { o.Limits = Limits{Idle: 3 * time.Second} }},
-		{folder: "receiver-session", change: func(o *Options) { o.Limits = Limits{Session: 3 * time.Second} }},
 		{folder: "submission", role: Submission},
 		{folder: "submission-clear", role: Submission, change: func(o *Options) { o.CleartextAuth = true }},
 		{folder: "submission-limits", role: Submission, change: func(o *Options) { o.CleartextAuth, o.Limits = true, smallLimits() }},

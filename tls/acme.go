@@ -53,6 +53,8 @@ type ACMEOptions struct {
 	HostKey *ecdsa.PrivateKey
 	// Poll is how often the authority is asked how far it is where it does not say so itself. 0 = 1 s.
 	Poll time.Duration
+	// RequestTime bounds one request to the authority. 0 = 30 s.
+	RequestTime time.Duration
 }
 
 // DNSChallenge is how records come into the DNS.

@@ -1,6 +1,7 @@
 package tls
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/tls"
@@ -25,7 +26,7 @@ import (
 )
 
 const (
-	// requestTime bounds one request to an authority.
+	// requestTime bounds one request to an authority, where nothing else is asked for.
 	requestTime = 30 * time.Second
 	// maxAnswer bounds an answer of an authority in octets: a long chain is 20 KB.
 	maxAnswer = 256 << 10
@@ -46,13 +47,14 @@ type issuer struct {
 var _ certmagic.Issuer = (*issuer)(nil)
 
 func newIssuer(o *ACMEOptions, k *keeper, solvers map[string]acmez.Solver) *issuer {
+	limit := cmp.Or(o.RequestTime, requestTime)
 	transport := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		TLSClientConfig:       &tls.Config{RootCAs: o.Roots, MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout:   requestTime,
-		ResponseHeaderTimeout: requestTime,
+		TLSHandshakeTimeout:   limit,
+		ResponseHeaderTimeout: limit,
 		ForceAttemptHTTP2:     true,
-		IdleConnTimeout:       requestTime,
+		IdleConnTimeout:       limit,
 	}
 	poll := o.Poll
 	if poll <= 0 {
@@ -61,7 +63,7 @@ func newIssuer(o *ACMEOptions, k *keeper, solvers map[string]acmez.Solver) *issu
 	return &issuer{o: o, keeper: k, http: transport, client: &acmez.Client{
 		Client: &acme.Client{
 			Directory: o.Directory, UserAgent: "mailstead", PollInterval: poll, PollTimeout: attemptTime,
-			HTTPClient: &http.Client{Transport: hearing{transport}, Timeout: requestTime},
+			HTTPClient: &http.Client{Transport: hearing{transport}, Timeout: limit},
 		},
 		ChallengeSolvers: solvers,
 	}}
