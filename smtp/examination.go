@@ -2,7 +2,6 @@ package smtp
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -34,6 +33,7 @@ type examination struct {
 	facts    mailauth.Facts // but for those of single accounts
 	header   []byte         // as received, and then without what claims to be ours
 	verifier *mailauth.Verifier
+	signer   *mailauth.Signer // nil where nothing is handed on that we sign
 	found    mailauth.Results
 	parties  []party
 	words    []string         // of the filter, that can be told to all parties
@@ -108,10 +108,13 @@ func (e *examination) begin(header []byte, unicode bool) ([]byte, error) {
 	e.verifier = mailauth.NewVerifier(e.session.ctx(), mailauth.Options{
 		Resolver: e.checks.Resolver, Records: &e.session.server.records, Now: e.session.server.o.Now, Waiting: e.waiting,
 	}, e.header)
-	if reads {
-		return nil, nil
+	if !reads {
+		return e.finish(unicode, nil)
 	}
-	return e.finish(unicode, nil)
+	if len(e.onwardKeys()) > 0 {
+		e.signer = mailauth.NewSigner(e.header)
+	}
+	return nil, nil
 }
 
 // askPolicy has the record that decides on most mail known when the body has come.
@@ -151,7 +154,12 @@ func (e *examination) inquireBehind() *inquiry {
 }
 
 // Write takes the next octets of the body. It never fails.
-func (e *examination) Write(p []byte) (int, error) { return e.verifier.Write(p) }
+func (e *examination) Write(p []byte) (int, error) {
+	if e.signer != nil {
+		e.signer.Write(p)
+	}
+	return e.verifier.Write(p)
+}
 
 // finish waits for all answers, which had the time of the transfer before, and
 // decides; what is not known by then is a temporary error. The header is what is stored: ours
@@ -179,7 +187,7 @@ func (e *examination) finish(unicode bool, body *mailbox.Spool) ([]byte, error) 
 		return nil, err
 	}
 	e.file()
-	return e.signed(e.stored(unicode), body), nil
+	return e.signed(e.stored(unicode)), nil
 }
 
 // stored is the header with our fields in front, in room that is used again.
@@ -191,37 +199,37 @@ func (e *examination) stored(unicode bool) []byte {
 // signed puts signatures in front of mail that an alias leads elsewhere, for the alias's domain: the
 // author's may not survive the way, and who hands mail on says so. It is not said of
 // what we would not want ourselves.
-func (e *examination) signed(header []byte, body *mailbox.Spool) []byte {
+func (e *examination) signed(header []byte) []byte {
+	if e.signer == nil {
+		return header
+	}
 	s := e.session
-	domain := e.handingOn()
-	if domain == "" || s.server.o.SigningKeys == nil {
-		return header
-	}
-	keys := s.server.o.SigningKeys(domain)
-	if len(keys) == 0 {
-		return header
-	}
-	signer := mailauth.NewSigner(keys, s.tx.Received, header)
-	_, err := body.WriteTo(signer)
-	fields, signing := signer.Finish()
-	if err = errors.Join(err, signing); err != nil {
+	fields, err := e.signer.Finish(e.onwardKeys(), s.tx.Received)
+	if err != nil {
 		s.log.Error("smtp: message was not signed", "id", s.tx.ID, "err", err)
 		return header
 	}
 	return append(fields, header...)
 }
 
-// handingOn is the domain, in A-labels, of the first recipient whose mail is handed on; empty if
-// there is none.
-func (e *examination) handingOn() string {
-	for _, r := range e.session.tx.Recipients {
-		goes := func(a string) bool { return !slices.Contains(e.session.tx.Withhold, r.Route.By[a].Account) }
+// onwardKeys are those of the domain of the first recipient whose mail is handed on, as far as is
+// known; none if there is no such recipient.
+func (e *examination) onwardKeys() []mailauth.SigningKey {
+	s := e.session
+	if s.server.o.SigningKeys == nil {
+		return nil
+	}
+	for _, r := range s.tx.Recipients {
+		goes := func(a string) bool { return !slices.Contains(s.tx.Withhold, r.Route.By[a].Account) }
 		if slices.ContainsFunc(r.Route.Remote, goes) {
-			domain, _ := dns.ASCII(r.Address[strings.LastIndexByte(r.Address, '@')+1:])
-			return domain // empty for postmaster without a domain, which has no key
+			domain, err := dns.ASCII(r.Address[strings.LastIndexByte(r.Address, '@')+1:])
+			if err != nil {
+				return nil // postmaster without a domain
+			}
+			return s.server.o.SigningKeys(domain)
 		}
 	}
-	return ""
+	return nil
 }
 
 // appendOurFields appends what is stored in front of the header.

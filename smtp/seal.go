@@ -36,6 +36,7 @@ func (s *session) sealFor() seal {
 type signing struct {
 	session *session
 	header  []byte // as it is stored
+	keys    []mailauth.SigningKey
 	signer  *mailauth.Signer
 }
 
@@ -49,11 +50,10 @@ func (g *signing) begin(header []byte, _ bool) ([]byte, error) {
 	if domain == "" {
 		return g.header, nil
 	}
-	keys := s.server.o.SigningKeys(domain)
-	if len(keys) == 0 {
+	if g.keys = s.server.o.SigningKeys(domain); len(g.keys) == 0 {
 		return g.header, nil
 	}
-	g.signer = mailauth.NewSigner(keys, s.tx.Received, g.header)
+	g.signer = mailauth.NewSigner(g.header)
 	return nil, nil
 }
 
@@ -62,7 +62,7 @@ func (g *signing) Write(p []byte) (int, error) { return g.signer.Write(p) }
 // finish puts the signatures in front. A message that cannot be signed is sent
 // all the same: the other server decides what it thinks of that.
 func (g *signing) finish(bool, *mailbox.Spool) ([]byte, error) {
-	fields, err := g.signer.Finish()
+	fields, err := g.signer.Finish(g.keys, g.session.tx.Received)
 	if err != nil {
 		g.session.log.Error("smtp: message was not signed", "id", g.session.tx.ID, "err", err)
 		return g.header, nil

@@ -86,11 +86,11 @@ func sign(_ string, start []byte, rest func(io.Writer) error) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := mailauth.NewSigner(keys, time.Now(), start)
+	s := mailauth.NewSigner(start)
 	if err := rest(s); err != nil {
 		return nil, err
 	}
-	return s.Finish()
+	return s.Finish(keys, time.Now())
 }
 
 func (w *world) clock() time.Time { return w.now }

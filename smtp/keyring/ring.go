@@ -255,11 +255,11 @@ func (r *Ring) Sign(domain string, start []byte, rest func(io.Writer) error) ([]
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	s := mailauth.NewSigner(keys, r.o.Now(), start)
+	s := mailauth.NewSigner(start)
 	if err := rest(s); err != nil {
 		return nil, err
 	}
-	return s.Finish()
+	return s.Finish(keys, r.o.Now())
 }
 
 // Keys gives what is known of a domain's keys, those that sign first. ErrNoKeys.

@@ -234,10 +234,10 @@ func (w *three) signed(t *testing.T, to, body string) string {
 	t.Helper()
 	header := "From: Eva <eva@sender.test>\r\nTo:  " + to + "\r\nSubject: folded\r\n\tand  spaced \r\nDate: Sun, 22 Nov 2026 12:00:00 +0000\r\n" +
 		"Message-ID: <1@sender.test>\r\n\r\n"
-	s := mailauth.NewSigner([]mailauth.SigningKey{w.key}, time.Now(), []byte(header))
+	s := mailauth.NewSigner([]byte(header))
 	_, err := io.WriteString(s, body)
 	must(t, err)
-	fields, err := s.Finish()
+	fields, err := s.Finish([]mailauth.SigningKey{w.key}, time.Now())
 	must(t, err)
 	return string(fields) + header + body
 }

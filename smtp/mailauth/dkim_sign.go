@@ -44,8 +44,6 @@ const maxSameField = 8
 // header and body are signed in their relaxed form, which survives refolding,
 // and to the end of the body.
 type Signer struct {
-	keys   []SigningKey
-	now    time.Time
 	picker picker
 	names  []fieldName
 	body   *bodyHash
@@ -53,11 +51,11 @@ type Signer struct {
 }
 
 // NewSigner begins with a message's header as it is going to be sent, with CRLF
-// at the ends of lines; it must not change before Finish. What follows the
-// header's empty line is taken as the beginning of the body. Now is the time
-// of the signatures.
-func NewSigner(keys []SigningKey, now time.Time, header []byte) *Signer {
-	s := &Signer{keys: keys, now: now, body: newBodyHash(relaxed)}
+// at the ends of lines; it must not change before Finish. Trace fields, which are
+// never signed, may still be put in front of it or taken out. What follows the
+// header's empty line is taken as the beginning of the body.
+func NewSigner(header []byte) *Signer {
+	s := &Signer{body: newBodyHash(relaxed)}
 	fields, rest, complete := splitHeader(header, nil)
 	if !complete {
 		s.err = ErrHeaderTooLarge
@@ -82,18 +80,18 @@ func (s *Signer) Write(p []byte) (int, error) {
 }
 
 // Finish gives the DKIM-Signature fields to be put in front of the message, one
-// for each key, with their line ends. It fails with ErrHeaderTooLarge, or when
-// a key cannot sign.
-func (s *Signer) Finish() ([]byte, error) {
+// for each key, with their line ends and now as the time of the signatures. It fails
+// with ErrHeaderTooLarge, or when a key cannot sign.
+func (s *Signer) Finish(keys []SigningKey, now time.Time) ([]byte, error) {
 	if s.err != nil {
 		return nil, s.err
 	}
 	var sum [sha256.Size]byte
 	s.body.finish(&sum)
 	var out []byte
-	for _, key := range s.keys {
+	for _, key := range keys {
 		var err error
-		if out, err = s.sign(out, key, sum); err != nil {
+		if out, err = s.sign(out, key, now, sum); err != nil {
 			return nil, fmt.Errorf("sign with %v: %w", key, err)
 		}
 	}
@@ -102,21 +100,21 @@ func (s *Signer) Finish() ([]byte, error) {
 
 // Sign signs a message whose body is read from body.
 func Sign(keys []SigningKey, now time.Time, header []byte, body io.Reader) ([]byte, error) {
-	s := NewSigner(keys, now, header)
+	s := NewSigner(header)
 	if _, err := io.Copy(s, body); err != nil {
 		return nil, fmt.Errorf("read message to be signed: %w", err)
 	}
-	return s.Finish()
+	return s.Finish(keys, now)
 }
 
 // sign appends the field of one key.
-func (s *Signer) sign(dst []byte, key SigningKey, bodySum [sha256.Size]byte) ([]byte, error) {
+func (s *Signer) sign(dst []byte, key SigningKey, now time.Time, bodySum [sha256.Size]byte) ([]byte, error) {
 	method, err := methodOf(key.Private.Public())
 	if err != nil {
 		return nil, err
 	}
 	start := len(dst)
-	dst = s.appendTags(dst, key, method, bodySum)
+	dst = s.appendTags(dst, key, method, now, bodySum)
 	h := sha256.New()
 	var buf []byte
 	s.picker.pick(s.names, -1, func(field []byte) {
@@ -136,10 +134,10 @@ func (s *Signer) sign(dst []byte, key SigningKey, bodySum [sha256.Size]byte) ([]
 }
 
 // appendTags appends the field up to the "b=".
-func (s *Signer) appendTags(dst []byte, key SigningKey, m method, bodySum [sha256.Size]byte) []byte {
+func (s *Signer) appendTags(dst []byte, key SigningKey, m method, now time.Time, bodySum [sha256.Size]byte) []byte {
 	dst = append(dst, "DKIM-Signature: v=1; a="...)
 	dst = append(append(dst, m.String()...), "; c=relaxed/relaxed; t="...)
-	dst = strconv.AppendInt(dst, s.now.Unix(), 10)
+	dst = strconv.AppendInt(dst, now.Unix(), 10)
 	dst = append(append(dst, ";\r\n\td="...), key.Domain...)
 	dst = append(append(dst, "; s="...), key.Selector...)
 	dst = append(dst, ";\r\n\th="...)
