@@ -24,6 +24,11 @@ const (
 	// that have to wait at maxWeight lose more than those that share the disk.
 	restShare      = 9
 	pressingWeight = maxWeight / 2
+	// clockShare is the same for commits that only the clock asks for, of which
+	// none waits longer than clockAtMost: where a flush takes long, deliveries would
+	// wait for two of each of them.
+	clockShare  = 99
+	clockAtMost = 10 * time.Second
 	// derivedEvery and derivedBytes say when the applier has derived.db take its
 	// indexes: so long after the last time, or when they take so much memory. Each
 	// commit is some flushes that deliveries wait for, and what a crash takes is
@@ -129,14 +134,20 @@ func (s *Store) runApplier() {
 		err := s.bringUp(false)
 		s.checkpointIfDue()
 		s.sweepSnapshots()
-		rest := restShare * time.Since(began)
-		rested = time.Now().Add(rest)
-		pause := max(s.o.CommitEvery, rest)
+		ended := time.Now()
+		took := ended.Sub(began)
+		rested = ended.Add(restShare * took)
+		pause := clockPause(s.o.CommitEvery, took)
 		if err != nil {
 			pause = retryAfter
 		}
 		timer.Reset(pause)
 	}
+}
+
+// clockPause is how long the clock waits after a commit that took so long.
+func clockPause(every, took time.Duration) time.Duration {
+	return max(every, min(clockShare*took, clockAtMost), restShare*took)
 }
 
 // due reports whether a commit that was asked for is made now: rested says

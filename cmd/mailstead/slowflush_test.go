@@ -338,12 +338,12 @@ func sendSome(ctx context.Context, address string, next func() []byte) error {
 		return err
 	}
 	for text := next(); text != nil; text = next() {
-		for _, step := range []struct {
-			code int
-			line string
-		}{{250, "MAIL FROM:<somebody@example.net>"}, {250, "RCPT TO:<a0@example.test>"}, {354, "DATA"}} {
-			if err := say(step.code, step.line); err != nil {
-				return err
+		if err := conn.PrintfLine("MAIL FROM:<somebody@example.net>\r\nRCPT TO:<a0@example.test>\r\nDATA"); err != nil { // RFC 2920
+			return err
+		}
+		for _, code := range []int{250, 250, 354} {
+			if _, _, err := conn.ReadResponse(code); err != nil {
+				return fmt.Errorf("MAIL, RCPT, DATA: %w", err)
 			}
 		}
 		if _, err := io.Writer(conn.W).Write(text); err != nil { // no line begins with a dot
