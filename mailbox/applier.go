@@ -113,7 +113,7 @@ func (s *Store) admit(ctx context.Context) error {
 	}
 }
 
-// runApplier commits every CommitEvery, and sooner when much is pending.
+// runApplier commits after each clockPause, and sooner when much is pending.
 func (s *Store) runApplier() {
 	a := &s.applier
 	timer := time.NewTimer(s.o.CommitEvery)

@@ -27,7 +27,7 @@ import (
 type Options struct {
 	SegmentSize    int64         // of the log in bytes; 0 = 32 MiB, tests take 256 KiB
 	MaxMessageSize int64         // in bytes; 0 = 50 MiB, at most 2 GiB
-	CommitEvery    time.Duration // longest wait of acknowledged state for the databases; 0 = 1 s
+	CommitEvery    time.Duration // longest wait of acknowledged state for the databases, unless commits take more than a hundredth of it; 0 = 1 s
 	CleanEvery     time.Duration // pause between two rounds of cleaning; 0 = 1 min
 	Retention      time.Duration // how long what was deleted can be restored; 0 = 7 days, negative = not at all, or KeepDeleted
 	Logger         *slog.Logger

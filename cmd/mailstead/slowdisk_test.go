@@ -15,20 +15,21 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 // slowDisk is an ext4 on a device whose flush takes as long as it is told, and nothing
 // else takes any time: a loop device over a file in memory, which the kernel reads,
-// writes and flushes through FUSE (fuse(4), include/uapi/linux/fuse.h).
+// writes and flushes through FUSE (fuse(4), include/uapi/linux/fuse.h). A process of its own
+// answers: threads that wait in a flush would have this one hear late of the network.
 type slowDisk struct {
 	delay   time.Duration
-	flushes atomic.Int64
+	flushes *atomic.Int64 // in memory of both processes
 
 	fuse   int    // file descriptor of /dev/fuse
 	memory []byte // what the file holds
-	work   sync.WaitGroup
 
 	device string // of the loop
 	folder string // where the file is
@@ -95,32 +96,84 @@ func (d *slowDisk) settle(t *testing.T) {
 	}
 }
 
-// serve mounts the file system with the file, and answers the kernel until it is unmounted.
+// slowDiskEnv has a process answer for a disk whose flush takes so long; its files
+// are then slowDiskFuse and slowDiskTally.
+const (
+	slowDiskEnv   = "MAILSTEAD_SLOWDISK"
+	slowDiskFuse  = 3
+	slowDiskTally = 4
+)
+
+// serve mounts the file system with the file, which a process answers for until it is unmounted.
 func (d *slowDisk) serve(t *testing.T) {
 	t.Helper()
 	var err error
 	if d.fuse, err = unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0); err != nil {
 		t.Skipf("no FUSE here: %v", err)
 	}
-	t.Cleanup(func() { unix.Close(d.fuse) })
-	if d.memory, err = unix.Mmap(-1, 0, slowDiskBytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unix.Munmap(d.memory) })
 	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", d.fuse)
 	if err := unix.Mount("mailstead", d.folder, "fuse.mailstead", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
+		unix.Close(d.fuse)
 		t.Skipf("FUSE cannot be mounted here: %v", err)
 	}
-	for range fuseReaders {
-		d.work.Go(d.answerAll)
+	tally, err := unix.MemfdCreate("flushes", unix.MFD_CLOEXEC)
+	if err := errors.Join(err, unix.Ftruncate(tally, int64(os.Getpagesize()))); err != nil {
+		t.Fatal(err)
+	}
+	d.flushes = sharedTally(t, tally)
+	answers := exec.Command(os.Args[0], "-test.run", "^TestSlowDiskAnswers$", "-test.timeout", "0")
+	answers.Env = append(os.Environ(), slowDiskEnv+"="+d.delay.String())
+	answers.ExtraFiles = []*os.File{os.NewFile(uintptr(d.fuse), "fuse"), os.NewFile(uintptr(tally), "flushes")}
+	if err := answers.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range answers.ExtraFiles {
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	t.Cleanup(func() {
 		if err := unix.Unmount(d.folder, 0); err != nil {
 			t.Errorf("unmounting %s: %v", d.folder, err)
-			unix.Unmount(d.folder, unix.MNT_DETACH|unix.MNT_FORCE) // else nobody would end the readers
+			unix.Unmount(d.folder, unix.MNT_DETACH|unix.MNT_FORCE) // else nobody would end the process
 		}
-		d.work.Wait()
+		if err := answers.Wait(); err != nil {
+			t.Errorf("the process that answers for the disk: %v", err)
+		}
 	})
+}
+
+// sharedTally is a counter that the processes have in common whose file it is.
+func sharedTally(t *testing.T, fd int) *atomic.Int64 {
+	t.Helper()
+	page, err := unix.Mmap(fd, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Munmap(page) })
+	return (*atomic.Int64)(unsafe.Pointer(&page[0]))
+}
+
+// TestSlowDiskAnswers answers the kernel until the file system is unmounted.
+func TestSlowDiskAnswers(t *testing.T) {
+	text := os.Getenv(slowDiskEnv)
+	if text == "" {
+		t.Skip("it is the other process of TestSlowFlush")
+	}
+	delay, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &slowDisk{delay: delay, fuse: slowDiskFuse, flushes: sharedTally(t, slowDiskTally)}
+	d.memory, err = unix.Mmap(-1, 0, slowDiskBytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var work sync.WaitGroup
+	for range fuseReaders {
+		work.Go(d.answerAll)
+	}
+	work.Wait()
 }
 
 const (

@@ -33,7 +33,7 @@ import (
 var (
 	slowFlushes = flag.String("slowflush", "", "TestSlowFlush measures with devices whose flush takes so long: 2ms,8ms")
 	slowRounds  = flag.Int("slowflush.rounds", 3, "how many times everybody has a turn in TestSlowFlush")
-	slowOne     = flag.Int("slowflush.one", 300, "messages of a turn on one connection")
+	slowOne     = flag.Int("slowflush.one", 1000, "messages of a turn on one connection")
 	slowMany    = flag.Int("slowflush.many", 1500, "messages of a turn on 16 and 64 connections; 0 = none")
 )
 
