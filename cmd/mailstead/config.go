@@ -13,6 +13,7 @@ import (
 	"mailstead/cmd/internal/tomlfile"
 	"mailstead/mailbox"
 	"mailstead/smtp"
+	"mailstead/smtp/keyring"
 	"mailstead/smtp/mtasts"
 )
 
@@ -103,6 +104,8 @@ type settings struct {
 
 	// How often an authority is asked how far it is, and how long is waited after a change of the DNS. 0 = tls's defaults.
 	acmePoll, acmeDelay time.Duration
+	// How long is waited between the steps of an exchange of keys for DKIM; zeros are keyring's defaults, and queue.Lifetime.
+	keyTimes keyring.Times
 }
 
 // listen are the addresses of the listeners, HOST:PORT; an empty host is every

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"slices"
@@ -14,7 +15,8 @@ import (
 
 // openKeys opens the keys for DKIM. Without a queue nobody knows what is on its way, so no old key goes.
 func (s *server) openKeys(store *mailbox.Store) (err error) {
-	o := keyring.Options{Flight: queue.Lifetime, Waits: s.waitsSince, Logger: s.log}
+	o := keyring.Options{Times: s.settings.keyTimes, Waits: s.waitsSince, Logger: s.log}
+	o.Times.Flight = cmp.Or(o.Times.Flight, queue.Lifetime)
 	if len(s.settings.Resolvers) > 0 {
 		o.Lookup = s.lookUpNow
 	}

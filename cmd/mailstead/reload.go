@@ -113,7 +113,7 @@ func (s *server) reload(ctx context.Context) (reloaded, error) {
 func (s *server) merge(next *settings) reloaded {
 	r := reloaded{Changed: []string{}, Waiting: []string{}}
 	now := s.present.Load()
-	next.local, next.acmePoll, next.acmeDelay = now.local, now.acmePoll, now.acmeDelay
+	next.local, next.acmePoll, next.acmeDelay, next.keyTimes = now.local, now.acmePoll, now.acmeDelay, now.keyTimes
 	for _, k := range settingTable() {
 		switch {
 		case reflect.DeepEqual(k.value(now).Interface(), k.value(next).Interface()):

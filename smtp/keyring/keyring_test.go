@@ -165,9 +165,11 @@ func TestRotation(t *testing.T) {
 	expect(both(newPair, Signing, oldPair, Old))
 
 	// What was signed before verifies all the time, and what is signed now, too.
-	switched := w.now
-	w.held = began // an administrator holds a message of before
-	w.until(switched.Add(defaultFlight + margin - 3*time.Hour))
+	keys, err = w.ring.Keys("a.test")
+	must(t, err)
+	switched := keys[0].Since
+	w.held = switched.Add(time.Second / 2) // an administrator holds a message that was signed just before
+	w.until(switched.Add(12*24*time.Hour - 3*time.Hour))
 	expect(both(newPair, Signing, oldPair, Old))
 	w.until(switched.Add(30 * 24 * time.Hour))
 	expect(both(newPair, Signing, oldPair, Old))

@@ -13,6 +13,7 @@
 package keyring
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"encoding/json"
@@ -67,12 +68,37 @@ type Options struct {
 	// Lookup gives the TXT records of a name as they are now: without a cache, so that what was missing is found
 	// as soon as it is there. nil = the DNS cannot be asked, and nothing is exchanged without being told so.
 	Lookup func(ctx context.Context, name string) ([]string, error)
-	// Flight is how long a message may be on its way from here. Default 5 days.
-	Flight time.Duration
 	// Waits reports whether a message is still here that came before a time. Default: none is.
 	Waits  func(before time.Time) (bool, error)
+	Times  Times
 	Now    func() time.Time // nil = time.Now
 	Logger *slog.Logger     // nil = none
+}
+
+// Times are how long is waited between the steps of an exchange. Each that is zero has its default.
+type Times struct {
+	FirstLook time.Duration // after which a record that is missing is looked for again; twice that the next time, and so on. 1 minute
+	LastLook  time.Duration // at most. 1 hour
+	// Confirm is after which what was seen is looked at again, before it counts: not all servers of a zone follow at once. 5 minutes.
+	Confirm time.Duration
+	// RareLook is after which it is looked again whether mail of an old key's time has left, and the record of a retired key, too. 12 hours.
+	RareLook time.Duration
+	// Flight is how long a message may be on its way from here. 5 days, as long as RFC 5321 section 4.5.4.1 wants a queue to keep it.
+	Flight time.Duration
+	// Margin is how long an old key's record stays beyond that: the recipient's own servers may hand mail on, and each keeps it
+	// for days, too. 7 days.
+	Margin time.Duration
+}
+
+func (t Times) withDefaults() Times {
+	return Times{
+		FirstLook: cmp.Or(t.FirstLook, time.Minute),
+		LastLook:  cmp.Or(t.LastLook, time.Hour),
+		Confirm:   cmp.Or(t.Confirm, 5*time.Minute),
+		RareLook:  cmp.Or(t.RareLook, 12*time.Hour),
+		Flight:    cmp.Or(t.Flight, 5*24*time.Hour),
+		Margin:    cmp.Or(t.Margin, 7*24*time.Hour),
+	}
 }
 
 // Ring has the keys of all domains. Its methods may be called at the same time.
@@ -105,9 +131,6 @@ type kept struct {
 	Text  string    `json:"text,omitempty"` // of the record of a retired key
 }
 
-// defaultFlight is what RFC 5321 section 4.5.4.1 wants a queue to keep mail for.
-const defaultFlight = 5 * 24 * time.Hour
-
 // Open reads the keys. A key that cannot be read is an error: without it mail would leave unsigned, silently.
 func Open(store *mailbox.Store, o Options) (*Ring, error) {
 	if o.Now == nil {
@@ -116,9 +139,7 @@ func Open(store *mailbox.Store, o Options) (*Ring, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if o.Flight <= 0 {
-		o.Flight = defaultFlight
-	}
+	o.Times = o.Times.withDefaults()
 	if o.Waits == nil {
 		o.Waits = func(time.Time) (bool, error) { return false, nil }
 	}

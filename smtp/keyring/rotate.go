@@ -23,10 +23,6 @@ var kinds = []struct {
 	{"mailstead-ed25519", mailauth.NewEd25519Key},
 }
 
-// margin is how long an old key's record stays beyond the time that a message may be on its way from here: the
-// recipient's own servers may hand it on, and each keeps it for days, too.
-const margin = 7 * 24 * time.Hour
-
 // Ensure makes the keys of a domain that has none. They sign at once: nothing was signed before them that would
 // be worth waiting for.
 func (r *Ring) Ensure(ctx context.Context, domain string) error {
@@ -125,7 +121,7 @@ func (r *Ring) exchanged(entries []entry) []entry {
 		case Waiting:
 			e.State, e.Since = Signing, now
 		case Signing:
-			e.State, e.Since, e.Until = Old, now, now.Add(r.o.Flight+margin)
+			e.State, e.Since, e.Until = Old, now, now.Add(r.o.Times.Flight+r.o.Times.Margin)
 		}
 	}
 	return entries

@@ -14,12 +14,12 @@ import (
 )
 
 const (
-	firstLook = time.Minute      // after which a record that is missing is looked for again; twice that the next time, and so on
-	lastLook  = time.Hour        // at most
-	confirm   = 5 * time.Minute  // after which what was seen is looked at again, before it counts: not all servers of a zone follow at once
-	rareLook  = 12 * time.Hour   // after which it is looked whether the record of a retired key is gone
-	maxSleep  = 30 * time.Minute // bounds the trust in the timer's clock, which knows nothing of a corrected time
-	lookTime  = 20 * time.Second // for all records of one domain
+	minSleep = 100 * time.Millisecond // bounds what a clock that is set back and forth can cost
+	maxSleep = 30 * time.Minute       // bounds the trust in the timer's clock, which knows nothing of a corrected time
+	lookTime = 20 * time.Second       // for all records of one domain
+	// settled is after which nothing comes into the queue any more that is signed with keys of before: a notice is signed first, and
+	// has its time when it is queued. It is longer than the second that the time of an exchange is rounded down to, too.
+	settled = time.Minute
 )
 
 // watch is how the records of a domain are looked at. It is not kept: a restart looks at once.
@@ -50,7 +50,7 @@ func (r *Ring) Run(ctx context.Context) {
 		case <-timer.C:
 		}
 		next := r.look(ctx)
-		timer.Reset(min(max(next.Sub(r.o.Now()), time.Second), maxSleep))
+		timer.Reset(min(max(next.Sub(r.o.Now()), minSleep), maxSleep))
 	}
 }
 
@@ -69,7 +69,7 @@ func (r *Ring) look(ctx context.Context) time.Time {
 		if !r.o.Now().Before(w.next) {
 			if err := r.lookAt(ctx, domain, w); err != nil && !errors.Is(err, mailbox.ErrClosed) && ctx.Err() == nil {
 				r.o.Logger.Warn("keyring: a step is tried again later", "domain", domain, "err", err)
-				w.next = r.o.Now().Add(lastLook)
+				w.next = r.o.Now().Add(r.o.Times.LastLook)
 			}
 		}
 		if w.next.Before(next) {
@@ -83,7 +83,7 @@ func (r *Ring) look(ctx context.Context) time.Time {
 func (r *Ring) lookAt(ctx context.Context, domain string, w *watch) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
-	w.next = r.o.Now().Add(rareLook)
+	w.next = r.o.Now().Add(r.o.Times.RareLook)
 	if waits(r.entries(domain)) {
 		if err := r.lookFor(ctx, domain, w); err != nil {
 			return err
@@ -102,13 +102,13 @@ func (r *Ring) lookFor(ctx context.Context, domain string, w *watch) error {
 	}
 	switch {
 	case len(missing) > 0:
-		w.seen, w.delay = false, min(max(2*w.delay, firstLook), lastLook)
+		w.seen, w.delay = false, min(max(2*w.delay, r.o.Times.FirstLook), r.o.Times.LastLook)
 		w.next = r.o.Now().Add(w.delay)
 		r.o.Logger.Info("keyring: records of new keys are not in the DNS yet", "missing", missing, "next", w.next)
 		return nil
 	case !w.seen:
 		w.seen, w.delay = true, 0
-		w.next = r.o.Now().Add(confirm)
+		w.next = r.o.Now().Add(r.o.Times.Confirm)
 		return nil
 	}
 	w.seen = false
@@ -181,9 +181,12 @@ func (r *Ring) isOver(e entry) bool {
 	if r.o.Now().Before(e.Until) {
 		return false
 	}
-	waiting, err := r.o.Waits(e.Since) // held mail waits for as long as its administrator wants
-	if err != nil {
-		r.o.Logger.Warn("keyring: nobody knows what is in the queue; an old key stays", "err", err)
+	waiting, err := r.o.Waits(e.Since.Add(settled)) // held mail waits for as long as its administrator wants
+	switch {
+	case err != nil:
+		r.o.Logger.Warn("keyring: nobody knows what is in the queue; an old key stays", "domain", e.domain, "selector", e.selector, "err", err)
+	case waiting:
+		r.o.Logger.Info("keyring: an old key stays, as mail that it may have signed is still queued", "domain", e.domain, "selector", e.selector)
 	}
 	return err == nil && !waiting
 }
