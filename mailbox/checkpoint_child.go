@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"strings"
@@ -54,7 +55,7 @@ func checkFile(path string) error {
 	if err := readAll(path); err != nil {
 		return err
 	}
-	if err := checkPages(path, false); err != nil {
+	if err := checkPages(path, math.MaxInt64); err != nil {
 		return err
 	}
 	o := databaseOptions(true)

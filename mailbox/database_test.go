@@ -3,6 +3,7 @@ package mailbox
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -128,6 +129,53 @@ func TestPanicInATransaction(t *testing.T) {
 	}
 	if !marked(d.dir) {
 		t.Error("no mark")
+	}
+}
+
+// TestPagesGoOnOverOthers: a leaf that says that it goes on over more pages, or fewer, than
+// it does is seen in a file that is read whole, and in one that is not, if it is among the last ones,
+// where it would take others' pages along.
+func TestPagesGoOnOverOthers(t *testing.T) {
+	d, err := openDisk(memoryDir(t), diskOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fillDisk(t, d, 5000)
+	err = d.applyDerived([]derivedEntry{{Body: 1, Value: make([]byte, 5*derivedPage)}, {Body: 2, Value: make([]byte, 2*derivedPage)}}, 1)
+	if err := errors.Join(err, d.close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{d.state.path, d.derived.path} {
+		if err := errors.Join(checkPages(path, math.MaxInt64), checkPages(path, 0)); err != nil {
+			t.Fatalf("an undamaged file: %v", err)
+		}
+		kinds, size := usedPages(t, path)
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		for i, id := range kinds["leaf"] {
+			at, field := int64(id*size)+12, make([]byte, 4)
+			if _, err := f.ReadAt(field, at); err != nil {
+				t.Fatal(err)
+			}
+			more := binary.LittleEndian.Uint32(field)
+			for _, wrong := range []uint32{more + 1, more - 1, more ^ 1<<(i%32), 1 << 31} { // one less than none is four billion
+				if _, err := f.WriteAt(binary.LittleEndian.AppendUint32(nil, wrong), at); err != nil {
+					t.Fatal(err)
+				}
+				if err := checkPages(path, math.MaxInt64); !errors.Is(err, errDatabase) {
+					t.Errorf("%s, leaf %d that goes on over %d pages, not %d: %v", path, id, wrong, more, err)
+				}
+				if err := checkPages(path, 0); wrong > more+1<<10 && !errors.Is(err, errDatabase) {
+					t.Errorf("%s, branches and heads, leaf %d that goes on over %d pages, not %d: %v", path, id, wrong, more, err)
+				}
+			}
+			if _, err := f.WriteAt(field, at); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 

@@ -38,7 +38,7 @@ func (f files) openDatabase(path string, o *bbolt.Options) (*bbolt.DB, error) {
 	if d, ok := f.FS.(databaseFS); ok {
 		return d.openDatabase(path, o)
 	}
-	if err := checkPages(path, true); err != nil {
+	if err := checkPages(path, wholeAtOpen); err != nil {
 		return nil, err
 	}
 	return bbolt.Open(path, 0o600, o)

@@ -168,6 +168,7 @@ func bodyServed(s *Store, id BodyID) string {
 type flips struct {
 	file, kind string
 	n          int
+	overflow   bool // in what says over how many pages more a page goes on: the start sees it
 }
 
 // flip flips bits of pages of a kind.
@@ -181,7 +182,9 @@ func (f *flipDatabases) flip(t *testing.T, rng *rand.Rand, dir string, c flips) 
 	pages, size := f.pages[c.file][c.kind], f.size[c.file]
 	for range c.n {
 		at := pages[rng.IntN(len(pages))] * size
-		if rng.IntN(2) == 0 { // the head of the page, and what says where its keys are
+		if c.overflow {
+			at += 12 + rng.IntN(4)
+		} else if rng.IntN(2) == 0 { // the head of the page, and what says where its keys are
 			at += rng.IntN(128)
 		} else {
 			at += rng.IntN(size)
@@ -280,6 +283,9 @@ func (f *flipDatabases) try(t *testing.T, seed uint64, c flips) (noticed bool) {
 	if err != nil {
 		t.Fatalf("the store does not open: %v", err)
 	}
+	if c.overflow && !n.noticed() {
+		t.Error("the start did not notice")
+	}
 	got := servedBy(n.Store, f.a)
 	if what := wrong(f.truth, got); what != "" {
 		t.Error(what)
@@ -346,7 +352,12 @@ func TestDatabaseFlippedBits(t *testing.T) {
 		t.Error("something was noticed without a flip")
 	}
 	counts := make(map[flips][2]int)
-	for seed := range uint64(number("MAILSTEAD_FLIPS", trialsOf(20, 3))) {
+	trials := uint64(number("MAILSTEAD_FLIPS", trialsOf(20, 3)))
+	for seed := range 1 + trials/10 {
+		c := flips{file: []string{stateFile, derivedFile}[seed%2], kind: "leaf", n: 1, overflow: true}
+		t.Run(fmt.Sprintf("%d, what %s of %s goes on over", seed, c.kind, c.file), func(t *testing.T) { f.try(t, seed, c) })
+	}
+	for seed := range trials {
 		rng := rand.New(rand.NewPCG(seed, 12))
 		c := flips{file: []string{stateFile, stateFile, derivedFile}[rng.IntN(3)], n: []int{1, 1, 2, 8, 64}[rng.IntN(5)]}
 		kinds := slices.Sorted(maps.Keys(f.pages[c.file]))

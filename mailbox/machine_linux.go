@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,4 +23,10 @@ func memorySize() uint64 {
 		return 0
 	}
 	return uint64(info.Totalram) * uint64(info.Unit)
+}
+
+// readSoon has the kernel read the first n octets of a file, as far as they are not in
+// memory: they are about to be read here and there.
+func readSoon(f *os.File, n int64) {
+	_ = unix.Fadvise(int(f.Fd()), 0, n, unix.FADV_WILLNEED) // advice: reading works without
 }

@@ -8,13 +8,15 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 )
 
 // bbolt takes a page at its word: with a flipped bit in a branch it goes in circles, with
-// one in the number of pages that a value goes on over its check counts to four billion.
-// So before bbolt opens a file its branches are looked at, of which there is one for a
-// hundred pages and more, and before bbolt checks one, all pages. The parts have bbolt's
-// names. All numbers are little-endian, as the machines are that it runs on.
+// one in the number of pages that a leaf goes on over its check, and a commit that frees
+// the leaf, count to four billion, or give pages away that are in use. So before bbolt
+// opens a file its pages are looked at: all of a file that is read in a moment, else the
+// branches, of which there is one for a hundred pages and more, and the heads of some
+// leaves; before bbolt checks one, all pages of any. The parts have bbolt's names. All numbers are little-endian, as the machines are that it runs on.
 
 const (
 	pageHead    = 16 // id 8, flags 2, count 2, overflow 4
@@ -43,14 +45,25 @@ type pageWalk struct {
 	txid uint64 // the transaction that the pages are of
 	seen []bool
 
+	spare    [][]byte // memory for the next pages that are read
 	branches bool     // leaves below a branch are not read,
-	leaves   []uint64 // but listed here
+	leaves   []uint64 // but listed here, those of a bucket in the order of their keys,
+	buckets  []int    // and here is where each bucket's begin
 }
+
+// wholeAtOpen is how much of a database is read before it is opened, in octets: a
+// state.db of a million messages is no longer, and a disk gives as much in a tenth of a second.
+const wholeAtOpen = 64 << 20
+
+// headsAtOpen is of how many leaves of a bucket the heads are looked at in a longer one.
+const headsAtOpen = 256
 
 // checkPages returns an error that wraps errDatabase, or the system's, unless the pages
 // that are in use are within the file, what they say is within them, and each is in use
-// once. With branches, leaves are not read. A file that is not there, or empty, is new.
-func checkPages(path string, branches bool) error {
+// once or free. Of a file of more than limit octets leaves are not read, but for
+// the heads of those with the last keys of each bucket, which commits change most: none
+// may go on over a page that is another's. A file that is not there, or empty, is new.
+func checkPages(path string, limit int64) error {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -63,16 +76,67 @@ func checkPages(path string, branches bool) error {
 	if err != nil || st.Size() == 0 {
 		return err
 	}
-	w := &pageWalk{file: f, branches: branches}
+	w := &pageWalk{file: f, buckets: []int{0}} // the first is that of the buckets
 	root, free, err := w.meta(st.Size())
 	if err == nil {
-		err = w.tree(root, 0)
+		if used := w.end * w.size; used <= uint64(limit) {
+			readSoon(f, int64(used))
+		} else {
+			w.branches = true
+		}
+		err = w.all(root, free)
 	}
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", errDatabase, path, err)
+	}
+	return nil
+}
+
+// all is checkPages of a file whose first pages say this.
+func (w *pageWalk) all(root, free uint64) error {
+	err := w.tree(root, 0)
 	if err == nil && free != noFreelist {
 		err = w.freelist(free)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %s: %w", errDatabase, path, err)
+		return err
+	}
+	if w.branches {
+		return w.heads()
+	}
+	if i := slices.Index(w.seen[2:], false); i >= 0 && free != noFreelist {
+		return fmt.Errorf("page %d is in no use, and not free", i+2)
+	}
+	return nil
+}
+
+// heads looks at the last leaves of each bucket, in the order of their keys. Every page
+// that something else is in has been seen, so a leaf goes on over others only.
+func (w *pageWalk) heads() error {
+	var last []uint64
+	for i, from := range w.buckets {
+		to := len(w.leaves)
+		if i+1 < len(w.buckets) {
+			to = w.buckets[i+1]
+		}
+		last = append(last, w.leaves[max(from, to-headsAtOpen):to]...)
+	}
+	slices.Sort(last) // as they lie on the disk
+	for _, id := range last {
+		var head [pageHead]byte
+		if _, err := w.file.ReadAt(head[:], int64(id*w.size)); err != nil {
+			return err
+		}
+		more, err := w.head(id, head[:])
+		if flags := binary.LittleEndian.Uint16(head[8:]); err == nil && flags != pageLeaf {
+			err = fmt.Errorf("leaf page %d has flags %x", id, flags)
+		}
+		for i := id + 1; err == nil && i <= id+more; i++ {
+			err = w.use(i)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -126,23 +190,41 @@ func (w *pageWalk) page(id uint64) (page []byte, flags, count uint16, err error)
 	if id < 2 || id >= w.end {
 		return nil, 0, 0, fmt.Errorf("page %d of %d", id, w.end)
 	}
-	var head [pageHead]byte
-	if _, err := w.file.ReadAt(head[:], int64(id*w.size)); err != nil {
+	if n := len(w.spare); n > 0 {
+		page, w.spare = w.spare[n-1], w.spare[:n-1]
+	} else {
+		page = make([]byte, w.size)
+	}
+	if _, err := w.file.ReadAt(page, int64(id*w.size)); err != nil {
 		return nil, 0, 0, err
 	}
-	le := binary.LittleEndian
-	more := uint64(le.Uint32(head[12:]))
-	if le.Uint64(head[:]) != id || id+more >= w.end {
-		return nil, 0, 0, fmt.Errorf("page %d says that it is %d, and goes on over %d more", id, le.Uint64(head[:]), more)
+	more, err := w.head(id, page)
+	if err != nil {
+		return nil, 0, 0, err
 	}
 	for i := id; i <= id+more; i++ {
 		if err := w.use(i); err != nil {
 			return nil, 0, 0, err
 		}
 	}
-	page = make([]byte, (more+1)*w.size)
-	_, err = w.file.ReadAt(page, int64(id*w.size))
-	return page, le.Uint16(head[8:]), le.Uint16(head[10:]), err
+	if more > 0 {
+		page = append(page, make([]byte, more*w.size)...)
+		if _, err := w.file.ReadAt(page[w.size:], int64((id+1)*w.size)); err != nil {
+			return nil, 0, 0, err
+		}
+	}
+	le := binary.LittleEndian
+	return page, le.Uint16(page[8:]), le.Uint16(page[10:]), nil
+}
+
+// head returns over how many pages more page id goes on.
+func (w *pageWalk) head(id uint64, page []byte) (more uint64, err error) {
+	le := binary.LittleEndian
+	more = uint64(le.Uint32(page[12:]))
+	if has := le.Uint64(page); has != id || id+more >= w.end {
+		return 0, fmt.Errorf("page %d says that it is %d, and goes on over %d more", id, has, more)
+	}
+	return more, nil
 }
 
 // use notes that a page is in use.
@@ -175,11 +257,14 @@ func (w *pageWalk) tree(id uint64, depth int) error {
 	}
 	switch flags {
 	case pageBranch:
-		return w.branch(id, page, int(count), depth)
+		err = w.branch(id, page, int(count), depth)
 	case pageLeaf:
-		return w.leaf(id, page, int(count), depth)
+		err = w.leaf(id, page, int(count), depth)
+	default:
+		err = fmt.Errorf("page %d has flags %x", id, flags)
 	}
-	return fmt.Errorf("page %d has flags %x", id, flags)
+	w.spare = append(w.spare, page[:w.size])
+	return err
 }
 
 func (w *pageWalk) branch(id uint64, page []byte, count, depth int) error {
@@ -237,6 +322,7 @@ func (w *pageWalk) bucket(id uint64, value []byte, depth int) error {
 	}
 	le := binary.LittleEndian
 	if root := le.Uint64(value); root != 0 {
+		w.buckets = append(w.buckets, len(w.leaves))
 		return w.tree(root, depth+1)
 	}
 	page := value[head:]

@@ -77,11 +77,13 @@ func coldCopy(b *testing.B, d *disk) *disk {
 	dir := b.TempDir()
 	for _, name := range []string{stateFile, derivedFile} {
 		copyTestFile(b, filepath.Join(d.dir, name), filepath.Join(dir, name))
-		dropPages(b, filepath.Join(dir, name))
 	}
 	c, err := openDisk(dir, diskOptions{})
 	if err != nil {
 		b.Fatal(err)
+	}
+	for _, name := range []string{stateFile, derivedFile} { // opening has read them
+		dropPages(b, filepath.Join(dir, name))
 	}
 	b.Cleanup(func() {
 		if err := c.close(); err != nil {
@@ -156,18 +158,7 @@ func BenchmarkPlaces(b *testing.B) {
 
 func BenchmarkIndexes(b *testing.B) {
 	d := newDisk(b)
-	var bodies []BodyID
-	var entries []derivedEntry
-	for i := range benchMessages {
-		bodies = append(bodies, BodyID(i+1))
-		entries = append(entries, derivedEntry{Body: BodyID(i + 1), Value: fmt.Appendf(make([]byte, 0, 1200), "%1000d", i)})
-		if len(entries) == 1000 {
-			if err := d.applyDerived(entries, 1); err != nil {
-				b.Fatal(err)
-			}
-			entries = nil
-		}
-	}
+	bodies := fillIndexes(b, d)
 	read := func(b *testing.B, d *disk) {
 		sum := 0
 		err := d.indexes(bodies, func(_ int, value []byte) error {
@@ -191,6 +182,56 @@ func BenchmarkIndexes(b *testing.B) {
 			read(b, c)
 		}
 	})
+}
+
+// fillIndexes gives derived.db indexes of 1000 bytes, and returns the bodies.
+func fillIndexes(b *testing.B, d *disk) (bodies []BodyID) {
+	b.Helper()
+	var entries []derivedEntry
+	for i := range benchMessages {
+		bodies = append(bodies, BodyID(i+1))
+		entries = append(entries, derivedEntry{Body: BodyID(i + 1), Value: fmt.Appendf(make([]byte, 0, 1200), "%1000d", i)})
+		if len(entries) == 1000 {
+			if err := d.applyDerived(entries, 1); err != nil {
+				b.Fatal(err)
+			}
+			entries = nil
+		}
+	}
+	return bodies
+}
+
+// BenchmarkCheckPages is what a start adds to opening state.db with a million messages, and
+// derived.db with 100,000 indexes, from memory and from the disk.
+func BenchmarkCheckPages(b *testing.B) {
+	dir := b.TempDir()
+	d := millionMessages(b, dir)
+	fillIndexes(b, d)
+	if err := d.close(); err != nil {
+		b.Fatal(err)
+	}
+	for _, name := range []string{stateFile, derivedFile} {
+		for _, cold := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%s/cold=%v", name, cold), func(b *testing.B) {
+				path := filepath.Join(dir, name)
+				used := processorTime()
+				for b.Loop() {
+					if cold {
+						b.StopTimer()
+						dropPages(b, path)
+						b.StartTimer()
+					}
+					if err := checkPages(path, wholeAtOpen); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64((processorTime()-used).Microseconds())/float64(b.N), "µs-cpu/op")
+				if st, err := os.Stat(path); err == nil {
+					b.ReportMetric(float64(st.Size())/1e6, "MB")
+				}
+			})
+		}
+	}
 }
 
 // Expunging every tenth message touches every chunk.

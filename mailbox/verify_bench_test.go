@@ -37,20 +37,7 @@ func BenchmarkVerify(b *testing.B) {
 // checkpoint, until the store is open.
 func BenchmarkRebuildMillion(b *testing.B) {
 	dir := b.TempDir()
-	d, err := openDisk(dir, diskOptions{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	w := &writer{t: b, d: d}
-	w.ops(opAccount{Account: 1}, opMailbox{ID: 1, Account: 1, Name: "INBOX", UIDValidity: 1})
-	for first := 0; first < 1_000_000; first += 10_000 {
-		var recs []appliedRecord
-		for i := range 10_000 {
-			recs = append(recs, delivery(1, goimap.UID(first+i+1), BodyID(first+i+1), FlagSet{}))
-		}
-		w.apply(recs...)
-		w.recs = nil
-	}
+	d := millionMessages(b, dir)
 	if _, err := d.checkpoint(filepath.Join(dir, checkpointFolder)); err != nil {
 		b.Fatal(err)
 	}
@@ -67,4 +54,25 @@ func BenchmarkRebuildMillion(b *testing.B) {
 		took += done.Took
 	}
 	b.ReportMetric(took.Seconds()/float64(b.N), "s-to-open")
+}
+
+// millionMessages opens databases in dir with a mailbox of a million messages, brought by
+// a hundred commits.
+func millionMessages(b *testing.B, dir string) *disk {
+	b.Helper()
+	d, err := openDisk(dir, diskOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	w := &writer{t: b, d: d}
+	w.ops(opAccount{Account: 1}, opMailbox{ID: 1, Account: 1, Name: "INBOX", UIDValidity: 1})
+	for first := 0; first < 1_000_000; first += 10_000 {
+		var recs []appliedRecord
+		for i := range 10_000 {
+			recs = append(recs, delivery(1, goimap.UID(first+i+1), BodyID(first+i+1), FlagSet{}))
+		}
+		w.apply(recs...)
+		w.recs = nil
+	}
+	return d
 }
