@@ -16,46 +16,24 @@ import (
 	"time"
 
 	"mailstead/mailbox"
+	"mailstead/mailbox/mailboxtest"
 )
 
-// pipes is a listener whose connections have no buffers: what one side writes waits until
-// the other side reads it.
-type pipes struct {
-	conns chan net.Conn
-	done  context.Context
-	close context.CancelFunc
-}
-
-func newPipes() *pipes {
-	p := &pipes{conns: make(chan net.Conn)}
-	p.done, p.close = context.WithCancel(context.Background())
-	return p
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.done.Done():
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error   { p.close(); return nil }
-func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
+// pipes are connections without buffers.
+type pipes struct{ *mailboxtest.Pipes }
 
 // dial returns the client's side of a connection.
-func (p *pipes) dial(t testing.TB) *lineConn {
-	ours, theirs := net.Pipe()
-	p.conns <- theirs
+func (p pipes) dial(t testing.TB) *lineConn {
+	ours, err := p.Dial()
+	must(t, err)
 	c := newLineConn(t, ours)
 	c.expect("* OK")
 	return c
 }
 
 // servePipes has ts serve connections without buffers.
-func (ts *testServer) servePipes(t testing.TB) *pipes {
-	p := newPipes()
+func (ts *testServer) servePipes(t testing.TB) pipes {
+	p := pipes{mailboxtest.NewPipes()}
 	ts.serve(t, p)
 	return p
 }
@@ -291,17 +269,5 @@ func TestShutdownEndsLongCommands(t *testing.T) {
 	c.expectEnd()
 	if err := <-done; err != nil {
 		t.Error(err)
-	}
-}
-
-// TestWriteTimeout proves that a client that takes nothing of what is sent does not keep
-// its session.
-func TestWriteTimeout(t *testing.T) {
-	ended := endings{reasons: make(chan string, 10)}
-	ts := newTestServer(t, func(o *Options) { o.Logger, o.WriteTimeout = slog.New(ended), time.Second })
-	c := ts.servePipes(t).dial(t)
-	c.send("a NOOP\r\n")
-	if reason := <-ended.reasons; !strings.Contains(reason, "timeout") {
-		t.Errorf("it ended: %s", reason)
 	}
 }

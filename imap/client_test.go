@@ -33,7 +33,7 @@ func (ts *testServer) user(t *testing.T) *imapclient.Client {
 	return c
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

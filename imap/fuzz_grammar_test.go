@@ -45,7 +45,7 @@ func FuzzConversations(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer nc.Close()
-		nc.SetDeadline(time.Now().Add(20 * time.Second))
+		nc.SetDeadline(time.Now().Add(time.Minute))
 		go func() {
 			fmt.Fprintf(nc, "l LOGIN %s %s\r\ns SELECT INBOX\r\n%s", testUser, testPassword, said.String())
 			nc.(*net.TCPConn).CloseWrite()

@@ -42,7 +42,7 @@ func FuzzCommands(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer nc.Close()
-		nc.SetDeadline(time.Now().Add(10 * time.Second))
+		nc.SetDeadline(time.Now().Add(time.Minute))
 		go func() {
 			fmt.Fprintf(nc, "l LOGIN %s %s\r\ns SELECT INBOX\r\n%s\r\nDONE\r\nz LOGOUT\r\n", testUser, testPassword, text)
 			nc.(*net.TCPConn).CloseWrite()

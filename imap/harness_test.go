@@ -41,6 +41,14 @@ type testServer struct {
 // shut down and its store checked.
 func newTestServer(t testing.TB, change ...func(*Options)) *testServer {
 	t.Helper()
+	ts := newDeafServer(t, change...)
+	ts.listen(t)
+	return ts
+}
+
+// newDeafServer is newTestServer without a port.
+func newDeafServer(t testing.TB, change ...func(*Options)) *testServer {
+	t.Helper()
 	ts := &testServer{}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	var err error
@@ -71,12 +79,6 @@ func newTestServer(t testing.TB, change ...func(*Options)) *testServer {
 		f(&o)
 	}
 	ts.Server = New(o)
-	ts.listen(t)
-	return ts
-}
-
-// listen serves on a free port until the test ends, and then closes the store.
-func (ts *testServer) listen(t testing.TB) {
 	t.Cleanup(func() {
 		if err := ts.store.Check(); err != nil {
 			t.Errorf("Check: %v", err)
@@ -85,6 +87,11 @@ func (ts *testServer) listen(t testing.TB) {
 			t.Errorf("Close: %v", err)
 		}
 	})
+	return ts
+}
+
+// listen serves on a free port until the test ends.
+func (ts *testServer) listen(t testing.TB) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

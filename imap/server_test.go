@@ -111,62 +111,6 @@ func TestShutdownCutsOff(t *testing.T) {
 	}
 }
 
-// TestLoginTimeout proves that a client has a limited time to log in, whatever it says.
-func TestLoginTimeout(t *testing.T) {
-	for limit := 50 * time.Millisecond; ; limit *= 4 { // until there is time for a command
-		ts := newTestServer(t, func(o *Options) { o.LoginTimeout = limit })
-		c := ts.connect(t)
-		c.expect("* OK")
-		if _, err := io.WriteString(c, "a NOOP\r\n"); err != nil {
-			continue
-		}
-		if line, err := c.in.ReadString('\n'); err == nil && strings.HasPrefix(line, "a OK") {
-			c.expect("* BYE")
-			c.expectEnd()
-			return
-		}
-		if limit > time.Minute {
-			t.Fatal("no command is answered before the login")
-		}
-	}
-}
-
-// TestIdleTimeout proves that silence ends a session with a word, and never soon.
-func TestIdleTimeout(t *testing.T) {
-	if got := (Options{IdleTimeout: time.Minute}).orDefault().IdleTimeout; got < 30*time.Minute {
-		t.Errorf("a client is cut off after %v (RFC 3501 section 5.4)", got)
-	}
-	ts := *newTestServer(t)
-	ts.Server = New(*ts.options.Load())
-	ts.options.Load().IdleTimeout = time.Second // as nobody can set it
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	ts.address = l.Addr().String()
-	ts.serve(t, l)
-	var silent []*lineConn
-	both := []string{"a SELECT INBOX\r\n", "a IDLE\r\n"}
-	for _, commands := range both {
-		c := ts.connect(t).login()
-		c.send(commands)
-		silent = append(silent, c)
-	}
-	for i, commands := range both {
-		if line := silent[i].expect("* BYE"); line != "* BYE idle for too long\r\n" {
-			t.Errorf("%q: %q", commands, line)
-		}
-	}
-}
-
-// TestCommandTimeout proves that a literal that does not come ends the session.
-func TestCommandTimeout(t *testing.T) {
-	ts := newTestServer(t, func(o *Options) { o.CommandTimeout = 50 * time.Millisecond })
-	c := ts.connect(t).login()
-	c.send("a APPEND INBOX {10}\r\n")
-	c.expect("+ ")
-	c.expect("* BYE")
-	c.expectEnd()
-}
-
 // TestAccountLimit proves that sessions of an account are counted, and given back.
 func TestAccountLimit(t *testing.T) {
 	ts := newTestServer(t, func(o *Options) { o.MaxPerAccount = 1 })

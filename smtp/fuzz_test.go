@@ -5,32 +5,12 @@ import (
 	"context"
 	"net"
 	"regexp"
-	"sync"
 	"testing"
 	"time"
 
 	"mailstead/mailbox/directory"
+	"mailstead/mailbox/mailboxtest"
 )
-
-// pipes is a listener for connections within the process.
-type pipes struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error { p.once.Do(func() { close(p.closed) }); return nil }
-
-func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
 // openHouse lets everybody in as ann at the second response: what guards
 // passwords would only slow the fuzzer down.
@@ -72,23 +52,23 @@ func FuzzSession(f *testing.F) {
 		f.Add([]byte(s), false)
 	}
 	h := newHouse(f)
-	servers := map[bool]*pipes{}
+	servers := map[bool]*mailboxtest.Pipes{}
 	for _, role := range []Role{Receiver, Submission} {
 		o := h.options(role)
 		o.CleartextAuth = true
 		o.Directory = openHouse{h.directory, directory.Account{ID: h.ann, Name: "ann@example.test"}}
 		o.Limits = Limits{Idle: 50 * time.Millisecond, ErrorDelay: time.Microsecond, MessageSize: 1000}
-		p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+		p := mailboxtest.NewPipes()
 		servers[role == Submission] = p
 		s := New(o)
 		go s.Serve(p)
 		f.Cleanup(func() { s.Shutdown(f.Context()) })
 	}
 	f.Fuzz(func(t *testing.T, input []byte, submission bool) {
-		client, server := net.Pipe()
+		client, err := servers[submission].Dial()
+		must(t, err)
 		defer client.Close()
-		client.SetDeadline(time.Now().Add(10 * time.Second))
-		servers[submission].conns <- server
+		client.SetDeadline(time.Now().Add(time.Minute))
 		go client.Write(input)
 		in := bufio.NewReader(client)
 		for n := 0; ; n++ {

@@ -37,7 +37,7 @@ func scripted(t testing.TB, greeting string, script ...turn) *Conn {
 		defer conn.Close()
 		ended <- play(conn, greeting, script)
 	}()
-	c, err := Dial(t.Context(), Options{Address: l.Addr().String(), Security: Plain, Patience: 20 * time.Second})
+	c, err := Dial(t.Context(), Options{Address: l.Addr().String(), Security: Plain, Patience: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -82,7 +82,7 @@ func newFakeServer(t testing.TB, boxes ...fakeBox) *fakeServer {
 
 // dial connects as a source does.
 func (s *fakeServer) dial(ctx context.Context) (*client.Conn, error) {
-	c, err := client.Dial(ctx, client.Options{Address: s.l.Addr().String(), Security: client.Plain, Patience: 30 * time.Second})
+	c, err := client.Dial(ctx, client.Options{Address: s.l.Addr().String(), Security: client.Plain, Patience: time.Minute})
 	if err == nil {
 		err = c.Login("u", "p")
 	}

@@ -9,53 +9,26 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"mailstead/mailbox/mailboxtest"
 )
 
-// pipes is a listener of connections within the process.
-type pipes struct {
-	conns  chan net.Conn
-	closed chan struct{}
-}
-
-func (l *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipes) Close() error {
-	select {
-	case <-l.closed:
-	default:
-		close(l.closed)
-	}
-	return nil
-}
-
-func (l *pipes) Addr() net.Addr { return &net.TCPAddr{} }
-
-// placed is a connection from an address.
-type placed struct {
-	net.Conn
-	from net.Addr
-}
-
-func (c placed) RemoteAddr() net.Addr { return c.from }
+// pipes are connections within the process.
+type pipes struct{ *mailboxtest.Pipes }
 
 // dial connects from the n-th address.
-func (l *pipes) dial(n int) net.Conn {
-	client, server := net.Pipe()
-	l.conns <- placed{server, &net.TCPAddr{IP: net.IPv4(10, 0, byte(n>>8), byte(n)), Port: 1}}
+func (l pipes) dial(n int) net.Conn {
+	client, err := l.DialFrom(&net.TCPAddr{IP: net.IPv4(10, 0, byte(n>>8), byte(n)), Port: 1})
+	if err != nil {
+		panic(err) // the server has ended
+	}
 	return client
 }
 
 // servePipes runs a server within a bubble of synthetic time.
-func servePipes(t *testing.T, o Options, do func(l *pipes)) {
+func servePipes(t *testing.T, o Options, do func(l pipes)) {
 	synctest.Test(t, func(t *testing.T) {
-		l, s, done := &pipes{make(chan net.Conn), make(chan struct{})}, New(o), make(chan error, 1)
+		l, s, done := pipes{mailboxtest.NewPipes()}, New(o), make(chan error, 1)
 		go func() { done <- s.Serve(l) }()
 		do(l)
 		if err := s.Shutdown(t.Context()); err != nil {
@@ -85,7 +58,7 @@ func TestSlowClients(t *testing.T) {
 		{"a next request by the octet", whole + "GET /", "x", headerTime},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			servePipes(t, testOptions(), func(l *pipes) {
+			servePipes(t, testOptions(), func(l pipes) {
 				client := l.dial(1)
 				began := time.Now()
 				var sending sync.WaitGroup
@@ -110,7 +83,7 @@ func TestSlowClients(t *testing.T) {
 
 // TestManyIdleConnections: all together are bounded, whoever they are from, and a place that is free again is given again.
 func TestManyIdleConnections(t *testing.T) {
-	servePipes(t, testOptions(), func(l *pipes) {
+	servePipes(t, testOptions(), func(l pipes) {
 		var held []net.Conn
 		for i := range maxConnections {
 			held = append(held, l.dial(i))
