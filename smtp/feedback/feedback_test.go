@@ -415,6 +415,35 @@ func TestTLSReport(t *testing.T) {
 	}))
 }
 
+// TestTLSReportOfSmarthost: of a smarthost that has published a policy its name is the policy domain, and hears of it; the
+// recipients' domain, which nobody connected to, does not, and neither does a smarthost without a policy.
+func TestTLSReportOfSmarthost(t *testing.T) {
+	w := newWorld(t)
+	must(t, w.zone.SetZone(worldZone+"_smtp._tls.smart.test. TXT \"v=TLSRPTv1; rua=mailto:tls@smart.test\"\n"))
+	outcome := func(result string) queue.Outcome {
+		return queue.Outcome{Status: queue.Delivered, Code: 250, Host: "smart.test [192.0.2.1]", TLS: true, Security: queue.Security{Policy: "sts", Result: result}}
+	}
+	pinned := queue.Outcome{Enhanced: "4.7.5", Security: queue.Security{Policy: "sts", Words: "its certificate is not the one of the fingerprint"}}
+	m := queue.Message{From: "ann@us.test", Route: route.Route{Hop: route.Hop{Host: "Smart.test"}}}
+	for _, o := range []queue.Outcome{outcome(""), outcome(""), outcome("certificate-expired"), pinned} {
+		w.r.Watch(courier{o}).Deliver(t.Context(), "asks.test", m)
+	}
+	m.Route.Hop.Host = "asks.test"
+	w.r.Watch(courier{{Status: queue.Delivered, Code: 250, Host: "asks.test [192.0.2.1]", TLS: true}}).Deliver(t.Context(), "elsewhere.test", m)
+	w.nextDay()
+	w.r.work(t.Context())
+	texts := w.letters()
+	if len(texts) != 1 || w.sent[0].Recipients[0] != "tls@smart.test" {
+		t.Fatalf("%d letters, %+v", len(texts), w.sent)
+	}
+	r, err := report.Read(strings.NewReader(texts[0]), int64(len(texts[0])))
+	must(t, err)
+	want := []report.Policy{{Type: "sts", Domain: "smart.test", Succeeded: 2, Failed: 1, Failures: []report.Failure{{Type: "certificate-expired", Count: 1}}}}
+	if diff := cmp.Diff(want, r.Policies); r.Domain != "smart.test" || diff != "" {
+		t.Errorf("of %s: %s", r.Domain, diff)
+	}
+}
+
 // TestCountsStay: what was written outlives a kill, is sent once however often the server starts, and what is
 // switched off is not counted, after a start either.
 func TestCountsStay(t *testing.T) {

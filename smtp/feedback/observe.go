@@ -163,12 +163,21 @@ type watched struct {
 	next queue.Courier
 }
 
-// Deliver is the other courier's. Reports are not counted, nor is mail for which nobody looked at the policies of its
-// recipients' domain: its sender does not care, or it goes over a smarthost.
+// Deliver is the other courier's. Reports are not counted, nor is mail for which nobody looked at policies, as its sender does
+// not care. Over a smarthost its name is the domain, where it has a policy (RFC 8460 section 1.1): of the recipients' domain
+// nothing is seen.
 func (w watched) Deliver(ctx context.Context, destination string, m queue.Message) []queue.Outcome {
 	outcomes := w.next.Deliver(ctx, destination, m)
-	if !w.r.idle.Load() && !m.Report && m.TLS != queue.TLSOptional && m.Route.Direct() && !strings.HasPrefix(destination, "[") {
-		w.r.connected(ascii(destination), domainOf(m.From), outcomes)
+	if w.r.idle.Load() || m.Report || m.TLS == queue.TLSOptional {
+		return outcomes
+	}
+	seen := outcomes
+	if !m.Route.Direct() {
+		destination = m.Route.Hop.Host
+		seen = slices.DeleteFunc(slices.Clone(seen), func(o queue.Outcome) bool { return o.Security.Policy == "" })
+	}
+	if !strings.HasPrefix(destination, "[") {
+		w.r.connected(ascii(destination), domainOf(m.From), seen)
 	}
 	return outcomes
 }

@@ -179,6 +179,7 @@ func TestUnreachable(t *testing.T) {
 		"connection lost":    {[]Outcome{{Enhanced: "4.4.2"}}, false},
 		"nothing":            {nil, false},
 		"no TLS policy":      {[]Outcome{{Enhanced: "4.4.3", Security: Security{Policy: "tlsa"}}}, false},
+		"a wrong password":   {[]Outcome{{Enhanced: "4.7.8", Security: Security{Policy: "sts"}}}, true},
 		"a reply with 4.4.1": {[]Outcome{{Code: 451, Enhanced: "4.4.1"}}, false},
 	} {
 		if got := unreachable(tt.outcomes); got != tt.want {

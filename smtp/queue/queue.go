@@ -105,7 +105,7 @@ type Outcome struct {
 	Told Action
 }
 
-// Security is what the recipient's domain demanded of the connection, and what was found.
+// Security is what the recipient's domain demanded of the connection, or the smarthost's name, and what was found.
 type Security struct {
 	Policy string // type of the policy (RFC 8460 section 4.2): "tlsa", "sts"; "" = nothing was demanded
 	Result string // what was wrong, by its name in RFC 8460 section 4.3; "" = nothing

@@ -235,14 +235,17 @@ func (q *Queue) noteOutage(d *destination, outcomes []Outcome) {
 // message may demand less, and the next look-up find it.
 func unreachable(outcomes []Outcome) bool {
 	for _, o := range outcomes {
-		if o.Status != Temporary || o.Code != 0 || o.Security.Policy != "" || !slices.Contains(outages, o.Enhanced) {
+		unasked := o.Security.Policy != "" && o.Enhanced != badLogin
+		if o.Status != Temporary || o.Code != 0 || unasked || !slices.Contains(outages, o.Enhanced) {
 			return false
 		}
 	}
 	return len(outcomes) > 0
 }
 
-var outages = []string{"4.4.1", "4.4.3", "4.7.8"}
+const badLogin = "4.7.8"
+
+var outages = []string{"4.4.1", "4.4.3", badLogin}
 
 // openBody opens a message as couriers read it.
 func (q *Queue) openBody(id mailbox.BodyID) (io.ReadCloser, error) {

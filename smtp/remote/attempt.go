@@ -61,6 +61,7 @@ type target struct {
 
 	policy  policy
 	finding *finding // nil: nothing is wrong, or nothing was looked at
+	noted   *finding // of policy.noting, likewise
 }
 
 func (t target) String() string {

@@ -151,6 +151,9 @@ func (s *session) end() {
 func (s *session) fits(t *target) bool {
 	t.tls = s.tls
 	conn, encrypted := s.conn.(*tls.Conn)
+	if encrypted && t.policy.noting != nil {
+		t.noted = t.policy.noting(conn.ConnectionState())
+	}
 	switch {
 	case !t.policy.says():
 	case !encrypted:

@@ -40,6 +40,9 @@ type policy struct {
 	vouched  bool   // that the host is one of the domain's is known, and its certificate is checked
 	// check tells what is wrong with a connection; nil: everything is right that is encrypted.
 	check func(tls.ConnectionState) *finding
+	// noting is what a smarthost's name has published of its certificate: it is told of, beside what check demands.
+	noting func(tls.ConnectionState) *finding
+	noted  *finding // the same, before anything was sent
 	// before is what was wrong before anything was sent, and never the verdict if that is the end of it.
 	before *finding
 	never  *verdict
@@ -215,6 +218,9 @@ func (c *Courier) config(t *target) *tls.Config {
 		config.ServerName = t.addr.String()
 	}
 	config.VerifyConnection = func(state tls.ConnectionState) error {
+		if t.policy.noting != nil {
+			t.noted = t.policy.noting(state)
+		}
 		if t.policy.check == nil {
 			return nil
 		}

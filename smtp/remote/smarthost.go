@@ -72,30 +72,42 @@ func (a *attempt) smarthostPolicy(ctx context.Context) policy {
 	if _, literal := a.m.Route.Hop.Address(); literal || p.never != nil || a.m.TLS == queue.TLSOptional {
 		return p
 	}
-	return a.withPublished(p, a.c.mtasts(ctx, a.m.Route.Hop.Host).Policy)
+	return a.withPublished(p, a.c.mtasts(ctx, a.m.Route.Hop.Host))
 }
 
 // withPublished adds the MTA-STS policy of a smarthost's name to what its route demands: both count, as a pinned certificate
-// that the policy rules out is one that the host's owner warns of. What is not enforced changes nothing, since reports are
-// about domains of recipients. nil is no policy.
-func (a *attempt) withPublished(p policy, sts *mtasts.Policy) policy {
-	if sts == nil || sts.Mode != mtasts.Enforce {
-		return p
-	}
-	hop, demanded := a.m.Route.Hop, p.check
+// that the policy rules out is one that the host's owner warns of. What is not enforced is only told to the owner, as the
+// smarthost's name is the policy domain then (RFC 8460 section 1.1); of a route without TLS nothing, since that is our choice.
+func (a *attempt) withPublished(p policy, found mtasts.Finding) policy {
+	hop, sts := a.m.Route.Hop, found.Policy
 	name := "the MTA-STS policy of " + hop.Host
+	enforced := sts != nil && sts.Mode == mtasts.Enforce
 	switch {
-	case !sts.Allows(hop.Host):
-		v := temporary("4.7.5", "%s does not name it as a server for mail", name)
-		p.never, p.before = &v, &finding{resultInvalid, name + " does not name it"}
+	case sts == nil && found.Err == nil:
+		return p
 	case hop.Security == route.NoTLS:
-		v := temporary("4.7.10", "%s demands a secure connection, and %s has no TLS", name, p.name)
-		p.never, p.before = &v, &finding{resultNoTLS, name + " demands TLS"}
+		if enforced {
+			v := temporary("4.7.10", "%s demands a secure connection, and %s has no TLS", name, p.name)
+			p.never, p.before = &v, &finding{resultNoTLS, name + " demands TLS"}
+		}
+		return p
+	case sts == nil: // it is as if there were none (RFC 8461 section 3.3)
+		p.noted = &finding{found.Result, sanitise(found.Err.Error())}
+	case !sts.Allows(hop.Host):
+		p.noted = &finding{resultInvalid, hop.Host + " is not one of the servers that it names"}
+		if enforced {
+			v := temporary("4.7.5", "%s does not name it as a server for mail", name)
+			p.never, p.before = &v, &finding{resultInvalid, name + " does not name it"}
+		}
 	default:
-		p.check = func(state tls.ConnectionState) *finding {
-			return cmp.Or(demanded(state), a.c.checkWeb(state, hop.Host))
+		p.noting = func(state tls.ConnectionState) *finding { return a.c.checkWeb(state, hop.Host) }
+		if demanded := p.check; enforced {
+			p.check = func(state tls.ConnectionState) *finding {
+				return cmp.Or(demanded(state), a.c.checkWeb(state, hop.Host))
+			}
 		}
 	}
+	p.kind = policySTS
 	return p
 }
 
@@ -230,16 +242,26 @@ func (c *Courier) Try(ctx context.Context, r route.Route, tell func(line string)
 	return err
 }
 
-// smarthostSecurity is what was found about the connection to a smarthost. It says nothing of the recipient's
-// domain, so it has no name in reports (RFC 8460).
+// smarthostSecurity is what was found about the connection to a smarthost. Only what the smarthost's name has published has
+// names in reports (RFC 8460): what our route demands besides is nobody's business.
 func (t target) smarthostSecurity() queue.Security {
+	s := queue.Security{Policy: t.policy.kind}
+	noted := cmp.Or(t.noted, t.policy.noted)
+	if s.Policy != "" && noted == nil && t.finding != nil && t.finding.result == resultNoTLS {
+		noted = t.finding
+	}
+	if noted != nil {
+		s.Result = noted.result
+	}
 	switch {
 	case t.finding != nil:
-		return queue.Security{Words: fmt.Sprintf("%s: %s", t.policy.name, t.finding.words)}
+		s.Words = fmt.Sprintf("%s: %s", t.policy.name, t.finding.words)
+	case noted != nil:
+		s.Words = fmt.Sprintf("the MTA-STS policy of %s, not enforced: %s", t.host, noted.words)
 	case t.tls:
-		return queue.Security{Words: t.policy.name + ": the certificate is right"}
+		s.Words = t.policy.name + ": the certificate is right"
 	}
-	return queue.Security{}
+	return s
 }
 
 // aboutLogin tells whether a reply to a command of a transaction is about our login and not about the message

@@ -54,6 +54,7 @@ func TestSmarthost(t *testing.T) {
 		roots  bool // the system trusts the authority
 		demand queue.TLSDemand
 		mtasts mtasts.Finding // what the smarthost has published
+		found  string         // of that, by the names of reports
 		zone   string
 		script string // "" = nobody is to be called
 		want   string
@@ -124,17 +125,22 @@ func TestSmarthost(t *testing.T) {
 			want:   "a@example.test delivered 250 2.0.0 smart.test [10.0.0.1] | taken"},
 		{name: "no TLS elsewhere", route: route.Route{Hop: hop(route.NoTLS)},
 			want: "a@example.test temporary 0 4.7.10 | the smarthost smart.test is not in a private network, and its route has no TLS"},
-		{name: "its own policy is met", route: route.Route{Hop: hop(route.StartTLS)}, roots: true, mtasts: sts(mtasts.Enforce, "*.test"),
+		{name: "its own policy is met", route: route.Route{Hop: hop(route.StartTLS)}, roots: true, found: "sts", mtasts: sts(mtasts.Enforce, "*.test"),
 			script: smartTLS + "S: 250 x\n" + oneMail + goodbye, want: "a@example.test delivered 250 2.0.0 tls " + on + "taken"},
 		{name: "its own policy wants another certificate than the pinned one", route: route.Route{Hop: hop(route.StartTLS), Trust: route.Trust{Pin: fingerprint}}, cert: other, roots: true,
-			mtasts: sts(mtasts.Enforce, "smart.test"), script: smartBroken, want: demands + "its certificate is for other names"},
+			found: "sts certificate-host-mismatch", mtasts: sts(mtasts.Enforce, "smart.test"), script: smartBroken, want: demands + "its certificate is for other names"},
 		{name: "its own policy makes no certificate right", route: route.Route{Hop: hop(route.StartTLS), Trust: route.Trust{Pin: fingerprint}}, roots: true,
-			mtasts: sts(mtasts.Enforce, "smart.test"), script: smartBroken, want: demands + "its certificate is not the one of the fingerprint*"},
-		{name: "its own policy names other servers", route: route.Route{Hop: hop(route.StartTLS)}, roots: true, mtasts: sts(mtasts.Enforce, "other.test"),
+			found: "sts", mtasts: sts(mtasts.Enforce, "smart.test"), script: smartBroken, want: demands + "its certificate is not the one of the fingerprint*"},
+		{name: "its own policy names other servers", route: route.Route{Hop: hop(route.StartTLS)}, roots: true, found: "sts validation-failure", mtasts: sts(mtasts.Enforce, "other.test"),
 			want: "a@example.test temporary 0 4.7.5 | the MTA-STS policy of smart.test does not name it as a server for mail"},
-		{name: "its own policy is on trial", route: route.Route{Hop: hop(route.StartTLS)}, roots: true, mtasts: sts(mtasts.Testing, "other.test"),
+		{name: "its own policy is on trial", route: route.Route{Hop: hop(route.StartTLS)}, roots: true, found: "sts validation-failure", mtasts: sts(mtasts.Testing, "other.test"),
 			script: smartTLS + "S: 250 x\n" + oneMail + goodbye, want: "a@example.test delivered 250 2.0.0 tls " + on + "taken"},
-		{name: "its own policy cannot be fetched", route: route.Route{Hop: hop(route.StartTLS)}, roots: true, mtasts: mtasts.Finding{Err: errRefused, Result: resultInvalid},
+		{name: "its own policy, on trial, wants another certificate than the pinned one", route: route.Route{Hop: hop(route.StartTLS), Trust: route.Trust{Pin: fingerprint}}, cert: other, roots: true,
+			found: "sts certificate-host-mismatch", mtasts: sts(mtasts.Testing, "smart.test"),
+			script: smartTLS + "S: 250 x\n" + oneMail + goodbye, want: "a@example.test delivered 250 2.0.0 tls " + on + "taken"},
+		{name: "its own policy, and no STARTTLS", route: route.Route{Hop: hop(route.StartTLS)}, roots: true, found: "sts starttls-not-supported", mtasts: sts(mtasts.Testing, "smart.test"),
+			script: "S: 220 x\nC: EHLO us.test\nS: 250 x\n" + leaves, want: strings.Replace(demands, "4.7.5", "4.7.10", 1) + "it does not offer encryption"},
+		{name: "its own policy cannot be fetched", route: route.Route{Hop: hop(route.StartTLS)}, roots: true, found: "sts validation-failure", mtasts: mtasts.Finding{Err: errRefused, Result: resultInvalid},
 			script: smartTLS + "S: 250 x\n" + oneMail + goodbye, want: "a@example.test delivered 250 2.0.0 tls " + on + "taken"},
 		{name: "its own policy, and a route without TLS", route: route.Route{Hop: hop(route.NoTLS)}, zone: "smart.test. A 10.0.0.1\n", mtasts: sts(mtasts.Enforce, "smart.test"),
 			want: "a@example.test temporary 0 4.7.10 | the MTA-STS policy of smart.test demands a secure connection, and the route to smart.test:587 has no TLS"},
@@ -181,8 +187,8 @@ func TestSmarthost(t *testing.T) {
 			if got := describe(o); !matches(got, c.want) {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
-			if o.Security.Policy != "" || o.Security.Result != "" {
-				t.Errorf("the recipient's domain is said to have asked for something: %+v", o.Security)
+			if got := strings.TrimSpace(o.Security.Policy + " " + o.Security.Result); got != c.found {
+				t.Errorf("of what it has published %q was found, want %q: %+v", got, c.found, o.Security)
 			}
 			text := strings.Join(told, "\n")
 			for _, secret := range []string{"secret", inBase64("secret"), inBase64("\x00ann\x00secret")} {
