@@ -91,8 +91,8 @@ bench-outgoing: ## OUTGOING (3000) messages from our queue and from Postfix's in
 bench-slowflush: ## deliveries where a flush takes SLOWFLUSH (2ms,8ms), beside a raw program and Postfix + Dovecot (needs root)
 	$(GO) test ./cmd/mailstead -count 1 -run '^TestSlowFlush$$' -timeout 0 -v -slowflush $(SLOWFLUSH) -slowflush.rounds $(SLOWFLUSH_ROUNDS)
 
-network: ## mail to Postfix and back through DANE, MTA-STS, REQUIRETLS and refusals (needs root and postfix)
-	$(GO) test ./cmd/mailstead -count 1 -run '^TestNetwork$$' -timeout 5m -v -network
+network: ## mail to Postfix and back through DANE, MTA-STS, REQUIRETLS and refusals; from which address it goes (needs root, postfix and iproute2)
+	$(GO) test ./cmd/mailstead -count 1 -run '^TestNetwork(Source)?$$' -timeout 5m -v -network
 
 setup-fresh: build ## `mailstead setup` at a terminal of a machine of its own, to the first letter in and out (needs root); FRESH_ROOT="$$(.ci/fresh-root)" for a new Debian
 	$(GO) test ./cmd/mailstead -count 1 -run '^TestSetupFresh$$' -timeout 5m -v -fresh $(CURDIR)/mailstead -fresh.root $(FRESH_ROOT)
