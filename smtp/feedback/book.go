@@ -1,10 +1,11 @@
 package feedback
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
+	"strings"
 
 	"mailstead/mailbox"
 )
@@ -72,18 +73,12 @@ type counts[R comparable] struct {
 func (c *counter[R]) list() []counts[R] {
 	list := make([]counts[R], 0, len(c.rows))
 	text := make(map[R]string, len(c.rows))
-	for row := range maps.Keys(c.rows) {
+	for row, n := range c.rows {
 		text[row] = fmt.Sprint(row)
-		list = append(list, counts[R]{row, c.rows[row]})
+		list = append(list, counts[R]{row, n})
 	}
 	slices.SortFunc(list, func(x, y counts[R]) int {
-		if x.N != y.N {
-			return int(min(max(y.N-x.N, -1), 1))
-		}
-		if text[x.Row] < text[y.Row] {
-			return -1
-		}
-		return 1
+		return cmp.Or(cmp.Compare(y.N, x.N), strings.Compare(text[x.Row], text[y.Row]))
 	})
 	return list
 }
@@ -102,6 +97,13 @@ func (b *book[R]) changes() (all []mailbox.RoomChange) {
 		all = append(all, mailbox.RoomChange{Room: roomName, Key: countPrefix + k.String(), Value: value})
 	}
 	return all
+}
+
+// unwritten has the counts of a day and domain written again, as that has failed.
+func (b *book[R]) unwritten(k key) {
+	if c := b.of[k]; c != nil {
+		c.dirty = true
+	}
 }
 
 // load takes over what was written.

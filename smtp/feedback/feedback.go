@@ -202,11 +202,24 @@ func (r *Reporter) flush(ctx context.Context) {
 		}
 		if err := r.o.Store.Change(ctx, all[:n]...); err != nil {
 			if !errors.Is(err, mailbox.ErrClosed) {
-				r.log.Warn("feedback: counts were not written; they are when they change", "err", err)
+				r.log.Warn("feedback: counts were not written, and are later", "err", err)
 			}
+			r.unwritten(all)
 			return
 		}
 		all = all[n:]
+	}
+}
+
+// unwritten has counts written again with the next ones.
+func (r *Reporter) unwritten(all []mailbox.RoomChange) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range all {
+		if k, ok := parseKey(c.Key); ok {
+			r.dmarc.unwritten(k)
+			r.tls.unwritten(k)
+		}
 	}
 }
 

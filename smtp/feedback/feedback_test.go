@@ -475,6 +475,21 @@ func TestCountsStay(t *testing.T) {
 	}
 }
 
+// TestCountsThatCannotBeWritten are written with the next ones.
+func TestCountsThatCannotBeWritten(t *testing.T) {
+	w := newWorld(t)
+	var err error
+	w.store, err = mailbox.Open(t.TempDir(), mailbox.Options{})
+	must(t, err)
+	w.restart()
+	must(t, w.store.Close())
+	w.observe(nil)
+	w.r.flush(t.Context())
+	if n := len(w.r.dmarc.changes()); n != 1 {
+		t.Errorf("%d counts are still to be written, want 1", n)
+	}
+}
+
 // TestNotNow: while the DNS does not answer, or nobody can sign, counts wait; in the end they are forgotten.
 func TestNotNow(t *testing.T) {
 	w := newWorld(t)

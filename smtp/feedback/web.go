@@ -19,9 +19,7 @@ const (
 	maxAnswer = 64 << 10    // octets of an answer that are read, for nothing
 )
 
-var (
-	errStatus = errors.New("feedback: the report was not taken")
-)
+var errStatus = errors.New("feedback: the report was not taken")
 
 // newClient makes the client that reports are posted with: no redirects, nothing kept open. Whose certificate it is
 // does not count: a report about certificates that are wrong has to arrive where they are wrong, and holds

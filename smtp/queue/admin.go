@@ -81,7 +81,7 @@ func (q *Queue) Show(id string) (Details, error) {
 		if since.IsZero() {
 			since = e.Received
 		}
-		at := since.Add(lifetime - e.Waited).UTC()
+		at := since.Add(Lifetime - e.Waited).UTC()
 		d.GiveUp = &at
 	}
 	for _, r := range e.Recipients {

@@ -138,7 +138,7 @@ func (q *Queue) noticeOf(e *entry, news Action, about []recipient, to string, ki
 		envelopeID: e.EnvelopeID, id: rand.Text(), boundary: rand.Text(),
 	}
 	if news == ActionDelayed {
-		n.retryUntil = now.Add(max(lifetime-e.Waited, 0))
+		n.retryUntil = now.Add(max(Lifetime-e.Waited, 0))
 	}
 	n.whole = kind == toPostmaster || news == ActionFailed && e.returnsWhole()
 	return n

@@ -243,6 +243,7 @@ func unreachable(outcomes []Outcome) bool {
 	return len(outcomes) > 0
 }
 
+// badLogin is said by a smarthost that was asked, whatever policy its name has.
 const badLogin = "4.7.8"
 
 var outages = []string{"4.4.1", "4.4.3", badLogin}

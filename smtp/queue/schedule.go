@@ -2,10 +2,11 @@ package queue
 
 import "time"
 
+// Lifetime is for how long delivery of a message is tried, while it is not held: RFC 5321 section 4.5.4.1 wants four to five
+// days at least.
+const Lifetime = 5 * 24 * time.Hour
+
 const (
-	// lifetime is how long delivery is tried: RFC 5321 section 4.5.4.1 wants
-	// four to five days at least.
-	lifetime = 5 * 24 * time.Hour
 	// mostWaited is how much the time between two attempts counts at most: more than
 	// the longest delay. What is longer is a clock that jumped, or a server that was
 	// off and could not try.
@@ -32,12 +33,12 @@ const longest = 4*time.Hour + 24*time.Minute
 // attempts are those that were made, 1 or more; age is the message's; jitter is
 // in [0,1). The last attempt is at the end of the lifetime.
 func schedule(attempts int, age time.Duration, jitter float64) (delay time.Duration, giveUp bool) {
-	if age >= lifetime && attempts >= minAttempts {
+	if age >= Lifetime && attempts >= minAttempts {
 		return 0, true
 	}
 	delay = delays[min(attempts, len(delays))-1]
 	delay += time.Duration(float64(delay) * spread * jitter)
-	if left := lifetime - age; left > 0 {
+	if left := Lifetime - age; left > 0 {
 		delay = max(min(delay, left), delays[0])
 	}
 	return delay, false
