@@ -19,6 +19,12 @@ type record struct {
 	index    []byte // the body's index for derived.db; nil without a body
 	accounts []AccountID
 	weight   int64 // bytes it is counted with until it is applied
+
+	// Room for what most records have one of: four allocations less for each.
+	op1       [1]op
+	change1   [1]*change
+	made1     change
+	accounts1 [2]AccountID
 }
 
 // decision collects what one record will say. It exists under Store.seq only,
@@ -30,6 +36,7 @@ type decision struct {
 	at      int64 // Unix seconds: when it is made
 	ops     []op
 	changes []*change
+	made    *change // to be used for the first of changes
 }
 
 // work says how a record may use the disk.
@@ -107,7 +114,7 @@ func (s *Store) number(rec *record, decide func(*decision) error) (used int64, b
 		return 0, nil, ErrClosed
 	}
 	before = s.newest
-	d := decision{s: s, lsn: s.last + 1, at: s.now().Unix()}
+	d := decision{s: s, lsn: s.last + 1, at: s.now().Unix(), ops: rec.op1[:0], changes: rec.change1[:0], made: &rec.made1}
 	if err := decide(&d); err != nil || len(d.ops) == 0 {
 		return 0, before, err
 	}
@@ -116,7 +123,7 @@ func (s *Store) number(rec *record, decide func(*decision) error) (used int64, b
 		return 0, before, fmt.Errorf("%w: one change of so many messages", ErrLimit)
 	}
 	rec.entry.Value = rec
-	rec.ops, rec.changes = d.ops, d.changes
+	rec.ops, rec.changes, rec.accounts = d.ops, d.changes, rec.accounts1[:0]
 	rec.weight = int64(len(rec.index)) + weigh(d.ops)
 	used = rec.entry.Size()
 	s.applier.numbered(rec.weight)
@@ -228,7 +235,11 @@ func (d *decision) change(b *box) *change {
 			return c
 		}
 	}
-	c := &change{box: b, after: b.pending}
+	c := d.made
+	if len(d.changes) > 0 {
+		c = new(change)
+	}
+	*c = change{box: b, after: b.pending}
 	d.changes = append(d.changes, c)
 	return c
 }
