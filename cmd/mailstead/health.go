@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"mailstead/cmd/internal/check"
+	"mailstead/cmd/internal/threshold"
 	"mailstead/mailbox"
 	"mailstead/smtp/dns"
 	"mailstead/smtp/keyring"
@@ -147,7 +148,7 @@ func (a *admin) checkedQueue(now time.Time) (q check.Queue, err error) {
 		}
 		age := now.Sub(d.Oldest)
 		q.Oldest = max(q.Oldest, age)
-		if age > check.StuckAfter {
+		if age > threshold.QueueLong {
 			q.Waiting++
 		}
 	}

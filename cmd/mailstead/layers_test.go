@@ -28,7 +28,7 @@ var layers = [][]string{
 	{"mailbox/directory", "mailbox/junk", "smtp/route"}, // keep their state in mailbox; junk is pure
 	{"mailbox/directory/loginlog", "imap/client"},
 	{"mailbox"}, // storage
-	{"cmd/internal/tomlfile", "cmd/internal/web/cms", "cmd/internal/web/qr", "imap/wire", "imap/deflate", "mailbox/directory/srs", "mailbox/log", "mailbox/message", "mailbox/search", "mailbox/sieve", "smtp/dns", "smtp/journal", "tls", "tls/serve", "tls/rfc2136"}, // leaves
+	{"cmd/internal/threshold", "cmd/internal/tomlfile", "cmd/internal/web/cms", "cmd/internal/web/qr", "imap/wire", "imap/deflate", "mailbox/directory/srs", "mailbox/log", "mailbox/message", "mailbox/search", "mailbox/sieve", "smtp/dns", "smtp/journal", "tls", "tls/serve", "tls/rfc2136"}, // leaves
 }
 
 // testPackages help tests, or are nothing but tests: only test files and each other import them.

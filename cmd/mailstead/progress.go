@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"mailstead/cmd/internal/threshold"
 )
 
 // quiet is the flag of commands that show progress.
@@ -127,18 +129,8 @@ func amount(n int64, unit string) string {
 	if unit != octets {
 		return fmt.Sprint(n)
 	}
-	value, prefix := float64(n), 0
-	for value >= 1000 && prefix < len(prefixes)-1 {
-		value /= 1000
-		prefix++
-	}
-	if prefix == 0 {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.1f %sB", value, prefixes[prefix])
+	return threshold.Size(n)
 }
-
-var prefixes = []string{"", "k", "M", "G", "T", "P"}
 
 // cut shortens a line to so many characters.
 func cut(line string, columns int) string {

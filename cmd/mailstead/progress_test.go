@@ -77,7 +77,7 @@ func TestQuietAndWithoutTerminal(t *testing.T) {
 }
 
 func TestAmount(t *testing.T) {
-	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 1_234_567: "1.2 MB", 5_000_000_000_000_000_000: "5000.0 PB"} {
+	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 1_234_567: "1.2 MB", 5_000_000_000_000_000_000: "5.0 EB"} {
 		if got := amount(n, octets); got != want {
 			t.Errorf("%d: %s, want %s", n, got, want)
 		}

@@ -99,7 +99,7 @@ type Backup struct {
 // Queue is the mail on its way out.
 type Queue struct {
 	Entries int
-	Waiting int           // destinations, for whom mail has waited longer than StuckAfter
+	Waiting int           // destinations, for whom mail has waited longer than threshold.QueueLong
 	Oldest  time.Duration // of all that is not held
 }
 

@@ -4,24 +4,20 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"mailstead/cmd/internal/threshold"
 )
 
-// Limits of what is in order on the machine itself.
+// Limits of what is in order on the machine itself; those that `mailstead status` has, too, are in package threshold.
 const (
-	leastDays      = 7                   // of a certificate: it is renewed a third of its life before
 	leastDisk      = 1 << 30             // octets: a mailbox that is imported fits
 	leastForecast  = 30                  // days until the disk is full
 	leastMemory    = 32 << 20            // octets that can be had
 	leastFiles     = 1024                // descriptors: a connection takes one
-	fullFiles      = 0.8                 // of them
-	oldBackup      = 8 * 24 * time.Hour  // for those who make one a week
 	stuckTo        = 3                   // destinations at the same time: then it is not one of them that is down
 	forecastWindow = 30 * 24 * time.Hour // of growth
 	forecastLeast  = 7 * 24 * time.Hour  // less says nothing
 )
-
-// StuckAfter is how long mail on its way out waits at most where all is well: by then a server that was busy has taken it.
-const StuckAfter = 4 * time.Hour
 
 // clock judges whether something keeps the machine's clock right. The kernel is asked, and no server of the network: it knows
 // whether a time service steers it.
@@ -44,7 +40,7 @@ func disk(_ context.Context, v *visit) []Result {
 		return nil
 	}
 	days, known := d.forecast()
-	space := fmt.Sprintf("%s of %s free", octets(d.Free), octets(d.Total))
+	space := fmt.Sprintf("%s of %s free", threshold.Size(d.Free), threshold.Size(d.Total))
 	if known {
 		space += fmt.Sprintf(", for %s at the present growth", daysOr(days))
 	}
@@ -96,9 +92,9 @@ func memory(_ context.Context, v *visit) []Result {
 	if !m.Known {
 		return nil
 	}
-	found := fmt.Sprintf("%s of %s can be had", octets(m.Available), octets(m.Total))
+	found := fmt.Sprintf("%s of %s can be had", threshold.Size(m.Available), threshold.Size(m.Total))
 	if m.Server > 0 {
-		found += ", the server has " + octets(m.Server)
+		found += ", the server has " + threshold.Size(m.Server)
 	}
 	if m.Available < leastMemory {
 		return []Result{wrong(subject, "see what takes it:  ps aux --sort=-rss | head", "%s", found)}
@@ -112,7 +108,7 @@ func files(_ context.Context, v *visit) []Result {
 	if !f.Known {
 		return nil
 	}
-	if f.Limit < leastFiles || float64(f.Open) > fullFiles*float64(f.Limit) {
+	if f.Limit < leastFiles || f.Open*100 > f.Limit*threshold.FilesShare {
 		return []Result{wrong(subject, "in the service's unit:  LimitNOFILE=65536", "%d are open, and there may be %d", f.Open, f.Limit)}
 	}
 	return []Result{ok(subject, "%d of %d", f.Open, f.Limit)}
@@ -125,7 +121,7 @@ func backups(_ context.Context, v *visit) []Result {
 	switch {
 	case last.IsZero():
 		return []Result{wrong(subject, "mailstead backup FOLDER  on another disk, once a day by a timer", "none was made yet")}
-	case age > oldBackup:
+	case age > threshold.BackupOld:
 		return []Result{wrong(subject, "mailstead backup FOLDER  and see why its timer does not run", "the last one is of %s, %d days ago", last.UTC().Format(time.DateOnly), int(age.Hours()/24))}
 	}
 	return []Result{ok(subject, "of %s", last.UTC().Format(time.DateOnly))}
@@ -145,7 +141,7 @@ func certificates(_ context.Context, v *visit) (results []Result) {
 			results = append(results, wrong(c.Name, renew+"  when that is mended", "there is no certificate: %s", c.Error))
 		case !v.Now().Before(c.NotAfter):
 			results = append(results, wrong(c.Name, renew, "the certificate has ended on %s%s", c.NotAfter.UTC().Format(time.DateOnly), because(c.Error)))
-		case left < leastDays:
+		case c.NotAfter.Sub(v.Now()) < threshold.CertificateSoon:
 			results = append(results, wrong(c.Name, renew, "the certificate ends in %d days%s", left, because(c.Error)))
 		default:
 			results = append(results, ok(c.Name, "good for %d days", left))
@@ -166,7 +162,7 @@ func outgoing(_ context.Context, v *visit) []Result {
 	q := v.Host.Queue
 	switch {
 	case q.Waiting >= stuckTo:
-		return []Result{wrong(subject, "see what other servers said:  mailstead queue destinations", "mail to %d destinations waits for more than %d hours, the oldest for %s", q.Waiting, int(StuckAfter.Hours()), long(q.Oldest))}
+		return []Result{wrong(subject, "see what other servers said:  mailstead queue destinations", "mail to %d destinations waits for more than %d hours, the oldest for %s", q.Waiting, int(threshold.QueueLong.Hours()), long(q.Oldest))}
 	case q.Entries == 0:
 		return []Result{ok(subject, "empty")}
 	}
@@ -187,18 +183,3 @@ func version(_ context.Context, v *visit) []Result {
 	}
 	return []Result{ok("", "%s", v.Host.Version)}
 }
-
-// octets are a size in the unit that leaves few digits.
-func octets(n int64) string {
-	value, prefix := float64(n), 0
-	for value >= 1000 && prefix < len(units)-1 {
-		value /= 1000
-		prefix++
-	}
-	if prefix == 0 {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.1f %sB", value, units[prefix])
-}
-
-var units = []string{"", "k", "M", "G", "T", "P"}

@@ -2,9 +2,14 @@ package figures
 
 import (
 	"encoding/json"
+	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"mailstead/cmd/internal/threshold"
 )
 
 // dashboardExpressions are what the panels ask for. Each panel has a title, a place of its own and a question.
@@ -80,4 +85,22 @@ func ruleExpressions(t *testing.T) (list []string) {
 		list = append(list, m[1])
 	}
 	return list
+}
+
+// TestRulesHaveTheThresholds: Prometheus tells of something from the same moment on as the screen and the checks.
+func TestRulesHaveTheThresholds(t *testing.T) {
+	const day = 24 * time.Hour
+	rules := ruleExpressions(t)
+	for _, want := range []string{
+		fmt.Sprintf("mailstead_certificate_not_after_seconds - time() < %d * 86400", threshold.CertificateSoon/day),
+		fmt.Sprintf("mailstead_queue_oldest_age_seconds > %d * 3600 ", threshold.QueueLong/time.Hour),
+		fmt.Sprintf("time() - mailstead_backup_time_seconds > %d * 86400 ", threshold.BackupOld/day),
+		fmt.Sprintf("mailstead_disk_free_bytes < %g * mailstead_disk_size_bytes", threshold.DiskShare/100.),
+		fmt.Sprintf("mailstead_log_unapplied_records > %d", threshold.BehindMany),
+		fmt.Sprintf("mailstead_open_files > %g * mailstead_max_files ", threshold.FilesShare/100.),
+	} {
+		if !slices.ContainsFunc(rules, func(rule string) bool { return strings.Contains(rule+" ", want) }) {
+			t.Errorf("no rule has %q", want)
+		}
+	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/text/width"
 
+	"mailstead/cmd/internal/threshold"
 	"mailstead/smtp/journal"
 )
 
@@ -180,8 +181,8 @@ func (s *screen) things() {
 		}
 	}
 	s.thing("queue", text)
-	s.thing("store", fmt.Sprintf("%s of %s, %s", units(st.Messages, "message"), units(int64(st.Accounts), "account"), size(st.Size)))
-	s.thing("disk", fmt.Sprintf("%s of %s free; log %s, databases %s", size(st.DiskFree), size(st.DiskSize), size(st.LogSize), size(st.StateSize+st.DerivedSize)))
+	s.thing("store", fmt.Sprintf("%s of %s, %s", units(st.Messages, "message"), units(int64(st.Accounts), "account"), threshold.Size(st.Size)))
+	s.thing("disk", fmt.Sprintf("%s of %s free; log %s, databases %s", threshold.Size(st.DiskFree), threshold.Size(st.DiskSize), threshold.Size(st.LogSize), threshold.Size(st.StateSize+st.DerivedSize)))
 	if s.f.Running {
 		s.thing("log", s.logWords())
 	}
@@ -191,7 +192,7 @@ func (s *screen) things() {
 	}
 	s.thing("backup", text)
 	if p := &s.f.Process; s.f.Running {
-		s.thing("memory", fmt.Sprintf("%s resident, %s on the heap; %s, %s", size(p.Resident), size(int64(p.Heap)),
+		s.thing("memory", fmt.Sprintf("%s resident, %s on the heap; %s, %s", threshold.Size(p.Resident), threshold.Size(int64(p.Heap)),
 			units(int64(p.OpenFiles), "open file"), units(int64(p.Goroutines), "goroutine")))
 	}
 }
@@ -230,7 +231,7 @@ func (s *screen) certificates() {
 		if c.Issuer != "" {
 			d := c.NotAfter.Sub(s.f.At)
 			left = units(int64(d/(24*time.Hour)), "day")
-			if d < certificateSoon {
+			if d < threshold.CertificateSoon {
 				as = alarm
 			}
 		}

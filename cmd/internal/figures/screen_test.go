@@ -11,6 +11,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"mailstead/cmd/internal/threshold"
 )
 
 var writeScreens = flag.Bool("write-screens", false, "write the golden screens anew")
@@ -156,7 +158,7 @@ func TestConcerns(t *testing.T) {
 func TestWords(t *testing.T) {
 	for got, want := range map[string]string{
 		number(0): "0", number(999): "999", number(1000): "1,000", number(-1234567): "-1,234,567", number(uint64(12345)): "12,345",
-		size(0): "0 B", size(1000): "1.0 kB", size(1_500_000): "1.5 MB", size(9_000_000_000_000_000_000): "9.0 EB",
+		threshold.Size(0): "0 B", threshold.Size(1000): "1.0 kB", threshold.Size(1_500_000): "1.5 MB", threshold.Size(9_000_000_000_000_000_000): "9.0 EB",
 		span(-time.Second): "0 seconds", span(time.Second): "1 second", span(time.Minute): "1 minute", span(61 * time.Second): "1 minute 1 second",
 		span(179 * time.Minute): "2 hours 59 minutes", span(3 * time.Hour): "3 hours", span(25 * time.Hour): "1 day 1 hour", span(80 * 24 * time.Hour): "80 days",
 	} {

@@ -3,18 +3,12 @@ package figures
 import (
 	"fmt"
 	"time"
+
+	"mailstead/cmd/internal/threshold"
 )
 
-// From when on something is told of. They are those of docs/grafana/alerts.yml.
-const (
-	certificateSoon = 14 * 24 * time.Hour // renewal is tried from 30 days on
-	queueLong       = 4 * time.Hour       // senders are told of a delay by then
-	backupOld       = 2 * 24 * time.Hour  // a daily one was left out
-	diskShare       = 10                  // of the disk is to be free, in hundredths
-	behindMany      = 100_000             // records of the log, which the databases take in a second or two
-	filesShare      = 80                  // of the files that may be open, in hundredths
-	missingTold     = 2                   // names without a certificate are told of one by one
-)
+// missingTold is how many names without a certificate are told of one by one.
+const missingTold = 2
 
 // Concerns are what somebody should look after, the worst first.
 func (f *Figures) Concerns() []string {
@@ -27,7 +21,7 @@ func (f *Figures) Concerns() []string {
 	s := &f.Store
 	note(!f.Running, "no server is running")
 	note(s.Full, "the disk is full: no mail is taken until something is deleted")
-	note(!s.Full && s.DiskSize > 0 && s.DiskFree*100 < s.DiskSize*diskShare, "the disk is nearly full: %s of %s are free", size(s.DiskFree), size(s.DiskSize))
+	note(!s.Full && s.DiskSize > 0 && s.DiskFree*100 < s.DiskSize*threshold.DiskShare, "the disk is nearly full: %s of %s are free", threshold.Size(s.DiskFree), threshold.Size(s.DiskSize))
 	missing := 0
 	for i := range f.Certificates {
 		c := &f.Certificates[i]
@@ -39,12 +33,12 @@ func (f *Figures) Concerns() []string {
 	}
 	note(missing > missingTold, "%d more names have no certificate: mailstead certificate list", missing-missingTold)
 	oldest := f.At.Sub(f.Queue.Oldest)
-	note(f.Queue.Waiting+f.Queue.Trying > 0 && !f.Queue.Oldest.IsZero() && oldest >= queueLong, "mail waits in the queue for %s: mailstead queue destinations says why", span(oldest))
-	note(s.Behind() > behindMany, "the databases are %s records behind the log", number(s.Behind()))
+	note(f.Queue.Waiting+f.Queue.Trying > 0 && !f.Queue.Oldest.IsZero() && oldest >= threshold.QueueLong, "mail waits in the queue for %s: mailstead queue destinations says why", span(oldest))
+	note(s.Behind() > threshold.BehindMany, "the databases are %s records behind the log", number(s.Behind()))
 	note(f.Backup.IsZero() && s.Messages > 0, "no backup is known of: mailstead backup FOLDER makes one")
-	note(!f.Backup.IsZero() && f.At.Sub(f.Backup) > backupOld, "the last backup is %s old", span(f.At.Sub(f.Backup)))
+	note(!f.Backup.IsZero() && f.At.Sub(f.Backup) > threshold.BackupOld, "the last backup is %s old", span(f.At.Sub(f.Backup)))
 	p := &f.Process
-	note(p.MaxFiles > 0 && uint64(p.OpenFiles)*100 > p.MaxFiles*filesShare, "%d of %d files are open: more connections will be refused", p.OpenFiles, p.MaxFiles)
+	note(p.MaxFiles > 0 && uint64(p.OpenFiles)*100 > p.MaxFiles*threshold.FilesShare, "%d of %d files are open: more connections will be refused", p.OpenFiles, p.MaxFiles)
 	note(f.Mail.LostSteps > 0, "%s steps are missing in the journal of messages: the disk was too slow", number(f.Mail.LostSteps))
 	return list
 }
@@ -58,7 +52,7 @@ func (c *Certificate) ending(now time.Time) string {
 	switch {
 	case left <= 0:
 		return "the certificate of " + c.Name + " has ended" + why
-	case left < certificateSoon:
+	case left < threshold.CertificateSoon:
 		return "the certificate of " + c.Name + " ends in " + span(left) + why
 	}
 	return ""

@@ -1,7 +1,6 @@
 package figures
 
 import (
-	"fmt"
 	"strconv"
 	"time"
 )
@@ -13,20 +12,6 @@ func number[N int | int64 | uint64](n N) string {
 		digits = digits[:i] + "," + digits[i:]
 	}
 	return digits
-}
-
-// size is a number of octets with the prefix that leaves few digits.
-func size(n int64) string {
-	const step, prefixes = 1000, "kMGTPE"
-	if n < step {
-		return fmt.Sprintf("%d B", n)
-	}
-	value, at := float64(n)/step, 0
-	for value >= step && at < len(prefixes)-1 {
-		value /= step
-		at++
-	}
-	return fmt.Sprintf("%.1f %cB", value, prefixes[at])
 }
 
 // spanUnits are what a span is told in, the largest first.
