@@ -63,23 +63,10 @@ mta-sts.stsfail.test. A 127.0.0.9
 nobody.test. MX 0 .
 `
 
-// networkMain is Postfix's main.cf: %[1]s is its folder, %[2]s where mail for far.test goes, %[3]d the port of the table that
+// networkMain is what Postfix has besides postfixMain: %[1]s is its folder, %[2]s where mail for far.test goes, %[3]d the port of the table that
 // defers, %[4]d the user that owns mail.
-const networkMain = `compatibility_level = 3.6
-queue_directory = %[1]s/queue
-data_directory = %[1]s/lib
-maillog_file = %[1]s/log/postfix.log
-maillog_file_prefixes = %[1]s
-mail_owner = postfix
-setgid_group = postdrop
-myhostname = mx.pf.test
-mydestination =
+const networkMain = `myhostname = mx.pf.test
 mynetworks = 127.0.0.0/8
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-local_recipient_maps =
-alias_maps =
-alias_database =
 virtual_mailbox_domains = pf.test, old.test, danepass.test, danefail.test, stspass.test, stsfail.test
 virtual_mailbox_maps = static:box/
 virtual_mailbox_base = %[1]s/mail
@@ -89,37 +76,19 @@ virtual_minimum_uid = 1
 virtual_transport = virtual
 transport_maps = inline:{ {far.test = smtp:%[2]s} }
 default_transport = error:nothing leaves this machine
-disable_dns_lookups = yes
-smtp_dns_support_level = disabled
 smtp_host_lookup = native
 smtp_tls_security_level = may
-smtpd_peername_lookup = no
 smtpd_recipient_restrictions = check_recipient_access inline:{ {gone@pf.test = 550 5.1.1 Nobody of that name} }, check_recipient_access tcp:127.0.0.1:%[3]d, permit_mynetworks, reject
 smtpd_tls_security_level = may
 smtpd_tls_received_header = yes
-smtpd_tls_chain_files = %[1]s/etc/chain.pem
+smtpd_tls_chain_files = %[1]s/../chain.pem
 `
 
-// networkMaster is its master.cf; %[1]d is the port of SMTP.
+// networkMaster is what its master.cf has besides postfixMaster; %[1]d is the port of SMTP.
 const networkMaster = `127.0.0.4:%[1]d inet n - n - - smtpd
 127.0.0.5:%[1]d inet n - n - - smtpd -o smtputf8_enable=no
-pickup    unix n - n 60 1 pickup
-cleanup   unix n - n - 0 cleanup
-qmgr      unix n - n 300 1 qmgr
 tlsmgr    unix - - n 1000? 1 tlsmgr
-rewrite   unix - - n - - trivial-rewrite
-bounce    unix - - n - 0 bounce
-defer     unix - - n - 0 bounce
-trace     unix - - n - 0 bounce
-flush     unix n - n 1000? 0 flush
-proxymap  unix - - n - - proxymap
-error     unix - - n - - error
-retry     unix - - n - - error
-smtp      unix - - n - - smtp
 virtual   unix - n n - - virtual
-anvil     unix - - n - 1 anvil
-scache    unix - - n - 1 scache
-postlog   unix-dgram n - n - 1 postlogd
 `
 
 // network is a world on loopback: our server us.test, which looks everything up, another one of ours, Postfix, and a web server
@@ -156,26 +125,17 @@ func newNetwork(t *testing.T) *network {
 func (n *network) startPostfix(t *testing.T, chain tls.Certificate, port int) {
 	t.Helper()
 	dir := n.postfix
-	main := fmt.Appendf(nil, networkMain, dir, "[127.0.0.1]:"+fmt.Sprint(port), n.serveDeferrals(t), mailUser)
-	err := errors.Join(peerFolders(dir, "etc", "queue", "lib", "log", "mail"), os.Chown(filepath.Join(dir, "mail"), mailUser, mailUser),
-		os.Chmod(filepath.Dir(filepath.Dir(dir)), 0o755), os.Chmod(filepath.Dir(dir), 0o755), // the folders of a test are closed to others
-		os.WriteFile(filepath.Join(dir, "etc/main.cf"), main, 0o644),
-		os.WriteFile(filepath.Join(dir, "etc/master.cf"), fmt.Appendf(nil, networkMaster, port), 0o644),
-		os.WriteFile(filepath.Join(dir, "etc/chain.pem"), pemOf(t, chain), 0o600),
-		exec.Command("chown", "postfix", filepath.Join(dir, "lib")).Run())
+	main := fmt.Sprintf(networkMain, dir, "[127.0.0.1]:"+fmt.Sprint(port), n.serveDeferrals(t), mailUser)
+	mail, pem := filepath.Join(dir, "mail"), filepath.Join(filepath.Dir(dir), "chain.pem")
+	err := errors.Join(os.Chmod(filepath.Dir(filepath.Dir(dir)), 0o755), os.Chmod(filepath.Dir(dir), 0o755), // the folders of a test are closed to others
+		os.WriteFile(pem, pemOf(t, chain), 0o600))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if words, err := os.ReadFile(filepath.Join(dir, "log/postfix.log")); t.Failed() && err == nil {
-			t.Logf("Postfix: %s", words)
-		}
-	})
-	startDaemon(t, exec.Command("postfix", "-c", filepath.Join(dir, "etc"), "start-fg"), exec.Command("postfix", "-c", filepath.Join(dir, "etc"), "stop"))
-	eventually(t, "Postfix listens", func() bool {
-		c, err := net.Dial("tcp", net.JoinHostPort("127.0.0.4", fmt.Sprint(port)))
-		return err == nil && c.Close() == nil
-	})
+	startPostfix(t, dir, net.JoinHostPort("127.0.0.4", fmt.Sprint(port)), main, fmt.Sprintf(networkMaster, port))
+	if err := errors.Join(os.Mkdir(mail, 0o755), os.Chown(mail, mailUser, mailUser)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // serveDeferrals is a table of Postfix's (tcp_table(5)) that defers later@pf.test as often as defers says.

@@ -271,27 +271,11 @@ func fillOurs(t *testing.T, store *mailbox.Store, q *queue.Queue, letters []stri
 	filling.Wait()
 }
 
-// postfixSender are the settings of a Postfix that sends everything to a sink: %[1]s is its folder, %[2]d the sink's
-// port. What comes is held. All else is as it comes, with the journal of all steps in a file as everywhere.
-const postfixSender = `compatibility_level = 3.6
-queue_directory = %[1]s/queue
-data_directory = %[1]s/lib
-maillog_file = %[1]s/log/postfix.log
-maillog_file_prefixes = %[1]s
-mail_owner = postfix
-setgid_group = postdrop
-myhostname = mx.example.test
-mydestination =
+// postfixSender are the settings of a Postfix that sends everything to a sink, besides postfixMain: %d is the sink's port. What comes is held.
+// All else is as it comes, with the journal of all steps in a file as everywhere.
+const postfixSender = `myhostname = mx.example.test
 mynetworks = 127.0.0.0/8
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-local_recipient_maps =
-alias_maps =
-alias_database =
-relayhost = [127.0.0.1]:%[2]d
-disable_dns_lookups = yes
-smtp_dns_support_level = disabled
-smtpd_peername_lookup = no
+relayhost = [127.0.0.1]:%d
 smtpd_relay_restrictions = permit_mynetworks, reject
 smtpd_recipient_restrictions = check_client_access static:HOLD, permit
 smtpd_tls_security_level = none
@@ -306,33 +290,21 @@ func sendPostfix(t *testing.T, letters []string) float64 {
 	sink := startSink(t, len(letters))
 	dir := filepath.Join(outgoingFolder(t), "postfix")
 	port := freeOffset(t) + 25
-	master := strings.ReplaceAll(postfixMaster, "lmtp      unix - - n - - lmtp", "smtp      unix - - n - - smtp")
-	etc := filepath.Join(dir, "etc")
-	if err := peerFolders(dir, "etc", "queue", "lib", "log"); err != nil {
-		t.Fatal(err)
-	}
-	for path := dir; path != "/" && path != "."; path = filepath.Dir(path) {
+	for path := filepath.Dir(dir); path != "/" && path != "."; path = filepath.Dir(path) {
 		if info, err := os.Stat(path); err == nil && info.Mode()&0o005 != 0o005 {
 			os.Chmod(path, info.Mode()|0o005) // its processes are not root
 		}
 	}
-	for name, text := range map[string]string{"main.cf": fmt.Sprintf(postfixSender, dir, sink.port), "master.cf": fmt.Sprintf(master, port)} {
-		if err := os.WriteFile(filepath.Join(etc, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	startPostfix(t, dir, address, fmt.Sprintf(postfixSender, sink.port), address+" inet n - n - - smtpd\n")
+	etc := filepath.Join(dir, "etc")
 	run := func(name string, args ...string) {
 		t.Helper()
 		if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
 			t.Fatalf("%s %v: %v: %s", name, args, err, out)
 		}
 	}
-	run("chown", "postfix", filepath.Join(dir, "lib"))
-	startDaemon(t, exec.Command("postfix", "-c", etc, "start-fg"), exec.Command("postfix", "-c", etc, "stop"))
-	if err := awaitPort(port); err != nil {
-		t.Fatal(err)
-	}
-	fillPostfix(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), letters)
+	fillPostfix(t, address, letters)
 	run("postsuper", "-c", etc, "-H", "ALL")
 	run("postqueue", "-c", etc, "-f")
 	return sink.wait(t, "Postfix")

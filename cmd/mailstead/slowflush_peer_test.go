@@ -62,33 +62,17 @@ service lmtp {
 }
 `
 
-// postfixMain: %[1]s is its folder, %[2]d Dovecot's port of LMTP. Limits for one address
+// peerMain is what Postfix has besides postfixMain: %d is Dovecot's port of LMTP. Limits for one address
 // are off, as all of the load comes from one.
-const postfixMain = `compatibility_level = 3.6
-queue_directory = %[1]s/queue
-data_directory = %[1]s/lib
-maillog_file = %[1]s/log/postfix.log
-maillog_file_prefixes = %[1]s
-mail_owner = postfix
-setgid_group = postdrop
-myhostname = mx.example.test
-mydestination =
+const peerMain = `myhostname = mx.example.test
 mynetworks =
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-local_recipient_maps =
-alias_maps =
-alias_database =
 virtual_mailbox_domains = example.test
 virtual_mailbox_maps = static:OK
-virtual_transport = lmtp:inet:127.0.0.1:%[2]d
+virtual_transport = lmtp:inet:127.0.0.1:%d
 default_transport = error:nothing leaves this machine
 relay_transport = error:nothing leaves this machine
-disable_dns_lookups = yes
-smtp_dns_support_level = disabled
 lmtp_dns_support_level = disabled
 lmtp_host_lookup = native
-smtpd_peername_lookup = no
 smtpd_relay_restrictions = reject_unauth_destination
 smtpd_tls_security_level = none
 lmtp_tls_security_level = none
@@ -97,24 +81,9 @@ smtpd_client_connection_rate_limit = 0
 smtpd_client_message_rate_limit = 0
 `
 
-// postfixMaster is the table of its processes, Debian's without those that nothing here
-// asks for; %d is the port of SMTP.
-const postfixMaster = `127.0.0.1:%d inet n - n - - smtpd
-pickup    unix n - n 60 1 pickup
-cleanup   unix n - n - 0 cleanup
-qmgr      unix n - n 300 1 qmgr
-rewrite   unix - - n - - trivial-rewrite
-bounce    unix - - n - 0 bounce
-defer     unix - - n - 0 bounce
-trace     unix - - n - 0 bounce
-flush     unix n - n 1000? 0 flush
-proxymap  unix - - n - - proxymap
-error     unix - - n - - error
-retry     unix - - n - - error
+// peerMaster is what its master.cf has besides postfixMaster; %d is the port of SMTP.
+const peerMaster = `127.0.0.1:%d inet n - n - - smtpd
 lmtp      unix - - n - - lmtp
-anvil     unix - - n - 1 anvil
-scache    unix - - n - 1 scache
-postlog   unix-dgram n - n - 1 postlogd
 `
 
 // mailUser owns the peer's mail: nobody, as it is no mail server for root.
@@ -136,25 +105,21 @@ func startPeer(t *testing.T, disk *slowDisk) (taker slowTaker, why string) {
 	offset := freeOffset(t)
 	imap, lmtp, smtp := offset+143, offset+110, offset+25
 	dovecot, postfix := filepath.Join(disk.dir, "dovecot"), filepath.Join(disk.dir, "postfix")
-	err = errors.Join(peerFolders(dovecot, "run", "state", "mail"), peerFolders(postfix, "etc", "queue", "lib", "log"),
+	err = errors.Join(peerFolders(dovecot, "run", "state", "mail"),
 		os.Chown(filepath.Join(dovecot, "mail"), mailUser, mailUser),
-		os.WriteFile(filepath.Join(dovecot, "dovecot.conf"), fmt.Appendf(nil, dovecotSettings, dovecot, imap, lmtp, mailUser), 0o644),
-		os.WriteFile(filepath.Join(postfix, "etc/main.cf"), fmt.Appendf(nil, postfixMain, postfix, lmtp), 0o644),
-		os.WriteFile(filepath.Join(postfix, "etc/master.cf"), fmt.Appendf(nil, postfixMaster, smtp), 0o644),
-		exec.Command("chown", "postfix", filepath.Join(postfix, "lib")).Run())
+		os.WriteFile(filepath.Join(dovecot, "dovecot.conf"), fmt.Appendf(nil, dovecotSettings, dovecot, imap, lmtp, mailUser), 0o644))
 	if err != nil {
 		t.Fatal(err)
 	}
 	startDaemon(t, exec.Command("dovecot", "-F", "-c", filepath.Join(dovecot, "dovecot.conf")), nil)
-	startDaemon(t, exec.Command("postfix", "-c", filepath.Join(postfix, "etc"), "start-fg"), exec.Command("postfix", "-c", filepath.Join(postfix, "etc"), "stop"))
-	for _, port := range []int{imap, lmtp, smtp} {
+	for _, port := range []int{imap, lmtp} {
 		if err := awaitPort(port); err != nil {
-			log, _ := os.ReadFile(filepath.Join(postfix, "log/postfix.log"))
-			more, _ := os.ReadFile(filepath.Join(dovecot, "log"))
-			t.Fatalf("the peer did not start: %v\n%s%s", err, log, more)
+			log, _ := os.ReadFile(filepath.Join(dovecot, "log"))
+			t.Fatalf("the peer did not start: %v\n%s", err, log)
 		}
 	}
 	local := func(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+	startPostfix(t, postfix, local(smtp), fmt.Sprintf(peerMain, lmtp), fmt.Sprintf(peerMaster, smtp))
 	return serverTaker(peerName, local(smtp), local(imap), "a0@example.test"), ""
 }
 
