@@ -2,6 +2,7 @@ package junk
 
 import (
 	"bytes"
+	"iter"
 	"strconv"
 	"strings"
 
@@ -29,10 +30,19 @@ var passedOver = map[string]bool{
 }
 
 // ofLists are the fields that programs for mailing lists put into every letter. That a letter came by a list is one thing to learn
-// (a rule says it, and which list kindList): as a dozen features it would outvote what junk that came by a list says itself.
+// (a rule says it, and which list kindList): as a dozen features it would outvote what junk that came by a list says itself. So would
+// the list's address among the recipients, its tag in the subject, its links and its footer, which are passed over for the same reason.
 var ofLists = map[string]bool{
-	"list-id": true, "list-post": true, "list-help": true, "list-subscribe": true, "list-archive": true, "list-owner": true,
 	"mailing-list": true, "x-mailing-list": true, "x-beenthere": true, "x-mailman-version": true, "errors-to": true, "sender": true,
+}
+
+// namesList reports fields that say which list a letter came by.
+func namesList(name string) bool {
+	switch name {
+	case "list-id", "list-post", "mailing-list", "x-mailing-list", "x-beenthere":
+		return true
+	}
+	return false
 }
 
 // isTrace reports fields that are passed over.
@@ -49,19 +59,44 @@ var told = map[string]bool{
 
 // read takes the fields one by one.
 func (h *headerReader) read(header []byte) {
-	n := 0
-	for f := range message.Fields(header) {
-		if n++; n > maxHeaderFields {
-			break
+	for name, value := range fields(header) {
+		if namesList(name) {
+			h.list(value)
 		}
-		name := strings.ToLower(string(f.Name[:min(len(f.Name), maxWord)]))
-		if name == "" || isTrace(name) {
-			continue
-		}
-		if !ofLists[name] {
+	}
+	for name, value := range fields(header) {
+		if !ofLists[name] && !(h.l.evidence.list && strings.HasPrefix(name, "list-")) {
 			h.l.add(kindHeader, name)
 		}
-		h.field(name, f.Value)
+		h.field(name, value)
+	}
+}
+
+// fields are those that something is learned from, their names in lower case.
+func fields(header []byte) iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		n := 0
+		for f := range message.Fields(header) {
+			if n++; n > maxHeaderFields {
+				return
+			}
+			name := strings.ToLower(string(f.Name[:min(len(f.Name), maxWord)]))
+			if name != "" && !isTrace(name) && !yield(name, f.Value) {
+				return
+			}
+		}
+	}
+}
+
+// list notes which list the letter came by.
+func (h *headerReader) list(value []byte) {
+	h.l.evidence.list = true
+	h.l.add(kindList, clip(string(value)))
+	for _, c := range value[:min(len(value), maxListName)] {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		h.l.lists = append(h.l.lists, c)
 	}
 }
 
@@ -85,9 +120,6 @@ func (h *headerReader) field(name string, value []byte) {
 		h.l.add(kindValue, name, clip(kind))
 	case "x-mailer", "user-agent":
 		h.mailer(value)
-	case "list-id", "list-post", "mailing-list", "x-mailing-list", "x-beenthere":
-		e.list = true
-		h.l.add(kindList, clip(string(value)))
 	case "in-reply-to", "references":
 		e.answers = true
 	default:
@@ -176,6 +208,9 @@ func addDomain(l *Letter, k kind, domain string) {
 }
 
 func (h *headerReader) replyTo(value []byte) {
+	if h.l.evidence.list { // which often sends answers to itself
+		return
+	}
 	list := message.ParseAddressList(value)
 	if len(list) == 0 {
 		return
@@ -197,7 +232,7 @@ func (h *headerReader) recipients(value []byte) {
 		if e.recipients == 0 {
 			e.toDomain = strings.ToLower(clip(a.Domain))
 		}
-		if e.recipients++; e.recipients <= maxRecipients {
+		if e.recipients++; e.recipients <= maxRecipients && !e.list {
 			h.l.add(kindTo, strings.ToLower(clip(a.Local)+"@"+clip(a.Domain)))
 		}
 	}
@@ -208,6 +243,9 @@ func (h *headerReader) subject(value []byte) {
 	e.subject = true
 	text := message.DecodeHeader(value[:min(len(value), 4<<10)])
 	_, e.reply = message.BaseSubject(value)
+	if e.list {
+		text = withoutTag(text)
+	}
 	if h.text(kindSubject, kindSubjectPair, text); h.w.count.words == 0 {
 		e.subject = false
 	}
@@ -219,6 +257,17 @@ func (h *headerReader) subject(value []byte) {
 	if bytes.Contains(value, []byte("=?")) {
 		h.l.add(kindStructure, "encoded subject")
 	}
+}
+
+// withoutTag takes the name of a list, "[name]", off the beginning of a subject.
+func withoutTag(subject string) string {
+	const latest = len("Re: AW: ") // where it begins
+	if i := strings.IndexByte(subject, '['); i >= 0 && i <= latest {
+		if n := strings.IndexByte(subject[i:], ']'); n > 0 {
+			return subject[:i] + subject[i+n+1:]
+		}
+	}
+	return subject
 }
 
 // text adds the words of a short text.

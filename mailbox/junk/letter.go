@@ -47,6 +47,7 @@ type Letter struct {
 	text     []byte   // the words of all features, one behind the other
 	seen     []uint32 // a hash table of the features' hashes, half empty
 	evidence evidence
+	lists    []byte // what the header says of the lists it came by, in lower case
 	facts    Facts
 	rules    []*rule
 	clues    []clue  // of the features, in their order, as they were last weighed
@@ -54,7 +55,7 @@ type Letter struct {
 }
 
 func (l *Letter) reset(facts Facts) {
-	l.features, l.text, l.rules = l.features[:0], l.text[:0], l.rules[:0]
+	l.features, l.text, l.rules, l.lists = l.features[:0], l.text[:0], l.rules[:0], l.lists[:0]
 	if l.seen == nil {
 		l.seen = make([]uint32, 2*MaxFeatures)
 	}

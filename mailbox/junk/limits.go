@@ -23,6 +23,9 @@ const (
 	maxParts = 64
 	// maxValue bounds a header field's value that becomes a feature as a whole, in octets.
 	maxValue = 60
+	// maxListName bounds what is kept of a field that names a list, and maxFooter the footer that a list adds, in octets.
+	maxListName = 200
+	maxFooter   = 1000
 	// maxWord bounds a word in octets; what is longer is an identifier, and counted only.
 	maxWord = 40
 	// maxLinks bounds the links of a letter that are looked at.

@@ -52,6 +52,7 @@ func addLink(l *Letter, text []byte) int {
 	return end
 }
 
+// addHost adds the host of a link, in lower case.
 func addHost(l *Letter, host string) {
 	if host == "" || len(host) > 253 {
 		return
@@ -66,6 +67,9 @@ func addHost(l *Letter, host string) {
 		l.evidence.addressLink = true
 		l.add(kindHost, host[:strings.LastIndexByte(host, '.')])
 		return
+	}
+	if bytes.Contains(l.lists, []byte(baseDomain(host))) {
+		return // the list's own
 	}
 	before := len(l.features)
 	l.add(kindHost, host[max(0, len(host)-maxValue):])

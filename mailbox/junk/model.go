@@ -134,7 +134,7 @@ const (
 	// mostDoubt is the most that is taken off a score for lessons that are believed in part, in logits.
 	mostDoubt = 1.0
 	// care is what is taken off always once lessons are believed: good mail in Junk is the worse mistake.
-	care = 0.8
+	care = 0.4
 )
 
 // trust says how far lessons are believed, from 0 to 1: it grows with the letters of the class that fewer were learned of, as those of

@@ -1,6 +1,7 @@
 package junk
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"math/bits"
@@ -18,6 +19,7 @@ type Reader struct {
 	header []byte
 	markup []byte
 	chunk  []byte
+	part   []byte // the text of one part
 }
 
 // Read takes a letter apart: raw are its bytes, v what message.Indexer made of them. The Letter is valid until the next
@@ -144,19 +146,50 @@ func (r *Reader) readText(raw io.ReaderAt, v *message.View) error {
 	w := &r.words
 	w.begin(&r.letter, kindWord, kindPair)
 	left := maxText
+	r.part = r.part[:0]
 	err := r.text.Read(raw, v, message.ScopeBody, func(text []byte, first bool) bool {
 		if first {
-			w.end()
-			w.restart()
+			r.endPart()
 		}
 		text = text[:min(len(text), left)]
 		left -= len(text)
-		w.write(text)
+		r.part = append(r.part, text...)
 		return left > 0
 	})
-	w.end()
+	r.endPart()
 	r.letter.evidence.text = w.count
 	return err
+}
+
+// endPart adds the words of a part.
+func (r *Reader) endPart() {
+	text := r.part
+	if r.letter.evidence.list {
+		text = text[:footer(text)]
+	}
+	r.words.write(text)
+	r.words.end()
+	r.words.restart()
+	r.part = r.part[:0]
+}
+
+// footer is where, near the end of a text that came by a list, the first line like "--", "____" or "----" stands: what is behind
+// it is often the list's, and the same in every letter. Junk may hide words there that way, but no more than maxFooter.
+func footer(text []byte) int {
+	for at := max(0, len(text)-maxFooter); at < len(text); {
+		line, _, _ := bytes.Cut(text[at:], []byte("\n"))
+		if isRule(bytes.TrimSpace(line)) {
+			return at
+		}
+		at += len(line) + 1
+	}
+	return len(text)
+}
+
+// isRule reports a line that separates.
+func isRule(line []byte) bool {
+	const least = 10
+	return string(line) == "--" || bytes.HasPrefix(line, []byte("----------")) || len(line) >= least && len(bytes.Trim(line, "_")) == 0
 }
 
 // measure makes features of sizes and shares.

@@ -21,7 +21,7 @@ import (
 //	     then in the same way for each of a server's 2^12 counts in the part: its distance, and the letters of junk and the
 //	     good ones, unsigned varints
 const (
-	stateVersion = 3
+	stateVersion = 4
 	stateHeader  = 16
 	partBits     = 14
 	// maxEntry bounds the octets of a weight: 32 bits need five. Distances of more than one octet are rare, and pay for

@@ -6,7 +6,8 @@ import (
 )
 
 // words cuts text into words and adds them, with the pairs that they make, to a letter. A word is a run of letters, digits and
-// their marks, in lower case; each character of a script without spaces is one, and so is a run of exclamation marks.
+// their marks, in lower case, and so is a run of exclamation marks. Of a script without spaces each character is one, but only pairs are
+// added: one of them says as little as one letter.
 // Numbers are known by their length only. No word goes across two pieces of text, nor does a pair.
 type words struct {
 	letter                    *Letter
@@ -114,7 +115,8 @@ func (w *words) char(r rune) {
 		return
 	case 0x2e80 <= r && r < 0xa000: // Chinese, Japanese
 		w.end()
-		w.emit(utf8.AppendRune(w.current[:0], r))
+		c := utf8.AppendRune(w.current[:0], r)
+		w.follow(hashOf(c), c)
 		w.clear()
 		return
 	case unicode.IsLetter(r):
@@ -191,9 +193,14 @@ func shape(word []byte) []byte {
 
 // emit adds a word and its pairs.
 func (w *words) emit(word []byte) {
-	w.count.words++
 	h := hashOf(word)
 	w.letter.addWord(w.word, h, word)
+	w.follow(h, word)
+}
+
+// follow adds the pair that a word makes with the last one.
+func (w *words) follow(h uint64, word []byte) {
+	w.count.words++
 	if w.before.size > 0 {
 		w.letter.addPair(w.pair, w.before, h, word)
 	}
