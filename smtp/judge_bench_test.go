@@ -40,29 +40,32 @@ func BenchmarkJudged(b *testing.B) {
 	}
 }
 
-// BenchmarkJudgedShare delivers the same messages, N each way, to a server without checks and
-// to one with all of them, in turns, and does the mathematics of a signature alone as often: the hashes of header and
-// body and one verification. "share-%" is what checking adds to the time of the processor beyond these, the median
-// of all turns. What the store does after an answer is counted with the delivery.
+// BenchmarkJudgedShare delivers the same messages, N each way, to a server without checks, to one with all of them, and
+// to the first one again with the mathematics of a signature beside each delivery: the hashes of header and body and one
+// verification, whose code and tables then have to come back into the processor's caches, as they do when a server checks. "share-%" is
+// what checking adds to the time of the processor beyond these, the median of all turns. What the store does after an answer
+// is counted with the delivery.
 func BenchmarkJudgedShare(b *testing.B) {
 	const turn = 1000 // deliveries; fewer are blurred by what the store does once a second
 	w := newJudgedWorld(b)
 	unchecked, checked := w.client(b, nil, false), w.client(b, &Checks{Resolver: w.resolver}, false)
-	deliver := func(c *bench) time.Duration {
+	deliver := func(c *bench, beside func()) float64 {
 		return processorOf(b, func() {
 			for range turn {
 				must(b, c.deliver())
+				beside()
 			}
 			settleDown(b)
-		})
+		}).Seconds()
 	}
+	nothing, mathematics := func() {}, func() { w.verify(b) }
 	var plain, judged, signature, share []float64
 	for done := 0; done < b.N; done += turn {
-		p := deliver(unchecked)
-		j := deliver(checked)
-		s := processorOf(b, func() { w.verify(b, turn) })
-		plain, judged, signature = append(plain, p.Seconds()), append(judged, j.Seconds()), append(signature, s.Seconds())
-		share = append(share, 100*(j-s-p).Seconds()/p.Seconds())
+		p := deliver(unchecked, nothing)
+		j := deliver(checked, nothing)
+		s := deliver(unchecked, mathematics) - p
+		plain, judged, signature = append(plain, p), append(judged, j), append(signature, s)
+		share = append(share, 100*(j-s-p)/p)
 	}
 	b.ReportMetric(0, "ns/op")
 	for unit, values := range map[string][]float64{"unchecked-cpu-µs": plain, "checked-cpu-µs": judged, "signature-cpu-µs": signature} {
@@ -145,13 +148,11 @@ func (w *judgedWorld) client(b *testing.B, checks *Checks, filtered bool) *bench
 	return c
 }
 
-// verify hashes the message and verifies its signature n times.
-func (w *judgedWorld) verify(b *testing.B, n int) {
+// verify hashes the message and verifies its signature.
+func (w *judgedWorld) verify(b *testing.B) {
 	b.Helper()
-	for range n {
-		sum := sha256.Sum256(w.message)
-		must(b, rsa.VerifyPKCS1v15(&w.key.PublicKey, crypto.SHA256, sum[:], w.sample))
-	}
+	sum := sha256.Sum256(w.message)
+	must(b, rsa.VerifyPKCS1v15(&w.key.PublicKey, crypto.SHA256, sum[:], w.sample))
 }
 
 // processorOf is the processor's time for what f does, and for what goes on meanwhile.
