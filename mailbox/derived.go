@@ -82,29 +82,42 @@ func (d *disk) applyDerived(entries []derivedEntry, lsn log.LSN) error {
 }
 
 // indexes calls f with the stored index of each body, in the order asked for,
-// nil where there is none, or one that is not what was stored. The value is valid during the call only, and must
-// not be written to.
+// nil where there is none, or one that was not what was stored when its seal was last looked at, see heldSeals. The value is
+// valid during the call only, and must not be written to.
 func (d *disk) indexes(bodies []BodyID, f func(i int, value []byte) error) error {
 	return d.derived.View(func(tx *bbolt.Tx) error {
 		t := tableOf(tx, bucketIndexes)
 		found := indexLookup{cursor: t.bucket.Cursor(), at: nowhere} // a broken seal is no fault here: the index is made again
-		ahead := d.aheadDerived.begin(tx, time.Now())
-		var key [8]byte
+		now := time.Now()
+		ahead := d.aheadDerived.begin(tx, now)
 		for from := 0; from < len(bodies); from += lookupSize {
 			some := bodies[from:min(from+lookupSize, len(bodies))]
 			found.lookUp(some)
 			for i, id := range some {
 				value := found.values[i]
 				ahead.want(value)
-				binary.BigEndian.PutUint64(key[:], uint64(id))
-				index, _ := t.unseal(key[:], value)
-				if err := f(from+i, index); err != nil {
+				if err := f(from+i, d.index(t, id, value, now)); err != nil {
 					return err
 				}
 			}
 		}
 		return nil
 	})
+}
+
+// index is the index of a body, whose stored value this is, nil unless its seal holds, or did lately.
+func (d *disk) index(t table, id BodyID, stored []byte, now time.Time) []byte {
+	if d.held.has(id, now) && len(stored) >= sealSize {
+		n := len(stored) - sealSize
+		return stored[:n:n]
+	}
+	var key [8]byte
+	binary.BigEndian.PutUint64(key[:], uint64(id))
+	index, ok := t.unseal(key[:], stored)
+	if ok {
+		d.held.add(id, now)
+	}
+	return index
 }
 
 // lastIndexed is the largest body with an index; 0 for none. Where the end of

@@ -277,7 +277,9 @@ func (c *compaction) finish(ctx context.Context) (replaced bool, err error) {
 		return false, err
 	}
 	err = d.files.SyncDir(d.dir)
-	return true, errors.Join(err, d.derived.replace(c.to))
+	err = errors.Join(err, d.derived.replace(c.to))
+	d.held.forget() // the file is another
+	return true, err
 }
 
 // copyMeta copies how far the database is. Others are kept from writing it.

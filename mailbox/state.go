@@ -41,6 +41,8 @@ type disk struct {
 	reserved int64 // bytes of state.db that have their blocks
 
 	aheadState, aheadDerived readAhead
+
+	held heldSeals // of indexes in derived.db
 }
 
 // diskOptions are the settings of openDisk; the zero value is good.
