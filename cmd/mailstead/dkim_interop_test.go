@@ -48,15 +48,7 @@ func serveSink(t *testing.T, address string) *oddSink {
 	}
 	s := gosmtp.NewServer(gosmtp.BackendFunc(func(*gosmtp.Conn) (gosmtp.Session, error) { return &oddSession{k}, nil }))
 	s.Domain, s.EnableSMTPUTF8, s.MaxLineLength, s.ErrorLog = "mx.odd.test", true, 1<<20, discard{}
-	ended := make(chan struct{})
-	go func() { // ends with Close
-		defer close(ended)
-		s.Serve(l)
-	}()
-	t.Cleanup(func() {
-		s.Close()
-		<-ended
-	})
+	serveToTheEnd(t, s, l)
 	return k
 }
 

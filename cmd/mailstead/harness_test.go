@@ -30,6 +30,23 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// serveToTheEnd has a server take connections until the test ends.
+func serveToTheEnd(t *testing.T, s interface {
+	Serve(net.Listener) error
+	Close() error
+}, l net.Listener) {
+	t.Helper()
+	ended := make(chan struct{})
+	go func() { // ends with Close
+		defer close(ended)
+		s.Serve(l)
+	}()
+	t.Cleanup(func() {
+		s.Close()
+		<-ended
+	})
+}
+
 // lockedBuffer is written by a server and read by its test.
 type lockedBuffer struct {
 	mu sync.Mutex

@@ -197,15 +197,7 @@ func (w *farSide) serve(t *testing.T, l net.Listener) {
 		return &farSideSession{w, c.Conn().RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap().String()}, nil
 	}))
 	s.Domain, s.ErrorLog = "mx.test", discard{}
-	ended := make(chan struct{})
-	go func() { // ends with Close
-		defer close(ended)
-		s.Serve(l)
-	}()
-	t.Cleanup(func() {
-		s.Close()
-		<-ended
-	})
+	serveToTheEnd(t, s, l)
 }
 
 // from is where mail with a subject came from; "" = it did not.

@@ -178,15 +178,7 @@ func servePolicies(t *testing.T, chain tls.Certificate) {
 		w.Header().Set("Content-Type", "text/plain")
 		io.WriteString(w, "version: STSv1\nmode: enforce\nmx: mx.pf.test\nmax_age: 86400\n")
 	})}
-	ended := make(chan struct{})
-	go func() { // ends with Close
-		defer close(ended)
-		s.Serve(l)
-	}()
-	t.Cleanup(func() {
-		s.Close()
-		<-ended
-	})
+	serveToTheEnd(t, s, l)
 }
 
 // box is what Postfix has delivered with a subject.

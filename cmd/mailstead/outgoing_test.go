@@ -125,15 +125,7 @@ func (m *mx) serve(t *testing.T, ip string, port int) {
 	s := gosmtp.NewServer(gosmtp.BackendFunc(func(*gosmtp.Conn) (gosmtp.Session, error) { return &mxSession{m}, nil }))
 	s.Domain, s.TLSConfig = "mx.test", m.config
 	s.ErrorLog = discard{}
-	ended := make(chan struct{})
-	go func() { // ends with Close
-		defer close(ended)
-		s.Serve(l)
-	}()
-	t.Cleanup(func() {
-		s.Close()
-		<-ended
-	})
+	serveToTheEnd(t, s, l)
 }
 
 func (m *mx) received() map[string]int {

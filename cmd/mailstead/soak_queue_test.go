@@ -54,15 +54,7 @@ func (k *sink) serve(t *testing.T) (port int) {
 		return &sinkSession{sink: k, conn: c.Conn(), life: k.life.Load()}, nil
 	}))
 	s.Domain, s.ErrorLog = "mx.one.test", discard{}
-	ended := make(chan struct{})
-	go func() { // ends with Close
-		defer close(ended)
-		s.Serve(l)
-	}()
-	t.Cleanup(func() {
-		s.Close()
-		<-ended
-	})
+	serveToTheEnd(t, s, l)
 	return l.Addr().(*net.TCPAddr).Port
 }
 
