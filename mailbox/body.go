@@ -15,7 +15,7 @@ import (
 // NewBody is a message being received. It belongs to one goroutine.
 type NewBody struct {
 	s       *Store
-	id      BodyID
+	id      BodyID   // 0 before somebody asks for its number
 	buf     []byte   // the whole body, while it is small enough for the log
 	big     *log.Big // or its file
 	bigDone bool     // the file is durable
@@ -32,7 +32,7 @@ type NewBody struct {
 func (s *Store) NewBody() *NewBody {
 	x := indexers.Get().(*message.Indexer)
 	x.Reset()
-	return &NewBody{s: s, id: BodyID(s.lastBody.Add(1)), indexer: x}
+	return &NewBody{s: s, indexer: x}
 }
 
 // indexers are reused: one holds some tens of kilobytes.
@@ -107,9 +107,18 @@ func (b *NewBody) keep(p []byte) error {
 	return nil
 }
 
+// number is the body's id, taken when a file or a record is to have it: bodies that get neither, those of refused mail and
+// of spools, leave no gaps, which the blocks of the search index would keep room for.
+func (b *NewBody) number() BodyID {
+	if b.id == 0 {
+		b.id = BodyID(b.s.lastBody.Add(1))
+	}
+	return b.id
+}
+
 // toFile moves what was written so far into a file of its own.
 func (b *NewBody) toFile() error {
-	big, err := b.s.log.NewBig(log.BodyID(b.id))
+	big, err := b.s.log.NewBig(log.BodyID(b.number()))
 	if err != nil {
 		return b.s.spaceError(err)
 	}
@@ -159,6 +168,7 @@ func (b *NewBody) finish() error {
 	if b.stored == nil {
 		b.stored = storedIndex(b.Index())
 	}
+	b.number()
 	if b.big != nil && !b.bigDone {
 		if b.err = b.s.spaceError(b.big.Commit()); b.err != nil {
 			return b.err

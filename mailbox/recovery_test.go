@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -209,8 +210,8 @@ func TestLargeBodyWithoutRecord(t *testing.T) {
 	if ids, err := crashed.log.Bigs(); err != nil || len(ids) != 0 {
 		t.Errorf("files %v, %v after a crash", ids, err)
 	}
-	if next := crashed.NewBody(); next.id <= b.id {
-		t.Errorf("body id %d was given out again", next.id)
+	if next := crashed.NewBody(); next.number() <= b.id {
+		t.Errorf("body id %d was given out again", next.number())
 	}
 	expectFilled(t, crashed, a)
 	b.Abort()
@@ -271,7 +272,7 @@ func TestLargeBodyOfALostRecord(t *testing.T) {
 		if m := open(t, damaged, a, "INBOX"); len(rows(m)) != 6 {
 			t.Errorf("INBOX has %v", uids(m))
 		}
-		if b := damaged.NewBody(); b.id <= body {
+		if b := damaged.NewBody(); b.number() <= body {
 			t.Errorf("body id %d was given out again", b.id)
 		} else {
 			b.Abort()
@@ -294,8 +295,26 @@ func TestIndexOfALostBody(t *testing.T) {
 	}
 	b := reopen(t, s).NewBody()
 	defer b.Abort()
-	if b.id <= 1000 {
+	if b.number() <= 1000 {
 		t.Errorf("body id %d has the index of another message", b.id)
+	}
+}
+
+// TestNoGapsBetweenBodies: what is given up or only held takes no number from bodies that are delivered.
+func TestNoGapsBetweenBodies(t *testing.T) {
+	s, a := fillStore(t)
+	before := s.lastBody.Load()
+	given, held := s.NewBody(), s.NewSpool()
+	for _, w := range []io.Writer{given, held} {
+		if _, err := io.WriteString(w, letter(1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	given.Abort()
+	deliver(t, s, a, "INBOX", letter(2))
+	held.Free()
+	if last := s.lastBody.Load(); last != before+1 {
+		t.Errorf("body %d follows body %d", last, before)
 	}
 }
 
@@ -322,7 +341,7 @@ func TestIDsAreNotReused(t *testing.T) {
 			if err != nil || again.ID <= made.ID || again.UIDValidity <= made.UIDValidity {
 				t.Errorf("made %+v, then %+v, %v", made, again, err)
 			}
-			if b := s.NewBody(); b.id <= body {
+			if b := s.NewBody(); b.number() <= body {
 				t.Errorf("body id %d after %d", b.id, body)
 			} else {
 				b.Abort()

@@ -17,7 +17,7 @@ type Spool struct {
 // gives it back with Free. A file of it that a crash leaves is named by no record,
 // so the next start removes it.
 func (s *Store) NewSpool() *Spool {
-	return &Spool{body: NewBody{s: s, id: BodyID(s.lastBody.Add(1))}}
+	return &Spool{body: NewBody{s: s}}
 }
 
 // Write adds bytes. ErrTooBig, ErrNoSpace: then the spool is useless.
