@@ -300,7 +300,7 @@ func TestIndexOfALostBody(t *testing.T) {
 	}
 }
 
-// TestNoGapsBetweenBodies: what is given up or only held takes no number from bodies that are delivered.
+// TestNoGapsBetweenBodies: a small message that is given up or only held takes no number from those that are delivered.
 func TestNoGapsBetweenBodies(t *testing.T) {
 	s, a := fillStore(t)
 	before := s.lastBody.Load()

@@ -10,8 +10,10 @@ import (
 	"mailstead/mailbox/log"
 )
 
-// NewStore opens a store in a folder of the test's, with small segments; a benchmark's has those of a
-// server, which are made at another rate and with other flushes. When the test ends, the store is checked and closed; a violated invariant fails the test.
+// NewStore opens a store in a folder of the test's, with small segments; a
+// benchmark's has those of a server, as what small ones cost beside a delivery is
+// not what a server pays. When the test ends, the store is checked and closed; a
+// violated invariant fails the test.
 func NewStore(t testing.TB) *mailbox.Store {
 	t.Helper()
 	return OpenStore(t, t.TempDir())
@@ -32,12 +34,12 @@ func OpenStore(t testing.TB, dir string) *mailbox.Store {
 
 func open(t testing.TB, dir string, fs log.FS) *mailbox.Store {
 	t.Helper()
-	var size int64 = 256 << 10
+	var segments int64 = 256 << 10
 	if _, ok := t.(*testing.B); ok {
-		size = 0
+		segments = 0
 	}
 	s, err := mailbox.Open(dir, mailbox.Options{
-		SegmentSize: size,
+		SegmentSize: segments,
 		FS:          fs,
 		Logger:      slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
