@@ -87,16 +87,13 @@ func (d *disk) applyDerived(entries []derivedEntry, lsn log.LSN) error {
 func (d *disk) indexes(bodies []BodyID, f func(i int, value []byte) error) error {
 	return d.derived.View(func(tx *bbolt.Tx) error {
 		t := tableOf(tx, bucketIndexes)
-		found := indexLookup{cursor: t.bucket.Cursor(), at: nowhere} // a broken seal is no fault here: the index is made again
 		now := time.Now()
-		ahead := d.aheadDerived.begin(tx, now)
+		found := indexLookup{cursor: t.bucket.Cursor(), ahead: d.aheadDerived.begin(tx, now), at: nowhere} // a broken seal is no fault here: the index is made again
 		for from := 0; from < len(bodies); from += lookupSize {
 			some := bodies[from:min(from+lookupSize, len(bodies))]
 			found.lookUp(some)
 			for i, id := range some {
-				value := found.values[i]
-				ahead.want(value)
-				if err := f(from+i, d.index(t, id, value, now)); err != nil {
+				if err := f(from+i, d.index(t, id, found.values[i], now)); err != nil {
 					return err
 				}
 			}

@@ -56,10 +56,7 @@ func (s *Store) showIndexes(bodies []BodyID, from int, show func(int, []byte) er
 		}
 		return 1, nil
 	}
-	stored := 1
-	for from+stored < len(bodies) && !s.overlay.hasIndex(bodies[from+stored]) {
-		stored++
-	}
+	stored := 1 + s.overlay.lacksIndexes(bodies[from+1:])
 	err = s.disk.indexes(bodies[from:from+stored], func(i int, value []byte) error {
 		if value == nil {
 			return errMissing

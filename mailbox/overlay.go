@@ -154,10 +154,16 @@ func (o *overlay) index(id BodyID) ([]byte, bool) {
 	return v, ok
 }
 
-// hasIndex is index without the value.
-func (o *overlay) hasIndex(id BodyID) bool {
-	_, ok := o.index(id)
-	return ok
+// lacksIndexes returns how many bodies there are before the first one whose index is here.
+func (o *overlay) lacksIndexes(bodies []BodyID) int {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	for i, id := range bodies {
+		if _, ok := o.indexes[id]; ok {
+			return i
+		}
+	}
+	return len(bodies)
 }
 
 // room returns what the overlay says of a key.
