@@ -88,7 +88,8 @@ func (d *disk) indexes(bodies []BodyID, f func(i int, value []byte) error) error
 	return d.derived.View(func(tx *bbolt.Tx) error {
 		t := tableOf(tx, bucketIndexes)
 		now := time.Now()
-		found := indexLookup{cursor: t.bucket.Cursor(), ahead: d.aheadDerived.begin(tx, now), at: nowhere} // a broken seal is no fault here: the index is made again
+		// A broken seal is no fault here: the index is made again.
+		found := indexLookup{cursor: t.bucket.Cursor(), ahead: d.aheadDerived.begin(tx, now), at: nowhere}
 		for from := 0; from < len(bodies); from += lookupSize {
 			some := bodies[from:min(from+lookupSize, len(bodies))]
 			found.lookUp(some)

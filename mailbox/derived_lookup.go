@@ -113,14 +113,14 @@ func (l *indexLookup) moved(key, value []byte) {
 	}
 }
 
-// warm reads an octet of each cache line that some slices have in their first size octets:
-// no read depends on another, so that the processor waits for many of them at once. What
+// warm reads an octet of each cache line that the values have in their first size octets: no
+// read depends on another, so that the processor waits for many of them at once. What
 // walks through them afterwards would wait for line after line. The sum is of no use, but
 // has the compiler keep the reads.
 //
 //go:noinline
-func warm(slices [][]byte, size int) (sum byte) {
-	for _, b := range slices {
+func warm(values [][]byte, size int) (sum byte) {
+	for _, b := range values {
 		for at := 0; at < min(len(b), size); at += cacheLine {
 			sum += b[at]
 		}
