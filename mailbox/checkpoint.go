@@ -91,7 +91,6 @@ func (d *disk) writeCheckpoint(dir string) (log.LSN, error) {
 func (f files) compactInto(path string, db *database) (lsn log.LSN, err error) {
 	o := databaseOptions(false)
 	o.NoSync, o.NoGrowSync = true, true
-	o.InitialMmapSize = 0 // it also makes bbolt grow the file in steps of 16 MB
 	dst, err := f.openBolt(path, o)
 	if err != nil {
 		return 0, err
