@@ -26,24 +26,25 @@ import (
 
 // A disk that others use, too, changes its speed within a minute, so store and raw
 // program take short turns: rawTurns of rawSegments each, every one of the store's
-// between two of the raw program's.
+// between two of the raw program's. A turn takes about a second: in a shorter one
+// what the databases still owe at its end would be more than it ever is.
 const (
 	rawTurns    = 8
-	rawSegments = 12
+	rawSegments = 24
 )
 
 // BenchmarkBesideRaw has the store deliver messages that are indexed already,
 // and then a program without any idea of mail do the same to the same disk:
 // write the bytes of the log in the same groups, with an fdatasync after each,
-// while it writes the same zeros ahead, and what the indexer made of the
-// messages into one flat file. A turn of the store ends when its databases have all that the
+// while it writes the same zeros ahead, and as many bytes as the store's databases
+// and checkpoints took into one flat file. A turn of the store ends when its databases have all that the
 // turn brought, and a checkpoint that was begun meanwhile is made. "%raw" is the store's rate in percent of the raw program's, each turn's beside
 // the mean of the raw ones before and behind it: the median of all turns, with the quarter below and above
 // it; -benchtime 3x makes three times as many turns. "%bare" is
-// it beside a raw program that keeps no index. "%idle" is how much of the store's time
+// it beside a raw program that writes the log and its zeros only. "%idle" is how much of the store's time
 // passed between a flush of the log and the next write to it.
 func BenchmarkBesideRaw(b *testing.B) {
-	for _, c := range []rawCase{{1, 2000, 1 << 20}, {1, 16000, 4 << 20}, {16, 16000, 8 << 20}, {64, 16000, 8 << 20}, {64, 2000, 8 << 20}} {
+	for _, c := range []rawCase{{1, 2000, 1 << 20}, {1, 16000, 4 << 20}, {16, 16000, 16 << 20}, {64, 16000, 16 << 20}, {64, 2000, 8 << 20}} {
 		b.Run(fmt.Sprintf("writers=%d/bytes=%d", c.writers, c.size), func(b *testing.B) {
 			var f rawFigures
 			for b.Loop() {
@@ -73,11 +74,11 @@ func (f *rawFigures) take(b *testing.B, c rawCase) {
 	t := c.open(b, b.TempDir())
 	defer t.close(b)
 	run := t.turn(b, rawSegments) // warms up
-	raw := replay(b, b.TempDir(), run.segments, run.index)
+	raw := replay(b, b.TempDir(), run.segments, run.databases)
 	for range rawTurns {
 		run = t.turn(b, rawSegments)
 		n := float64(run.messages)
-		after := replay(b, b.TempDir(), run.segments, run.index)
+		after := replay(b, b.TempDir(), run.segments, run.databases)
 		bare := replay(b, b.TempDir(), run.segments, 0)
 		f.share = append(f.share, 50*(raw+after).Seconds()/run.took.Seconds())
 		f.bare = append(f.bare, 100*bare.Seconds()/run.took.Seconds())
@@ -125,7 +126,7 @@ type rawRun struct {
 	idle             time.Duration // of it, in which the log was neither written nor flushed
 	syncs            int64         // fdatasyncs of records
 	flushes, written float64
-	index            int64 // bytes that the indexes of all take
+	databases        int64 // bytes that were written beside the log
 	segments         []tracedSegment
 }
 
@@ -182,7 +183,7 @@ func (t *rawStore) turn(b *testing.B, segments int) rawRun {
 	}
 	t.between = true
 	run := rawRun{messages: int(int64(segments) * s.log.SegmentSize() / log.RecordSize(bodyMeta, int64(t.size)))}
-	before, used := countDevice(t.dir), processorTime()
+	before, used, wrote := countDevice(t.dir), processorTime(), bytesWritten(b)
 	fs.begin()
 	began := time.Now()
 	fs.idle.Store(0)
@@ -197,11 +198,12 @@ func (t *rawStore) turn(b *testing.B, segments int) rawRun {
 	}
 	s.disk.copying.Lock() // waits for a checkpoint under way, and keeps the next one for the next turn
 	run.took, run.used = time.Since(began), processorTime()-used
+	wrote = bytesWritten(b) - wrote - fs.bytes.Load()
 	run.syncs = fs.groups.Load()
 	after := countDevice(t.dir)
 	run.flushes, run.written = after.flushes-before.flushes, after.bytes-before.bytes
 	run.segments = fs.trace()
-	run.index = int64(run.messages) * int64(len(t.ready.stored))
+	run.databases = wrote
 	s.search.cancel() // it would work on beside the raw program
 	s.search.work.Wait()
 	fs.await(2) // so would what prepares segments
@@ -241,13 +243,15 @@ func newIndexedLetter(b testing.TB, size int) *indexedLetter {
 
 func (l *indexedLetter) body(s *Store) *NewBody {
 	x := indexers.Get().(*message.Indexer)
-	return &NewBody{s: s, id: BodyID(s.lastBody.Add(1)), buf: l.text, size: int64(len(l.text)), indexer: x, index: l.index, stored: l.stored}
+	stored := append(make([]byte, 0, cap(l.stored)), l.stored...) // the store's from here on
+	return &NewBody{s: s, id: BodyID(s.lastBody.Add(1)), buf: l.text, size: int64(len(l.text)), indexer: x, index: l.index, stored: stored}
 }
 
 // tracingFS notes what is written to segments of the log.
 type tracingFS struct {
 	log.FS
 	groups atomic.Int64 // flushed
+	bytes  atomic.Int64 // written to segments, zeros among them
 	idle   atomic.Int64 // nanoseconds in which none was written or flushed, since the last
 	ended  atomic.Int64 // when that was: nanoseconds since began
 	began  time.Time
@@ -306,6 +310,7 @@ func (f *tracedFile) Writev(bufs [][]byte, off int64) error {
 	for _, p := range bufs {
 		n += int64(len(p))
 	}
+	f.fs.bytes.Add(n)
 	f.fs.mu.Lock()
 	if f.named {
 		f.groups = append(f.groups, tracedWrite{off, n})
@@ -351,6 +356,7 @@ func (t *tracingFS) begin() {
 		f.groups = nil
 	}
 	t.groups.Store(0)
+	t.bytes.Store(0)
 }
 
 // await waits until so many segments are ready: how a server runs.
@@ -371,10 +377,30 @@ func (t *tracingFS) await(n int) {
 	}
 }
 
+// bytesWritten is how many bytes this process has written, to whatever it was.
+func bytesWritten(b *testing.B) int64 {
+	b.Helper()
+	text, err := os.ReadFile("/proc/self/io")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if n, ok := strings.CutPrefix(line, "wchar: "); ok {
+			written, err := strconv.ParseInt(strings.TrimSpace(n), 10, 64)
+			if err != nil {
+				b.Fatal(err)
+			}
+			return written
+		}
+	}
+	b.Fatal("the kernel does not count what is written")
+	return 0
+}
+
 // replay is the raw program. It prepares segments, two ahead, with zeros where
 // the store had them, and writes and flushes what the store wrote and flushed. Beside that it
-// brings index bytes to a file, with one flush for each segment.
-func replay(b *testing.B, dir string, segments []tracedSegment, index int64) time.Duration {
+// brings the bytes of the databases to a file, with one flush for each segment.
+func replay(b *testing.B, dir string, segments []tracedSegment, databases int64) time.Duration {
 	b.Helper()
 	var longest int64
 	for i := range segments {
@@ -386,22 +412,32 @@ func replay(b *testing.B, dir string, segments []tracedSegment, index int64) tim
 	for i := range record {
 		record[i] = byte(i * 7)
 	}
-	const ahead = 2
-	prepared := make(chan rawSegment, ahead)
-	go func() {
-		for i := range segments {
-			prepared <- prepareRaw(filepath.Join(dir, strconv.Itoa(i)), &segments[i])
+	const ahead = 2 // as the store has: the next one is begun when one is taken, also behind the last
+	prepared, begin := make(chan rawSegment, ahead), make(chan struct{}, len(segments)+ahead)
+	var preparing sync.WaitGroup
+	preparing.Go(func() {
+		for i := 0; ; i++ {
+			if _, more := <-begin; !more {
+				return
+			}
+			prepared <- prepareRaw(filepath.Join(dir, strconv.Itoa(i)), &segments[i%len(segments)])
 		}
-	}()
-	for len(prepared) < min(ahead, len(segments)) {
+	})
+	for range ahead {
+		begin <- struct{}{}
+	}
+	for len(prepared) < ahead {
 		time.Sleep(time.Millisecond)
 	}
 	full := make(chan struct{}, len(segments))
-	indexed := make(chan error)
-	go func() { indexed <- writeRawIndex(filepath.Join(dir, "index"), full, index/int64(len(segments))) }()
+	kept := make(chan error)
+	go func() {
+		kept <- writeRawDatabases(filepath.Join(dir, "databases"), full, databases/int64(len(segments)))
+	}()
 	began := time.Now()
 	for i := range segments {
 		s := <-prepared
+		begin <- struct{}{}
 		for _, w := range segments[i].groups {
 			s.err = errors.Join(s.err, writeRaw(s.f, record[:w.n], w.off))
 			if s.err != nil {
@@ -411,16 +447,21 @@ func replay(b *testing.B, dir string, segments []tracedSegment, index int64) tim
 		s.f.Close()
 		full <- struct{}{}
 	}
-	took := time.Since(began)
 	close(full)
-	if err := <-indexed; err != nil {
+	if err := <-kept; err != nil {
 		b.Fatal(err)
 	}
+	took := time.Since(began)
+	close(begin)
+	for range ahead {
+		(<-prepared).f.Close()
+	}
+	preparing.Wait()
 	return took
 }
 
-// writeRawIndex appends n bytes for each segment that is full.
-func writeRawIndex(name string, full <-chan struct{}, n int64) error {
+// writeRawDatabases appends n bytes for each segment that is full.
+func writeRawDatabases(name string, full <-chan struct{}, n int64) error {
 	f, err := os.Create(name)
 	if err != nil {
 		return err
@@ -453,6 +494,9 @@ func writeRaw(f *os.File, p []byte, off int64) error {
 	return unix.Fdatasync(int(f.Fd()))
 }
 
+// rawZeros is never written, so that all of it is one page of memory, as the store's zeros are.
+var rawZeros [1 << 20]byte
+
 // prepareRaw makes a file ready as the store did: space, then zeros in steps of 1 MB
 // that are handed to the device, and one sync.
 func prepareRaw(name string, s *tracedSegment) rawSegment {
@@ -460,14 +504,13 @@ func prepareRaw(name string, s *tracedSegment) rawSegment {
 	if err != nil {
 		return rawSegment{err: err}
 	}
-	const step = 1 << 20
+	const step = int64(len(rawZeros))
 	if err := unix.Fallocate(int(f.Fd()), 0, 0, s.length); err != nil {
 		return rawSegment{f, err}
 	}
 	const reach = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
-	zeros := make([]byte, step)
 	for off := int64(0); off < s.zeroed; off += step {
-		if _, err := f.WriteAt(zeros, off); err != nil {
+		if _, err := f.WriteAt(rawZeros[:], off); err != nil {
 			return rawSegment{f, err}
 		}
 		if err := unix.SyncFileRange(int(f.Fd()), off, step, reach); err != nil {
