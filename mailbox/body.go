@@ -1,7 +1,6 @@
 package mailbox
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -178,12 +177,12 @@ func (b *NewBody) finish() error {
 	return nil
 }
 
-// storedIndex is the value for derived.db, in no more memory than it takes: it
-// is kept until it is there.
+// storedIndex is the value for derived.db, in no more memory than it takes with its
+// seal: it is kept until it is there.
 func storedIndex(ix *message.Index) []byte {
 	scratch := ix.AppendTo(getBuffer(bufferSizes[0]))
 	defer putBuffer(scratch)
-	return bytes.Clone(scratch)
+	return append(make([]byte, 0, len(scratch)+sealSize), scratch...)
 }
 
 // inline is the number of body bytes that go into the record; nil is no body.

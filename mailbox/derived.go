@@ -44,7 +44,7 @@ func (f files) openDerived(path string, logger *slog.Logger) (*database, error) 
 	return f.openSchema(path, derivedSchema())
 }
 
-// derivedEntry is the index of a body; a nil Value deletes it.
+// derivedEntry is the index of a body, from storedIndex; a nil Value deletes it.
 type derivedEntry struct {
 	Body  BodyID
 	Value []byte
@@ -61,12 +61,13 @@ func (d *disk) applyDerived(entries []derivedEntry, lsn log.LSN) error {
 		b := tableOf(tx, bucketIndexes)
 		b.bucket.FillPercent = 1 // body ids ascend
 		for _, e := range entries {
-			d.compacting.changes(bucketIndexes, bodyKey(e.Body))
+			key := bodyKey(e.Body)
+			d.compacting.changes(bucketIndexes, key)
 			var err error
 			if e.Value == nil {
-				err = b.Delete(bodyKey(e.Body))
+				err = b.Delete(key)
 			} else {
-				err = b.Put(bodyKey(e.Body), e.Value)
+				err = b.PutIn(key, e.Value)
 			}
 			if err != nil {
 				return err

@@ -76,8 +76,13 @@ func (t table) Get(key []byte) []byte { return t.opened(key, t.bucket.Get(key)) 
 
 // Put stores a value. The key must not be changed before the transaction ends.
 func (t table) Put(key, value []byte) error {
-	sealed := append(make([]byte, 0, len(value)+sealSize), value...)
-	return t.bucket.Put(key, binary.LittleEndian.AppendUint32(sealed, t.sum(key, value)))
+	return t.PutIn(key, append(make([]byte, 0, len(value)+sealSize), value...))
+}
+
+// PutIn is Put for a value that is given away: its seal is written behind it, into what its
+// capacity leaves, and it must not be changed before the transaction ends.
+func (t table) PutIn(key, value []byte) error {
+	return t.bucket.Put(key, binary.LittleEndian.AppendUint32(value, t.sum(key, value)))
 }
 
 // Delete removes a key that may not be there.
