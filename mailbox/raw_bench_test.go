@@ -183,7 +183,7 @@ func (t *rawStore) turn(b *testing.B, segments int) rawRun {
 	}
 	t.between = true
 	run := rawRun{messages: int(int64(segments) * s.log.SegmentSize() / log.RecordSize(bodyMeta, int64(t.size)))}
-	warmPages(b, t.dir)
+	warmPages(b)
 	before, used, wrote := countDevice(t.dir), processorTime(), bytesWritten(b)
 	fs.begin()
 	began := time.Now()
@@ -399,10 +399,11 @@ func bytesWritten(b *testing.B) int64 {
 }
 
 // warmPages leaves the kernel with free memory that it has had in use before: as much as a turn takes for its
-// files. What a virtual machine gets from its host anew costs more than all else that is done with it.
-func warmPages(b *testing.B, dir string) {
+// files. What a virtual machine gets from its host anew costs more than all else that is done with it. The file
+// is in a folder of its own: a device whose bytes are counted does not see it.
+func warmPages(b *testing.B) {
 	b.Helper()
-	name := filepath.Join(dir, "warm")
+	name := filepath.Join(b.TempDir(), "warm")
 	f, err := os.Create(name)
 	if err != nil {
 		b.Fatal(err)
@@ -457,7 +458,7 @@ func replay(b *testing.B, dir string, segments []tracedSegment, databases int64)
 	go func() {
 		kept <- writeRawDatabases(filepath.Join(dir, "databases"), full, databases/int64(len(segments)))
 	}()
-	warmPages(b, dir)
+	warmPages(b)
 	began := time.Now()
 	for i := range segments {
 		s := <-prepared
